@@ -1,0 +1,85 @@
+//! The whole job in one program: a small simulated engine reports through the `tracing` layer and
+//! the handle, and a usage server on a loopback port in the same process prints what arrives.
+//!
+//! ```sh
+//! cargo run --example quickstart
+//! ```
+//!
+//! It needs no GPU and no network. The local file lies in a temporary home, and consent is set here,
+//! so it also runs where collection is off or under continuous integration.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use otel_usage::schema::{lmcache, vllm};
+use otel_usage::{Env, Usage};
+use support::receiver::Receiver;
+use support::sample;
+use tracing_subscriber::prelude::*;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let home = tempfile::tempdir()?;
+    let server = Receiver::start();
+    println!("usage server on {} (this process)\n", server.url());
+    // Stands for the operator's environment.
+    let environment = |url_variable: &str| {
+        Env::given([
+            ("HOME".to_owned(), home.path().display().to_string()),
+            ("OTEL_USAGE_MODE".to_owned(), "on".to_owned()),
+            (url_variable.to_owned(), server.url()),
+        ])
+    };
+
+    // vLLM, through the handle: one typed record.
+    let engine = Usage::builder(&vllm::CURRENT)
+        .with_sample_data()
+        .with_environment(environment("VLLM_USAGE_STATS_SERVER"))
+        .with_version("0.33.0")
+        .with_accelerators(sample::accelerators())
+        .init()?;
+    engine.start(sample::vllm_report());
+
+    // LMCache, through the layer: an ordinary tracing event.
+    let cache = Usage::builder(&lmcache::V1)
+        .with_sample_data()
+        .with_environment(environment("LMCACHE_USAGE_TRACK_URL"))
+        .with_version("0.5.6")
+        .with_local_log(home.path().join(".config/lmcache/usage.log"))
+        .init()?;
+    let subscriber = tracing_subscriber::registry().with(cache.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::event!(
+            name: "lmcache.engine",
+            target: "otel_usage",
+            tracing::Level::INFO,
+            lmcache.chunk_size = 256,
+            lmcache.local_device = "cpu",
+            lmcache.local_cache.max_gb = 20_u64,
+            lmcache.remote.url = "redis://user:secret@cache.internal:6379",
+            lmcache.remote.serde = "naive",
+            lmcache.blending.min_tokens = 256,
+            gen_ai.request.model = "/home/someone/models/private",
+            lmcache.world_size = 1,
+            lmcache.worker_id = 0,
+            lmcache.kv.dtype = "torch.bfloat16",
+            lmcache.kv.shape = ?[32, 2, 256, 8, 128],
+        );
+        tracing::info!("an event of the engine's own, which is none of our business");
+    });
+
+    for request in server.take(4) {
+        println!("POST {}\n{}\n", request.path, request.text());
+    }
+    let _ = (engine.flush(Duration::from_secs(5)), cache.flush(Duration::from_secs(5)));
+    drop((engine, cache));
+
+    println!("local files:");
+    for file in [".config/vllm/usage_stats.json", ".config/lmcache/usage.log"] {
+        let path = home.path().join(file);
+        println!("  {} ({} bytes)", path.display(), std::fs::metadata(&path)?.len());
+    }
+    println!("they are removed with the temporary home; a real engine keeps them");
+    Ok(())
+}

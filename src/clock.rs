@@ -1,0 +1,134 @@
+//! The only place that asks for time or randomness.
+//!
+//! Everything else takes a [`Clock`], so a test or a preview can fix both and get the same bytes
+//! twice. Wall time stamps reports; monotonic time drives every deadline, so a clock that jumps
+//! causes neither a burst nor a stall.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::{SpanId, TraceId};
+use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
+use uuid::Uuid;
+
+/// Wall time, monotonic time and random identifiers.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone, Default)]
+enum Source {
+    #[default]
+    System,
+    Fixed { unix_nanos: i64, next_id: Arc<AtomicU64> },
+}
+
+impl Clock {
+    /// The machine's own clock and random source.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A wall clock that stands still, and identifiers that count up from 1.
+    ///
+    /// For tests and previews that must give the same bytes twice. Monotonic time goes on.
+    #[must_use]
+    pub fn fixed(unix_nanos: i64) -> Self {
+        Self(Source::Fixed { unix_nanos, next_id: Arc::new(AtomicU64::new(1)) })
+    }
+
+    /// Wall time. Unit: nanoseconds since the Unix epoch, not rounded.
+    #[must_use]
+    pub fn unix_nanos(&self) -> i64 {
+        match &self.0 {
+            #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+            Source::System => unix_nanos(SystemTime::now()),
+            Source::Fixed { unix_nanos, .. } => *unix_nanos,
+        }
+    }
+
+    /// Monotonic time; it stands still while the machine is suspended.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    #[expect(clippy::unused_self, reason = "a fixed clock may stop monotonic time one day")]
+    pub fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// A random identifier: UUID v4, from the operating system's random source.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        match &self.0 {
+            Source::System => Uuid::new_v4(),
+            Source::Fixed { next_id, .. } => {
+                let counter = u128::from(next_id.fetch_add(1, Ordering::Relaxed));
+                uuid::Builder::from_u128(counter)
+                    .with_version(uuid::Version::Random)
+                    .with_variant(uuid::Variant::RFC4122)
+                    .into_uuid()
+            }
+        }
+    }
+
+    /// Random trace and span identifiers for a report that did not come from a tracer.
+    pub(crate) fn span_ids(&self) -> (TraceId, SpanId) {
+        match &self.0 {
+            Source::System => {
+                let generator = RandomIdGenerator::default();
+                (generator.new_trace_id(), generator.new_span_id())
+            }
+            Source::Fixed { next_id, .. } => {
+                let counter = next_id.fetch_add(1, Ordering::Relaxed);
+                (
+                    TraceId::from_bytes(u128::from(counter).to_be_bytes()),
+                    SpanId::from_bytes(counter.to_be_bytes()),
+                )
+            }
+        }
+    }
+}
+
+/// Nanoseconds since the Unix epoch, saturating at both ends of `i64`.
+pub(crate) fn unix_nanos(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => {
+            i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX).saturating_neg()
+        }
+    }
+}
+
+/// The wall time of `unix_nanos`; the inverse of [`unix_nanos`] from 1970 on.
+pub(crate) fn system_time(unix_nanos: i64) -> SystemTime {
+    let since = Duration::from_nanos(u64::try_from(unix_nanos).unwrap_or(0));
+    UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_clock_repeats_itself() {
+        let (a, b) = (Clock::fixed(7), Clock::fixed(7));
+        assert_eq!(a.unix_nanos(), 7);
+        assert_eq!(a.uuid(), b.uuid());
+        assert_eq!(a.span_ids(), b.span_ids());
+        assert_ne!(a.uuid(), Clock::fixed(7).uuid());
+    }
+
+    #[test]
+    fn identifiers_are_version_4() {
+        for id in [Clock::system().uuid(), Clock::fixed(0).uuid()] {
+            assert_eq!(id.get_version_num(), 4);
+        }
+    }
+
+    #[test]
+    fn wall_time_round_trips() {
+        for nanos in [0, 1, 1_787_206_513_123_456_000] {
+            assert_eq!(unix_nanos(system_time(nanos)), nanos);
+        }
+    }
+}

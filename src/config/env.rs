@@ -1,0 +1,215 @@
+//! The environment, read once: on the initialising thread, into a snapshot.
+//!
+//! Nothing of ours reads it later, because an engine's own `setenv` would race with that. The
+//! list of names is [`VARIABLES`]; `docs/environment.md` documents each.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use crate::schema::{Contract, Directory};
+
+/// Every environment variable this crate may read, beside those that a contract names itself.
+pub const VARIABLES: &[&str] = &[
+    // Consent.
+    "DO_NOT_TRACK",
+    "OTEL_SDK_DISABLED",
+    "OTEL_USAGE_MODE",
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "JENKINS_URL",
+    "BUILDKITE",
+    // Where configuration and local files live.
+    "HOME",
+    "XDG_CONFIG_HOME",
+    // Exporters.
+    "OTEL_USAGE_EXPORTERS",
+    "OTEL_USAGE_FILE",
+    "OTEL_USAGE_OTLP_ENDPOINT",
+    "OTEL_USAGE_OTLP_HEADERS",
+    "OTEL_USAGE_OTLP_PROTOCOL",
+    "OTEL_USAGE_OTLP_COMPRESSION",
+    "OTEL_USAGE_OTLP_TIMEOUT",
+    "OTEL_USAGE_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    // Proxies, lower case before upper case.
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    // vLLM's own.
+    "VLLM_USAGE_SOURCE",
+];
+
+/// A snapshot of the variables in [`VARIABLES`], of the probe's, and of those a contract names.
+#[derive(Debug, Clone, Default)]
+pub struct Env {
+    values: BTreeMap<String, OsString>,
+}
+
+impl Env {
+    /// Reads this process's environment.
+    #[must_use]
+    pub fn process(contract: &Contract) -> Self {
+        let own = contract.switches.iter().map(|switch| switch.variable.as_ref());
+        let directory = match &contract.directory {
+            Directory::Xdg { variable: Some(variable), .. } => Some(variable.as_ref()),
+            _ => None,
+        };
+        let names = VARIABLES
+            .iter()
+            .chain(crate::probe::ENVIRONMENT)
+            .copied()
+            .chain(own)
+            .chain(contract.server_variable.as_deref())
+            .chain(directory);
+        let values = names
+            .filter_map(|name| {
+                #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
+                let value = std::env::var_os(name)?;
+                Some((name.to_owned(), value))
+            })
+            .collect();
+        Self { values }
+    }
+
+    /// An environment that is given, not read: for tests and for tools that ask "what if".
+    #[must_use]
+    pub fn given<K: Into<String>, V: Into<OsString>>(
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self { values: variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect() }
+    }
+
+    /// Whether the variable is there, whatever its value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    pub(crate) fn os(&self, name: &str) -> Option<&OsStr> {
+        self.values.get(name).map(OsString::as_os_str)
+    }
+
+    /// The value as text; a value that is not UTF-8 keeps its readable part, so that a switch with
+    /// a damaged value is still a switch.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// The value, trimmed and in lower case, as switches are compared.
+    pub(crate) fn word(&self, name: &str) -> Option<String> {
+        self.text(name).map(|value| value.trim().to_ascii_lowercase())
+    }
+
+    /// The value as text, `None` if it is empty.
+    pub(crate) fn filled(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// The first of `names` that has a value, with the name.
+    pub(crate) fn first_filled(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
+        names.iter().find_map(|name| Some((*name, self.filled(name)?)))
+    }
+
+    /// All variables that are text: what the probe may look at.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.values
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.to_str()?.to_owned())))
+    }
+
+    /// The user's home directory: `HOME`, else the user's line in `/etc/passwd`.
+    ///
+    /// The file, not the name service: a look-up there may open sockets, and this runs before
+    /// consent is known. It is the directory in which the Python clients look for their opt-out.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        match self.os("HOME") {
+            Some(home) if home.is_empty() => Some(PathBuf::from("/")),
+            Some(home) => Some(PathBuf::from(home)),
+            None => home_of(&std::fs::read_to_string("/etc/passwd").ok()?, crate::sys::user_id()),
+        }
+    }
+
+    /// `${XDG_CONFIG_HOME:-~/.config}`.
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
+        match self.os("XDG_CONFIG_HOME") {
+            Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+            _ => Some(self.home()?.join(".config")),
+        }
+    }
+
+    /// The directory in which an engine keeps its configuration.
+    pub(crate) fn directory(&self, directory: &Directory) -> Option<PathBuf> {
+        match directory {
+            Directory::None => None,
+            Directory::Home(name) => Some(self.home()?.join(".config").join(name.as_ref())),
+            Directory::Xdg { variable, name } => {
+                match variable.as_ref().and_then(|variable| self.filled(variable)) {
+                    Some(path) => Some(self.expand(&path)),
+                    None => Some(self.config_home()?.join(name.as_ref())),
+                }
+            }
+        }
+    }
+
+    /// `path` with a leading `~` replaced by the home directory.
+    pub(crate) fn expand(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix('~'), self.home()) {
+            (Some(""), Some(home)) => home,
+            (Some(rest), Some(home)) if rest.starts_with('/') => {
+                home.join(rest.trim_start_matches('/'))
+            }
+            _ => PathBuf::from(path),
+        }
+    }
+}
+
+fn home_of(passwd: &str, user: u32) -> Option<PathBuf> {
+    passwd.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let id: u32 = parts.nth(2)?.parse().ok()?;
+        let home = parts.nth(2)?;
+        (id == user && !home.is_empty()).then(|| PathBuf::from(home))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_comes_from_passwd_without_home() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nvllm:x:2000:44::/srv/vllm:/bin/sh\nbad line\n";
+        assert_eq!(home_of(passwd, 2000), Some(PathBuf::from("/srv/vllm")));
+        assert_eq!(home_of(passwd, 7), None);
+    }
+
+    #[test]
+    fn directories_follow_their_engines() {
+        let env = Env::given([("HOME", "/home/a"), ("XDG_CONFIG_HOME", "/x")]);
+        let vllm = &crate::schema::vllm::CURRENT.directory;
+        let lmcache = &crate::schema::lmcache::V1.directory;
+        assert_eq!(env.directory(vllm), Some(PathBuf::from("/x/vllm")));
+        assert_eq!(env.directory(lmcache), Some(PathBuf::from("/home/a/.config/lmcache")));
+        let env = Env::given([("HOME", "/home/a"), ("VLLM_CONFIG_ROOT", "~/v")]);
+        assert_eq!(env.directory(vllm), Some(PathBuf::from("/home/a/v")));
+        let env = Env::given([("HOME", "/home/a"), ("XDG_CONFIG_HOME", "")]);
+        assert_eq!(env.directory(vllm), Some(PathBuf::from("/home/a/.config/vllm")));
+    }
+}

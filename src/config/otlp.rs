@@ -1,0 +1,245 @@
+//! Where OTLP goes: `OTEL_USAGE_OTLP_*`, else the generic `OTEL_EXPORTER_OTLP_*`.
+//!
+//! The generic variables belong to the operator's own tracing. Once `OTEL_USAGE_OTLP_ENDPOINT` is
+//! set none of them is used, so that tracing credentials cannot travel to a usage collector.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::env::Env;
+use super::shown;
+
+/// The specification's default for one export.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Settings of the OTLP exporter.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtlpSettings {
+    /// The whole URL, `/v1/traces` included.
+    pub endpoint: String,
+    /// Headers to send, in the order given. Their values are secrets.
+    pub headers: Vec<(String, String)>,
+    /// Whether bodies are compressed with gzip.
+    pub gzip: bool,
+    /// Time for one export.
+    pub timeout: Duration,
+    /// PEM file with the certificates to trust instead of the built-in ones.
+    pub certificate: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for OtlpSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("OtlpSettings")
+            .field("endpoint", &self.endpoint)
+            .field("headers", &names)
+            .field("gzip", &self.gzip)
+            .field("timeout", &self.timeout)
+            .field("certificate", &self.certificate)
+            .finish()
+    }
+}
+
+/// # Errors
+///
+/// The warning to give when `otlp` was asked for and cannot run.
+pub(super) fn resolve(env: &Env, builder: Option<&str>) -> Result<OtlpSettings, String> {
+    let own = env.filled("OTEL_USAGE_OTLP_ENDPOINT");
+    let generic = builder.is_none() && own.is_none();
+    let names = |setting: Setting| if generic { setting.generic() } else { setting.own() };
+
+    let endpoint = if let Some(base) = builder.map(str::to_owned).or(own) {
+        with_path(&base)
+    } else if let Some(url) = env.filled("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
+        // The specification takes the per-signal variable as it is.
+        url
+    } else if let Some(base) = env.filled("OTEL_EXPORTER_OTLP_ENDPOINT") {
+        with_path(&base)
+    } else {
+        return Err("OTEL_USAGE_EXPORTERS names otlp but no endpoint is known; set \
+                    OTEL_USAGE_OTLP_ENDPOINT, for example to http://localhost:4318"
+            .to_owned());
+    };
+
+    if let Some((name, protocol)) = env.first_filled(names(Setting::Protocol))
+        && protocol.trim() != "http/protobuf"
+    {
+        return Err(format!(
+            "{name} is `{}`; otlp is off: this build speaks http/protobuf",
+            shown(&protocol)
+        ));
+    }
+    let gzip = match env.first_filled(names(Setting::Compression)) {
+        None => false,
+        Some((name, word)) => match word.trim() {
+            "gzip" => true,
+            "none" => false,
+            word => {
+                return Err(format!(
+                    "{name} is `{}`; otlp is off: use gzip or none",
+                    shown(word)
+                ));
+            }
+        },
+    };
+    let timeout = match env.first_filled(names(Setting::Timeout)) {
+        None => TIMEOUT,
+        Some((name, text)) => match text.trim().parse() {
+            Ok(millis) if millis > 0 => Duration::from_millis(millis),
+            _ => {
+                return Err(format!(
+                    "{name} is `{}`; otlp is off: give milliseconds, for example 10000",
+                    shown(&text)
+                ));
+            }
+        },
+    };
+    let headers = match env.first_filled(names(Setting::Headers)) {
+        None => Vec::new(),
+        // The value is a secret and is not shown.
+        Some((name, text)) => parse_headers(&text).ok_or_else(|| {
+            format!("{name} cannot be read; otlp is off: write key=value,key2=value2")
+        })?,
+    };
+    let certificate =
+        env.first_filled(names(Setting::Certificate)).map(|(_, path)| env.expand(path.trim()));
+    Ok(OtlpSettings { endpoint, headers, gzip, timeout, certificate })
+}
+
+#[derive(Clone, Copy)]
+enum Setting {
+    Certificate,
+    Compression,
+    Headers,
+    Protocol,
+    Timeout,
+}
+
+impl Setting {
+    const fn own(self) -> &'static [&'static str] {
+        match self {
+            Self::Certificate => &["OTEL_USAGE_OTLP_CERTIFICATE"],
+            Self::Compression => &["OTEL_USAGE_OTLP_COMPRESSION"],
+            Self::Headers => &["OTEL_USAGE_OTLP_HEADERS"],
+            Self::Protocol => &["OTEL_USAGE_OTLP_PROTOCOL"],
+            Self::Timeout => &["OTEL_USAGE_OTLP_TIMEOUT"],
+        }
+    }
+
+    /// Our own name still wins; then the per-signal one, then the generic one.
+    const fn generic(self) -> &'static [&'static str] {
+        match self {
+            Self::Certificate => &[
+                "OTEL_USAGE_OTLP_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            ],
+            Self::Compression => &[
+                "OTEL_USAGE_OTLP_COMPRESSION",
+                "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+                "OTEL_EXPORTER_OTLP_COMPRESSION",
+            ],
+            Self::Headers => &[
+                "OTEL_USAGE_OTLP_HEADERS",
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                "OTEL_EXPORTER_OTLP_HEADERS",
+            ],
+            Self::Protocol => &[
+                "OTEL_USAGE_OTLP_PROTOCOL",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+            ],
+            Self::Timeout => &[
+                "OTEL_USAGE_OTLP_TIMEOUT",
+                "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+                "OTEL_EXPORTER_OTLP_TIMEOUT",
+            ],
+        }
+    }
+}
+
+fn with_path(base: &str) -> String {
+    let base = base.trim().trim_end_matches('/');
+    if base.ends_with("/v1/traces") { base.to_owned() } else { format!("{base}/v1/traces") }
+}
+
+/// `key=value` pairs separated by commas; values are percent-decoded, as the specification says.
+fn parse_headers(text: &str) -> Option<Vec<(String, String)>> {
+    text.split(',')
+        .filter(|pair| !pair.trim().is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let name = name.trim().to_ascii_lowercase();
+            (!name.is_empty()).then_some(())?;
+            Some((name, percent_decoded(value.trim())?))
+        })
+        .collect()
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_endpoint_shuts_the_generic_variables_out() {
+        let env = Env::given([
+            ("OTEL_USAGE_OTLP_ENDPOINT", "http://usage:4318/"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ]);
+        let settings = resolve(&env, None).unwrap();
+        assert_eq!(settings.endpoint, "http://usage:4318/v1/traces");
+        assert!(settings.headers.is_empty());
+        assert!(!settings.gzip);
+    }
+
+    #[test]
+    fn generic_variables_apply_without_an_own_endpoint() {
+        let env = Env::given([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20secret, a=b"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+        ]);
+        let settings = resolve(&env, None).unwrap();
+        assert_eq!(settings.endpoint, "http://c:4318/v1/traces");
+        assert_eq!(
+            settings.headers,
+            [("authorization".into(), "Bearer secret".into()), ("a".into(), "b".into())]
+        );
+        assert!(settings.gzip);
+        assert_eq!(settings.timeout, Duration::from_millis(2500));
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn every_mistake_is_one_warning_that_names_the_variable() {
+        for (name, value) in [
+            ("OTEL_USAGE_OTLP_PROTOCOL", "carrier-pigeon"),
+            ("OTEL_USAGE_OTLP_COMPRESSION", "rar"),
+            ("OTEL_USAGE_OTLP_TIMEOUT", "soon"),
+            ("OTEL_USAGE_OTLP_HEADERS", "no-equals-sign"),
+        ] {
+            let env = Env::given([("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4318"), (name, value)]);
+            let warning = resolve(&env, None).unwrap_err();
+            assert!(warning.contains(name), "{warning}");
+        }
+        assert!(resolve(&Env::default(), None).unwrap_err().contains("OTEL_USAGE_OTLP_ENDPOINT"));
+    }
+}

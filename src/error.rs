@@ -1,0 +1,49 @@
+//! The one public error: what a programmer got wrong while setting a `Usage` up.
+//!
+//! Mistakes in the environment or in files are never errors (they are one warning, see
+//! [`crate::config`]), and recording returns nothing at all.
+
+use std::fmt;
+
+/// A programmer's mistake in the builder or in a contract table.
+///
+/// The message is a lower-case fragment that reads well after a colon and names the thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A contract table contradicts itself.
+    Contract { contract: String, what: String },
+    /// An option of the builder cannot be used as given.
+    Option { option: &'static str, what: String },
+}
+
+impl Error {
+    pub(crate) fn contract(contract: &str, what: impl Into<String>) -> Self {
+        Self { kind: Kind::Contract { contract: contract.to_owned(), what: what.into() } }
+    }
+
+    pub(crate) fn option(option: &'static str, what: impl Into<String>) -> Self {
+        Self { kind: Kind::Option { option, what: what.into() } }
+    }
+
+    /// Whether the contract table is at fault, not an option of the builder.
+    #[must_use]
+    pub const fn is_contract(&self) -> bool {
+        matches!(self.kind, Kind::Contract { .. })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Contract { contract, what } => write!(f, "contract `{contract}`: {what}"),
+            Kind::Option { option, what } => write!(f, "option `{option}`: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

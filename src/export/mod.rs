@@ -1,0 +1,23 @@
+//! From records to sinks: who does it, in which order, and what was lost on the way.
+//!
+//! [`pipeline`] is the work itself, without a thread of its own. [`worker`] runs it on the one
+//! thread of a [`crate::Usage`]; [`exporter`] runs it inside a stock OpenTelemetry processor.
+
+mod exporter;
+mod helper;
+mod outlet;
+mod pipeline;
+mod plan;
+mod stats;
+mod worker;
+
+pub use exporter::UsageExporter;
+pub use stats::{SinkStats, Stats};
+
+pub(crate) use helper::Helper;
+pub(crate) use outlet::Outlet;
+pub(crate) use pipeline::{Gate, Pipeline, note};
+pub(crate) use plan::{EngineFacts, Found, Plan, Progress, Run};
+#[cfg_attr(not(feature = "http"), expect(unused_imports, reason = "for network sinks"))]
+pub(crate) use stats::{Counters, SinkCounters};
+pub(crate) use worker::{Shared, Worker};

@@ -1,0 +1,232 @@
+//! From (Resource, record) to the flat message of the wire.
+//!
+//! Pure: knows neither clock nor network nor configuration, so the engine, a preview and a bridge
+//! in another process and time zone make the same bytes. In: an [`Environment`] and a [`Record`]
+//! read by the same contract. Out: a [`Message`], a view that serialises in the contract's order.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use opentelemetry::{Array, StringValue, Value};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use crate::json;
+use crate::schema::{
+    CompiledContract, CompiledField, Environment, Field, Literal, MessageSpec, Record, Slot, Source,
+    Type,
+};
+
+/// Flattens `record`; `None` when its kind has no message (the span of the whole run).
+///
+/// `environment` and `record` must have been read by `contract`.
+#[must_use]
+pub fn flatten<'a>(
+    contract: &'a CompiledContract,
+    environment: &'a Environment,
+    record: &'a Record,
+) -> Option<Message<'a>> {
+    let (spec, fields) = contract.message(record)?;
+    Some(Message { spec, fields, environment, record })
+}
+
+/// One flat message, ready to be serialised.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    spec: &'a MessageSpec,
+    fields: &'a [CompiledField],
+    environment: &'a Environment,
+    record: &'a Record,
+}
+
+/// A value as it stands on the wire.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Json<'a> {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number with a fraction; always finite.
+    Float(f64),
+    /// A whole number.
+    Int(i64),
+    /// A list of whole numbers.
+    Ints(&'a [i64]),
+    /// `null`.
+    Null,
+    /// Text.
+    Str(Cow<'a, str>),
+    /// A list of texts.
+    Strs(Cow<'a, [Cow<'a, str>]>),
+}
+
+impl<'a> Message<'a> {
+    /// The receiver's name for this message, for example `EnvMessage`.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        &self.spec.name
+    }
+
+    /// Path below the server's base URL; empty for the base URL itself.
+    #[must_use]
+    pub fn endpoint(&self) -> &'a str {
+        &self.spec.endpoint
+    }
+
+    /// The table of this message.
+    #[must_use]
+    pub const fn spec(&self) -> &'a MessageSpec {
+        self.spec
+    }
+
+    /// The fields with their values, in the order of the wire.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a Field, Json<'a>)> + '_ {
+        self.spec.fields.iter().zip(self.fields).map(|(field, compiled)| (field, self.value(field, compiled)))
+    }
+
+    fn value(&self, field: &'a Field, compiled: &'a CompiledField) -> Json<'a> {
+        let resource = |index: &usize| self.environment.value(*index);
+        let found = match &compiled.slot {
+            Slot::Constant => match &field.source {
+                Source::Constant(literal) => return literal_json(literal),
+                _ => None,
+            },
+            Slot::Time => return Json::Int(self.record.time_nanos()),
+            Slot::Record(index) => self.record.value(*index),
+            Slot::Resource(index) => resource(index),
+            Slot::ResourceFirst(indices) => indices.iter().find_map(resource),
+            Slot::ResourceJoined(indices) => {
+                let parts: Vec<Cow<'_, str>> =
+                    indices.iter().map(|index| resource(index).map_or(Cow::Borrowed(""), Value::as_str)).collect();
+                return Json::Str(Cow::Owned(parts.join(",")));
+            }
+            Slot::ResourceMapped(index) => {
+                return self.mapped(field, *index).unwrap_or_else(|| literal_json(&field.absent));
+            }
+        };
+        found
+            .and_then(|value| attribute_json(value, field.ty))
+            .unwrap_or_else(|| literal_json(&field.absent))
+    }
+
+    fn mapped(&self, field: &'a Field, index: usize) -> Option<Json<'a>> {
+        let Source::ResourceMapped(_, words) = &field.source else { return None };
+        let Value::String(value) = self.environment.value(index)? else { return None };
+        let (_, wire) = words.iter().find(|(attribute, _)| attribute == value.as_str())?;
+        Some(Json::Str(Cow::Borrowed(wire)))
+    }
+
+    /// The exact bytes of the wire: one flat JSON object in the form of Python's `json.dumps`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json::to_string(self)
+    }
+
+    /// Appends the exact bytes of the wire to `out`.
+    pub fn append_json(&self, out: &mut Vec<u8>) {
+        json::append(out, self);
+    }
+
+    /// The message for a reader: a field a line, two spaces of indent.
+    #[must_use]
+    pub fn to_pretty_json(&self) -> String {
+        let lines: Vec<String> = self
+            .fields()
+            .map(|(field, value)| {
+                format!("  {}: {}", json::to_string(&field.name), json::to_string(&value))
+            })
+            .collect();
+        format!("{{\n{}\n}}", lines.join(",\n"))
+    }
+
+    /// LMCache's text log: `key: value` a line in Python's notation, then an empty line.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut out = String::with_capacity(512);
+        for (field, value) in self.fields() {
+            let _ = writeln!(out, "{}: {}", field.name, PythonStr(&value));
+        }
+        out.push('\n');
+        out
+    }
+}
+
+impl Serialize for Message<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        for (field, value) in self.fields() {
+            map.serialize_entry(field.name.as_ref(), &value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Ints(values) => serializer.collect_seq(values.iter()),
+            Self::Null => serializer.serialize_unit(),
+            Self::Str(value) => serializer.serialize_str(value),
+            Self::Strs(values) => serializer.collect_seq(values.iter()),
+        }
+    }
+}
+
+fn attribute_json(value: &Value, ty: Type) -> Option<Json<'_>> {
+    Some(match (ty, value) {
+        (Type::Bool, Value::Bool(value)) => Json::Bool(*value),
+        (Type::Float, Value::F64(value)) => Json::Float(*value),
+        (Type::Int, Value::I64(value)) => Json::Int(*value),
+        (Type::Str, Value::String(value)) => Json::Str(Cow::Borrowed(value.as_str())),
+        (Type::Ints, Value::Array(Array::I64(values))) => Json::Ints(values),
+        (Type::Strs, Value::Array(Array::String(values))) => {
+            Json::Strs(values.iter().map(StringValue::as_str).map(Cow::Borrowed).collect())
+        }
+        _ => return None,
+    })
+}
+
+fn literal_json(literal: &Literal) -> Json<'_> {
+    match literal {
+        Literal::Bool(value) => Json::Bool(*value),
+        Literal::Float(value) => Json::Float(*value),
+        Literal::Int(value) => Json::Int(*value),
+        Literal::Null => Json::Null,
+        Literal::Str(value) => Json::Str(Cow::Borrowed(value)),
+        Literal::Strs(values) => Json::Strs(Cow::Borrowed(values)),
+    }
+}
+
+/// A value as Python's `str` shows it.
+struct PythonStr<'a, 'b>(&'b Json<'a>);
+
+impl std::fmt::Display for PythonStr<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Json::Bool(true) => f.write_str("True"),
+            Json::Bool(false) => f.write_str("False"),
+            Json::Float(value) => f.write_str(&json::float(*value)),
+            Json::Int(value) => write!(f, "{value}"),
+            Json::Null => f.write_str("None"),
+            // One line a field, whatever the text holds.
+            Json::Str(value) => f.write_str(&value.replace(['\n', '\r'], " ")),
+            Json::Ints(values) => tuple(f, values.iter().map(ToString::to_string)),
+            Json::Strs(values) => tuple(f, values.iter().map(|value| python_repr(value))),
+        }
+    }
+}
+
+/// Python's `repr` of a text, for texts as short and plain as those in our lists.
+fn python_repr(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "\\'").replace(['\n', '\r'], " ");
+    format!("'{escaped}'")
+}
+
+fn tuple(f: &mut std::fmt::Formatter<'_>, values: impl Iterator<Item = String>) -> std::fmt::Result {
+    let values: Vec<String> = values.collect();
+    match values.as_slice() {
+        [one] => write!(f, "({one},)"),
+        values => write!(f, "({})", values.join(", ")),
+    }
+}

@@ -1,0 +1,257 @@
+//! `uname`, the C library and `PATH` come in; the system's type, Python's platform string
+//! and Python's architecture pair go out.
+//!
+//! Receivers group by the exact strings of Python's `platform` module, so they are rebuilt
+//! here byte for byte. Python runs the programs `uname -p` and `file` for them; we run none:
+//! the first prints nothing, `unknown` or the hardware name wherever engines run, all of
+//! which Python leaves out again, and of the second only its presence matters.
+
+use super::{Facts, Machine};
+use crate::sys::SystemName;
+
+/// Where Python looks for programs when there is no `PATH`.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Most folders of `PATH` looked at; long ones have a few dozen.
+const PATH_FOLDERS: usize = 128;
+
+/// Where macOS keeps its version, for Python as for us.
+const MACOS_VERSION: &str = "/System/Library/CoreServices/SystemVersion.plist";
+
+/// Word size of every machine engines run on, and of this process.
+const BITS: &str = if cfg!(target_pointer_width = "32") {
+    "32bit"
+} else {
+    "64bit"
+};
+
+/// Fills in hardware name, system type and platform string.
+pub(super) fn fill_names(machine: &Machine, facts: &mut Facts) {
+    let Some(name) = name(machine) else {
+        return;
+    };
+    facts.machine = known(&name.machine);
+    facts.os_type = Some(os_type(&name.sysname));
+    facts.platform = platform(machine);
+}
+
+/// Fills in word size and executable format.
+pub(super) fn fill_architecture(machine: &Machine, facts: &mut Facts) {
+    let Some(name) = name(machine) else {
+        return;
+    };
+    let format = match name.sysname.as_str() {
+        // Pythons up to 3.12 do not know the format of macOS.
+        "Darwin" => "",
+        _ if has_program_file(machine) => "ELF",
+        _ => "",
+    };
+    facts.architecture = Some([BITS.to_owned(), format.to_owned()]);
+}
+
+/// The system's name, if it has one.
+fn name(machine: &Machine) -> Option<&SystemName> {
+    machine
+        .system_name()
+        .filter(|name| !name.sysname.is_empty())
+}
+
+fn known(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// OpenTelemetry's word for a system that `uname` names.
+fn os_type(sysname: &str) -> String {
+    match sysname {
+        "DragonFly" => "dragonflybsd".to_owned(),
+        "SunOS" => "solaris".to_owned(),
+        other => other.to_lowercase(),
+    }
+}
+
+fn platform(machine: &Machine) -> Option<String> {
+    let name = name(machine)?;
+    let (release, hardware) = (name.release.as_str(), name.machine.as_str());
+    match name.sysname.as_str() {
+        "Linux" => {
+            // Python finds no name for musl, and the word "with" then stands alone.
+            let libc = machine
+                .libc()
+                .map(|(name, version)| format!("{name}{version}"));
+            joined(&[
+                "Linux",
+                release,
+                hardware,
+                "with",
+                &libc.unwrap_or_default(),
+            ])
+        }
+        "Darwin" => {
+            // `uname -p` of macOS, the one place where it differs from the hardware name.
+            let processor = if hardware == "arm64" { "arm" } else { "i386" };
+            match macos_version(machine) {
+                Some(version) => joined(&["macOS", &version, hardware, processor, BITS]),
+                None => joined(&["Darwin", release, hardware, processor, BITS]),
+            }
+        }
+        other => {
+            let format = if has_program_file(machine) { "ELF" } else { "" };
+            joined(&[other, release, hardware, BITS, format])
+        }
+    }
+}
+
+/// The version in a property list: the string after the key `ProductVersion`.
+fn macos_version(machine: &Machine) -> Option<String> {
+    let list = machine.attribute(MACOS_VERSION)?;
+    let (_, rest) = list.split_once("<key>ProductVersion</key>")?;
+    let (_, rest) = rest.split_once("<string>")?;
+    let (version, _) = rest.split_once("</string>")?;
+    known(version)
+}
+
+/// Joins the parts that are not empty by `-`, and cleans the result as Python does, in the
+/// same order. `None` where nothing is left, which Python does not survive.
+pub(super) fn joined(parts: &[&str]) -> Option<String> {
+    let parts: Vec<&str> = parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| part.trim())
+        .collect();
+    let text: String = parts
+        .join("-")
+        .chars()
+        .map(|c| match c {
+            ' ' => '_',
+            '/' | '\\' | ':' | ';' | '"' | '(' | ')' => '-',
+            other => other,
+        })
+        .collect();
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.replace("unknown", "").chars() {
+        if c != '-' || !cleaned.ends_with('-') {
+            cleaned.push(c);
+        }
+    }
+    cleaned.truncate(cleaned.trim_end_matches('-').len());
+    (!cleaned.is_empty()).then_some(cleaned)
+}
+
+/// Whether a program `file` is on `PATH`. Relative folders are left out: they depend on
+/// where the process happens to stand.
+fn has_program_file(machine: &Machine) -> bool {
+    machine
+        .variable("PATH")
+        .unwrap_or(DEFAULT_PATH)
+        .split(':')
+        .take(PATH_FOLDERS)
+        .filter(|folder| folder.starts_with('/'))
+        .any(|folder| machine.is_program(&format!("{folder}/file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Tree;
+    use super::super::{Facts, Machine};
+    use super::joined;
+
+    fn facts(machine: &Machine) -> Facts {
+        let mut facts = Facts::default();
+        super::fill_names(machine, &mut facts);
+        super::fill_architecture(machine, &mut facts);
+        facts
+    }
+
+    fn platform(machine: &Machine) -> String {
+        facts(machine).platform.unwrap()
+    }
+
+    #[test]
+    fn glibc_has_a_version() {
+        let tree = Tree::new();
+        let machine = tree
+            .machine()
+            .with_uname("Linux", "6.8.0-1031-aws", "x86_64");
+        let facts = facts(&machine.with_libc("glibc", "2.35"));
+        let expected = "Linux-6.8.0-1031-aws-x86_64-with-glibc2.35";
+        assert_eq!(facts.platform.as_deref(), Some(expected));
+        assert_eq!(facts.machine.as_deref(), Some("x86_64"));
+        assert_eq!(facts.os_type.as_deref(), Some("linux"));
+    }
+
+    #[test]
+    fn musl_has_no_name() {
+        let tree = Tree::new();
+        let machine = tree
+            .machine()
+            .with_uname("Linux", "5.10.25-linuxkit", "x86_64");
+        assert_eq!(platform(&machine), "Linux-5.10.25-linuxkit-x86_64-with");
+    }
+
+    #[test]
+    fn macos_shows_its_own_version() {
+        let plist = "<?xml version=\"1.0\"?>\n<dict>\n\t<key>ProductName</key>\n\
+            \t<string>macOS</string>\n\t<key>ProductVersion</key>\n\t<string>14.5</string>\n</dict>";
+        let tree = Tree::new().file(super::MACOS_VERSION, plist);
+        let machine = tree.machine().with_uname("Darwin", "23.5.0", "arm64");
+        assert_eq!(platform(&machine), "macOS-14.5-arm64-arm-64bit");
+        assert_eq!(facts(&machine).os_type.as_deref(), Some("darwin"));
+        assert_eq!(facts(&machine).architecture.unwrap(), ["64bit", ""]);
+        let machine = tree.machine().with_uname("Darwin", "19.0.0", "x86_64");
+        assert_eq!(platform(&machine), "macOS-14.5-x86_64-i386-64bit");
+        let bare = Tree::new();
+        let machine = bare.machine().with_uname("Darwin", "23.5.0", "arm64");
+        assert_eq!(platform(&machine), "Darwin-23.5.0-arm64-arm-64bit");
+    }
+
+    #[test]
+    fn a_platform_string_is_cleaned_as_python_cleans_it() {
+        let cases: [(&[&str], Option<&str>); 7] = [
+            (
+                &["Linux", "5 x/y\\z:a;b\"c(d)e"],
+                Some("Linux-5_x-y-z-a-b-c-d-e"),
+            ),
+            (&["Linux", "", "unknown", "with", ""], Some("Linux-with")),
+            (&["Linux", "4.4--foo---", "x"], Some("Linux-4.4-foo-x")),
+            (&["Linux", " 1 ", "--"], Some("Linux-1")),
+            (&["a", "unknownunknown-b"], Some("a-b")),
+            (&["unknown", "("], None),
+            (&[], None),
+        ];
+        for (parts, expected) in cases {
+            assert_eq!(joined(parts).as_deref(), expected, "{parts:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_program_file_decides_the_format() {
+        let linux = |machine: Machine| facts(&machine.with_uname("Linux", "6", "x86_64"));
+        let tree = Tree::new()
+            .program("/opt/tools/file")
+            .file("/usr/local/bin/file", "no program");
+        let found = linux(tree.machine_with(&[("PATH", "/usr/local/bin:/opt/tools")]));
+        assert_eq!(found.architecture.unwrap(), ["64bit", "ELF"]);
+        for path in ["/usr/local/bin", "", "opt/tools", "/missing"] {
+            let none = linux(tree.machine_with(&[("PATH", path)]));
+            assert_eq!(none.architecture.unwrap(), ["64bit", ""], "{path}");
+        }
+        let usual = Tree::new().program("/usr/bin/file");
+        assert_eq!(
+            linux(usual.machine()).architecture.unwrap(),
+            ["64bit", "ELF"]
+        );
+    }
+
+    #[test]
+    fn a_machine_without_a_name_is_unknown() {
+        assert_eq!(facts(&Tree::new().machine()), Facts::default());
+        let blank = Tree::new();
+        let facts = facts(&blank.machine().with_uname("", "", ""));
+        assert_eq!(
+            (facts.machine, facts.os_type, facts.platform),
+            (None, None, None)
+        );
+    }
+}

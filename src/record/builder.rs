@@ -1,0 +1,409 @@
+//! The builder: from a contract and an engine's own facts to a running [`Usage`].
+//!
+//! Consent comes first: when it is off, nothing below it happens.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use opentelemetry::trace::TracerProvider as _;
+use tracing::Level;
+
+use super::handle::{Live, State};
+use super::processor::provider;
+use super::{IntoAttribute, Usage, UsageRecord};
+use crate::clock::Clock;
+use crate::config::{Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
+use crate::error::Error;
+use crate::export::{
+    EngineFacts, Gate, Helper, Outlet, Pipeline, Plan, Progress, Run, Shared, UsageExporter, Worker,
+};
+use crate::notice::{Callback, Voice};
+use crate::probe::{Accelerators, Machine};
+use crate::schema::{CompiledContract, Contract};
+use crate::sink::{Console, JsonLines, Report, Sink, TextLog};
+
+/// Sets reporting up for one engine.
+#[must_use = "nothing happens until `init`"]
+pub struct Builder {
+    contract: Contract,
+    engine: EngineFacts,
+    overrides: Overrides,
+    consent: Option<Consent>,
+    callback: Option<Callback>,
+    clock: Clock,
+    environment: Option<Env>,
+    instance_id: Option<String>,
+    sinks: Vec<Box<dyn Sink>>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("contract", &self.contract.id).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(super) fn new(contract: &Contract) -> Self {
+        Self {
+            contract: contract.clone(),
+            engine: EngineFacts::default(),
+            overrides: Overrides::default(),
+            consent: None,
+            callback: None,
+            clock: Clock::system(),
+            environment: None,
+            instance_id: None,
+            sinks: Vec::new(),
+        }
+    }
+
+    /// The engine's version: `service.version`.
+    pub fn with_version(mut self, version: impl Into<String>) -> Self {
+        self.engine.version = Some(version.into());
+        self
+    }
+
+    /// The accelerators as the engine's framework sees them. They win over what the driver says.
+    pub fn with_accelerators(mut self, accelerators: Accelerators) -> Self {
+        self.engine.accelerators = Some(accelerators);
+        self
+    }
+
+    /// A Resource attribute of the contract that only the engine knows, such as
+    /// `lmcache.deployment_mode`. Undeclared ones are counted and do not leave.
+    pub fn with_attribute(mut self, name: impl Into<String>, value: impl IntoAttribute) -> Self {
+        if let Some(value) = value.into_attribute() {
+            self.engine.attributes.push((name.into(), value));
+        }
+        self
+    }
+
+    /// LMCache's `local_log`: a text log of the messages, written beside whatever else runs.
+    /// A leading `~` is the home directory.
+    pub fn with_local_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.overrides.local_log = Some(path.into());
+        self
+    }
+
+    /// The JSON-lines file, instead of the contract's own.
+    pub fn with_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.overrides.file = Some(path.into());
+        self
+    }
+
+    /// The usage server's base URL, instead of the operator's and the contract's.
+    pub fn with_server(mut self, url: impl Into<String>) -> Self {
+        self.overrides.server_url = Some(url.into());
+        self
+    }
+
+    /// The OTLP endpoint, instead of the operator's.
+    pub fn with_otlp_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.overrides.otlp_endpoint = Some(url.into());
+        self
+    }
+
+    /// Exactly these exporters, instead of the operator's and the contract's.
+    pub fn with_exporters(mut self, exporters: impl IntoIterator<Item = Exporter>) -> Self {
+        self.overrides.exporters = Some(exporters.into_iter().collect());
+        self
+    }
+
+    /// A destination of the engine's own, beside the others.
+    pub fn with_sink(mut self, sink: impl Sink + 'static) -> Self {
+        self.sinks.push(Box::new(sink));
+        self
+    }
+
+    /// The engine's own word on consent: it can narrow what the operator allows, never widen it.
+    pub fn with_consent(mut self, consent: Consent) -> Self {
+        self.consent = Some(consent);
+        self
+    }
+
+    /// Who hears the notice and the warnings, instead of `tracing` or stderr.
+    pub fn with_messages(mut self, tell: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
+        self.callback = Some(Arc::new(tell));
+        self
+    }
+
+    /// The data is made up (an example, a test, a bench): there is no default server, and one that
+    /// is not on this machine is refused.
+    pub fn with_sample_data(mut self) -> Self {
+        self.overrides.sample = true;
+        self
+    }
+
+    /// Another clock, for tests and previews.
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another environment than the process's, for tests and tools.
+    pub fn with_environment(mut self, environment: Env) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// A fixed `service.instance.id` instead of a random one, for tests and previews.
+    pub fn with_instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance_id = Some(id.into());
+        self
+    }
+
+    /// Starts reporting. When collection is off, the handle does nothing.
+    ///
+    /// # Errors
+    ///
+    /// A programmer's mistake: a contract that contradicts itself, a URL given here that is none,
+    /// an exporter named here that this build lacks.
+    pub fn init(mut self) -> Result<Usage, Error> {
+        let env = self.env();
+        let decision = self.switches(&env).decide();
+        let live = self.live(&env, &decision)?;
+        Ok(self.usage(decision, live))
+    }
+
+    /// As [`Builder::init`], with a programmer's mistake as a warning and a handle that is off.
+    pub(super) fn init_or_off(mut self) -> Usage {
+        let env = self.env();
+        let mut decision = self.switches(&env).decide();
+        let live = self.live(&env, &decision).unwrap_or_else(|error| {
+            Voice::new(self.callback.clone()).warn(&format!("{error}; usage reporting is off"));
+            decision = Decision { consent: Consent::Off, because: error.to_string() };
+            None
+        });
+        self.usage(decision, live)
+    }
+
+    fn usage(self, decision: Decision, live: Option<Live>) -> Usage {
+        let state = live.map_or_else(|| State::Off(Box::new(self)), State::Live);
+        Usage::new(decision, state)
+    }
+
+    /// Everything that happens once consent is known. `None`: it is off.
+    fn live(&mut self, env: &Env, decision: &Decision) -> Result<Option<Live>, Error> {
+        if decision.consent == Consent::Off {
+            return Ok(None);
+        }
+        let plan = Arc::new(self.plan(env)?);
+        let voice = Voice::new(self.callback.clone());
+        let withdrawn = Arc::new(AtomicBool::new(false));
+        let gate = Gate::new(self.switches(env), Arc::clone(&withdrawn));
+        let pipeline = self.pipeline(Arc::clone(&plan), gate, env, decision.consent, &voice)?;
+        let direct = pipeline.is_direct();
+        let shared = Arc::new(Shared::new(pipeline.counters()));
+        if !Worker::start(Arc::clone(&shared), pipeline) {
+            voice.warn("no thread could be started; usage reporting is off in this process");
+            return Ok(None);
+        }
+        let provider = provider(Arc::clone(&shared));
+        let tracer = provider.tracer(crate::SCOPE);
+        let detached = AtomicBool::new(false);
+        Ok(Some(Live { plan, shared, provider, tracer, withdrawn, direct, detached }))
+    }
+
+    /// Starts reporting, or `None` when collection is off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::init`].
+    pub fn try_init(self) -> Result<Option<Usage>, Error> {
+        Ok(Some(self.init()?).filter(Usage::is_enabled))
+    }
+
+    /// A `SpanExporter` for a provider that the caller assembles, instead of a [`Usage`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::init`].
+    pub fn exporter(mut self) -> Result<UsageExporter, Error> {
+        let env = self.env();
+        let switches = self.switches(&env);
+        let consent = switches.decide().consent;
+        if consent == Consent::Off {
+            return Ok(UsageExporter::new(None));
+        }
+        let plan = Arc::new(self.plan(&env)?);
+        let gate = Gate::new(switches, Arc::default());
+        let voice = Voice::new(self.callback.clone());
+        Ok(UsageExporter::new(Some(self.pipeline(plan, gate, &env, consent, &voice)?)))
+    }
+
+    /// The reports that `record` would cause on this machine now. Nothing is started, written or
+    /// sent; works when collection is off. Reads the machine on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::init`].
+    pub fn preview(&self, record: impl UsageRecord) -> Result<Vec<Report>, Error> {
+        let plan = Arc::new(self.plan(&self.env())?);
+        Ok(preview(&plan, record, self.settings().exporters.contains(&Exporter::Server)))
+    }
+
+    /// Whether collection is on, and which switch decided it.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.switches(&self.env()).decide()
+    }
+
+    /// The mode file that the `otel-usage` command writes. `None`: no home directory is known.
+    #[must_use]
+    pub fn mode_file(&self) -> Option<PathBuf> {
+        self.switches(&self.env()).mode_file().map(PathBuf::from)
+    }
+
+    /// The pipeline that would run, consent aside.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings::resolve(&self.contract, &self.env(), &self.overrides)
+    }
+
+    fn env(&self) -> Env {
+        self.environment.clone().unwrap_or_else(|| Env::process(&self.contract))
+    }
+
+    fn switches(&self, env: &Env) -> Switches {
+        Switches::new(&self.contract, env, self.consent)
+    }
+
+    fn plan(&self, env: &Env) -> Result<Plan, Error> {
+        Ok(Plan {
+            contract: Arc::new(CompiledContract::new(&self.contract)?),
+            machine: Machine::live(env.pairs()),
+            engine: self.engine.clone(),
+            instance_id: self.instance_id.clone().unwrap_or_else(|| self.clock.uuid().to_string()),
+            directory: env.directory(&self.contract.directory),
+            source: env.text("VLLM_USAGE_SOURCE"),
+            run: Run::begin(&self.clock),
+            clock: self.clock.clone(),
+        })
+    }
+
+    fn pipeline(
+        &mut self,
+        plan: Arc<Plan>,
+        gate: Gate,
+        env: &Env,
+        consent: Consent,
+        voice: &Voice,
+    ) -> Result<Pipeline, Error> {
+        let mut settings = Settings::resolve(&self.contract, env, &self.overrides);
+        let helper = Helper::default();
+        let outlets = self.outlets(&mut settings, consent, voice, &helper)?;
+        for warning in &settings.warnings {
+            voice.warn(warning);
+        }
+        Ok(Pipeline::new(plan, gate, helper, outlets, &settings, voice.clone()))
+    }
+
+    /// The sinks that consent allows, local ones first.
+    fn outlets(
+        &mut self,
+        settings: &mut Settings,
+        consent: Consent,
+        voice: &Voice,
+        helper: &Helper,
+    ) -> Result<Vec<Outlet>, Error> {
+        settings.exporters.retain(|exporter| consent == Consent::Granted || !exporter.is_network());
+        let mut outlets = Vec::new();
+        for exporter in settings.exporters.clone() {
+            match exporter {
+                Exporter::Console => outlets.push(Outlet::direct(Box::new(Console))),
+                Exporter::File => {
+                    if let Some(path) = settings.local_log.clone() {
+                        outlets.push(Outlet::direct(Box::new(TextLog::new(path, voice.clone()))));
+                    }
+                    if let Some(path) = settings.file.clone() {
+                        outlets.push(Outlet::direct(Box::new(JsonLines::new(path, voice.clone()))));
+                    }
+                }
+                Exporter::Otlp | Exporter::Server => {
+                    match self.network_outlet(exporter, settings, helper)? {
+                        Ok(outlet) => outlets.push(outlet),
+                        Err(warning) => {
+                            settings.warnings.push(warning);
+                            settings.exporters.retain(|other| *other != exporter);
+                        }
+                    }
+                }
+            }
+        }
+        outlets.extend(self.sinks.drain(..).map(Outlet::direct).filter(|outlet| {
+            consent == Consent::Granted || !outlet.is_network()
+        }));
+        Ok(outlets)
+    }
+
+    /// The outer error is the programmer's, the inner one is a warning for the operator.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(unused_variables, clippy::unused_self, reason = "for network sinks")
+    )]
+    fn network_outlet(
+        &self,
+        exporter: Exporter,
+        settings: &Settings,
+        helper: &Helper,
+    ) -> Result<Result<Outlet, String>, Error> {
+        match exporter {
+            #[cfg(feature = "http")]
+            Exporter::Server => {
+                let url = settings.server.as_deref().unwrap_or_default();
+                match crate::sink::Server::check(url, self.overrides.sample) {
+                    Ok(base) => {
+                        Ok(Ok(Outlet::server(crate::sink::Server::new(base, settings, helper))))
+                    }
+                    Err(what) if self.overrides.server_url.is_some() => {
+                        Err(Error::option("server", what))
+                    }
+                    Err(what) => {
+                        let name = self.contract.server_variable.as_deref().unwrap_or("the contract's URL");
+                        Ok(Err(format!("{name} {what}; the usage server is off")))
+                    }
+                }
+            }
+            #[cfg(feature = "otlp")]
+            Exporter::Otlp => {
+                let Some(otlp) = &settings.otlp else {
+                    return Ok(Err("no OTLP endpoint is known; otlp is off".to_owned()));
+                };
+                match crate::sink::Otlp::new(otlp, settings, helper) {
+                    Ok(sink) => Ok(Ok(Outlet::otlp(sink))),
+                    Err(what) if self.overrides.otlp_endpoint.is_some() => {
+                        Err(Error::option("otlp_endpoint", what))
+                    }
+                    Err(warning) => Ok(Err(warning)),
+                }
+            }
+            // Reached when a network sink is not compiled in.
+            other => {
+                let word = other.as_str();
+                let feature = if other == Exporter::Server { "http" } else { "otlp" };
+                let what = format!(
+                    "the exporter `{word}` is not in this build; it needs the feature `{feature}`"
+                );
+                if self.overrides.exporters.is_some() {
+                    Err(Error::option("exporters", what))
+                } else {
+                    Ok(Err(what))
+                }
+            }
+        }
+    }
+}
+
+/// The reports that `record` causes as the first of its run.
+pub(super) fn preview(plan: &Arc<Plan>, record: impl UsageRecord, direct: bool) -> Vec<Report> {
+    let kind = record.kind().to_owned();
+    let Some(record) = plan.make(&kind, &record.attributes()) else { return Vec::new() };
+    let environment = Arc::new(plan.environment_here());
+    plan.expand(record, &mut Progress::default())
+        .into_iter()
+        .map(|record| {
+            Report::new(Arc::clone(&plan.contract), Arc::clone(&environment), record, direct)
+        })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! From probe facts and the engine's own facts to the OpenTelemetry Resource.
+//!
+//! In: what was [`Found`] on the machine, the plan with what the engine said. Out: an [`Environment`], the
+//! declared Resource attributes in their declared types, sanitized. What the engine says wins.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use opentelemetry::{StringValue, Value};
+
+use crate::export::{Found, Plan};
+use crate::loss::Loss;
+use crate::probe::Runtime;
+use crate::schema::{Environment, lmcache, vllm};
+
+/// Longest machine-id file that is read; a UUID takes 36 bytes.
+const MACHINE_ID_BYTES: u64 = 128;
+
+pub(crate) fn environment(
+    plan: &Plan,
+    found: &Found,
+    lost: &mut dyn FnMut(Loss, &str),
+) -> Environment {
+    let Found { facts, machine_id } = found;
+    let contract = &plan.contract;
+    let table = contract.contract();
+    let mut environment = contract.environment();
+    let declared = |name: &str| table.attributes.iter().any(|attribute| attribute.name == name);
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            contract.set(&mut environment, name, value, lost);
+        }
+    };
+
+    set("service.name", text(Some(&table.system)));
+    set("service.version", text(plan.engine.version.as_deref()));
+    set("service.instance.id", text(Some(&plan.instance_id)));
+    set("telemetry.distro.name", text(Some("otel-usage")));
+    set("telemetry.distro.version", text(Some(env!("CARGO_PKG_VERSION"))));
+
+    set("cloud.provider", text(facts.cloud_provider.as_deref()));
+    set("container.runtime.name", text(facts.container.as_deref()));
+    set("os.type", text(facts.os_type.as_deref()));
+    set("host.arch", text(facts.machine.as_deref().map(arch)));
+    set("host.cpu.vendor.id", text(facts.cpu_vendor.as_deref()));
+    set("host.cpu.model.name", text(facts.cpu_brand.as_deref()));
+    set("host.cpu.family", text(facts.cpu_family.as_deref()));
+    set("host.cpu.model.id", text(facts.cpu_model.as_deref()));
+    set("host.cpu.stepping", text(facts.cpu_stepping.as_deref()));
+    set("usage.cpu.count", facts.cpu_count.map(Value::I64));
+    set("usage.cpu.physical_count", facts.cpu_physical_count.map(Value::I64));
+    set("usage.memory.total", facts.memory_bytes.map(Value::I64));
+    set("usage.memory.limit", facts.memory_limit_bytes.map(Value::I64));
+    set("usage.machine", text(facts.machine.as_deref()));
+    set("usage.architecture", facts.architecture.clone().map(|parts| {
+        Value::Array(parts.into_iter().map(StringValue::from).collect::<Vec<_>>().into())
+    }));
+    set("usage.platform", text(facts.platform.as_deref()));
+
+    if let Some(devices) = plan.engine.accelerators.as_ref().or(facts.accelerators.as_ref()) {
+        set("usage.accelerator.count", devices.count.map(Value::I64));
+        set("usage.accelerator.name", text(devices.name.as_deref()));
+        set("usage.accelerator.memory", devices.memory_bytes.map(Value::I64));
+        set("usage.accelerator.source", text(Some(devices.source.as_str())));
+        let (name, version) = match &devices.runtime {
+            Some(Runtime::Cuda(version)) => (vllm::CUDA, Some(version.as_str())),
+            Some(Runtime::Xpu(version)) => (vllm::XPU, Some(version.as_str())),
+            None => ("", None),
+        };
+        if declared(name) {
+            set(name, text(version));
+        }
+    }
+    if declared(vllm::SOURCE) {
+        set(vllm::SOURCE, text(plan.source.as_deref()));
+    }
+    if declared(lmcache::INSTALL_SOURCE) {
+        set(lmcache::INSTALL_SOURCE, text(facts.install_source.as_deref()));
+    }
+    if declared(lmcache::MACHINE_ID) {
+        set(lmcache::MACHINE_ID, text(machine_id.as_deref()));
+    }
+    for (name, value) in &plan.engine.attributes {
+        set(name, Some(value.clone()));
+    }
+    environment
+}
+
+fn text(text: Option<&str>) -> Option<Value> {
+    text.map(|text| Value::String(text.to_owned().into()))
+}
+
+/// OpenTelemetry's word for what `uname -m` says.
+fn arch(machine: &str) -> &str {
+    match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The UUID that LMCache keeps per machine. Read if it is there; never created here.
+pub(crate) fn machine_id(directory: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(directory.join("machine_id")).ok()?;
+    file.take(MACHINE_ID_BYTES).read_to_string(&mut text).ok()?;
+    // Anything but a UUID has no business on the wire.
+    uuid::Uuid::try_parse(text.trim()).ok().map(|id| id.hyphenated().to_string())
+}

@@ -1,0 +1,250 @@
+//! vLLM's contracts: the initial report as documented for 0.4.0, the current one, and the heartbeat.
+//!
+//! One flat object for a start report, told apart from a heartbeat by its keys alone; unknown is
+//! `null`. Records: `vllm.report` ([`Report`]) and `vllm.heartbeat`.
+
+use std::borrow::Cow;
+
+use super::field::{attribute, field, record, resource, text};
+use super::sanitize::{FREE_TEXT, SETTINGS};
+use super::{
+    Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source, Switch,
+    Trigger, Type,
+};
+use crate::record::typed_record;
+
+use Literal::Null;
+use Type::{Bool, Float, Int, Str};
+
+/// The kind of the start report.
+pub const REPORT: &str = "vllm.report";
+/// The kind of the heartbeat.
+pub const HEARTBEAT: &str = "vllm.heartbeat";
+
+/// vLLM as of 0.33.0: 45 keys and the heartbeat.
+pub static CURRENT: Contract = contract("vllm/current", CURRENT_MESSAGES);
+/// vLLM as its documentation shows it for 0.4.0: 26 keys and the heartbeat.
+pub static V0_4_0: Contract = contract("vllm/0.4.0", V0_4_0_MESSAGES);
+
+typed_record! {
+    /// What a vLLM engine says about itself at start.
+    ///
+    /// Every value is the engine's own resolved setting; `None` is `null` on the wire. Fill it
+    /// with `..Default::default()`, so that a field added later does not break the engine.
+    pub struct Report = REPORT {
+        /// Model class name, `Backend(Wrapped)` when a backend wraps it.
+        model_architecture: String = "vllm.model.architecture",
+        /// Entry point: `ENGINE_CONTEXT`, `LLM_CLASS`, `API_SERVER`, ...
+        context: String = "vllm.usage.context",
+        /// Settings that come from environment variables; see [`Settings`].
+        env_var_json: Option<Settings> = "vllm.env",
+        /// Model data type, `torch.<name>`.
+        dtype: String = "vllm.model.dtype",
+        /// KV-cache block size in tokens.
+        block_size: Option<i64> = "vllm.cache.block_size",
+        /// Fraction of the device's memory in use, 0 to 1.
+        gpu_memory_utilization: f64 = "vllm.cache.gpu_memory_utilization",
+        /// Explicit KV-cache size in bytes.
+        kv_cache_memory_bytes: Option<i64> = "vllm.cache.memory_bytes",
+        /// Quantization method; `None`: not quantized.
+        quantization: Option<String> = "vllm.model.quantization",
+        /// KV-cache data type: `auto`, `fp8`, ...
+        kv_cache_dtype: String = "vllm.cache.dtype",
+        /// Whether LoRA is configured.
+        enable_lora: bool = "vllm.feature.lora",
+        /// Whether prefixes are cached.
+        enable_prefix_caching: Option<bool> = "vllm.feature.prefix_caching",
+        /// Whether CUDA graphs are off.
+        enforce_eager: bool = "vllm.feature.enforce_eager",
+        /// Whether the custom all-reduce is off.
+        disable_custom_all_reduce: bool = "vllm.parallel.disable_custom_all_reduce",
+        /// Ranks of tensor parallelism.
+        tensor_parallel_size: i64 = "vllm.parallel.tensor",
+        /// Ranks of data parallelism.
+        data_parallel_size: i64 = "vllm.parallel.data",
+        /// Ranks of pipeline parallelism.
+        pipeline_parallel_size: i64 = "vllm.parallel.pipeline",
+        /// Whether experts are parallel.
+        enable_expert_parallel: bool = "vllm.parallel.expert",
+        /// All-to-all backend.
+        all2all_backend: Option<String> = "vllm.parallel.all2all_backend",
+        /// Class name of the KV connector.
+        kv_connector: Option<String> = "vllm.kv_connector",
+        /// Longest sequence in tokens.
+        max_model_len: i64 = "vllm.model.max_len",
+        /// Most sequences in one step.
+        max_num_seqs: i64 = "vllm.scheduler.max_num_seqs",
+        /// Most tokens in one step.
+        max_num_batched_tokens: i64 = "vllm.scheduler.max_num_batched_tokens",
+        /// Attention backend; `None`: chosen by the engine.
+        attention_backend: Option<String> = "vllm.attention.backend",
+        /// Compilation mode: `NONE`, `VLLM_COMPILE`, ...
+        compilation_mode: Option<String> = "vllm.compilation.mode",
+        /// Method of speculative decoding; `None`: off.
+        spec_decode_method: Option<String> = "vllm.spec_decode.method",
+        /// Tokens speculated; `None`: off.
+        num_speculative_tokens: Option<i64> = "vllm.spec_decode.tokens",
+        /// Whether expert-parallel load balancing is on.
+        enable_eplb: bool = "vllm.eplb.enabled",
+        /// Redundant experts.
+        num_redundant_experts: i64 = "vllm.eplb.redundant_experts",
+        /// Experts; 0 for a dense model.
+        num_experts: i64 = "vllm.model.num_experts",
+    }
+}
+
+/// The environment-derived settings that travel as `env_var_json`: a JSON object inside a string,
+/// which is how the server has always received them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `VLLM_USE_MODELSCOPE`.
+    pub use_modelscope: bool,
+    /// `VLLM_USE_FLASHINFER_SAMPLER`; `None` in older engines.
+    pub use_flashinfer_sampler: Option<bool>,
+    /// `VLLM_PP_LAYER_PARTITION`: layer counts such as `20,20`.
+    pub pp_layer_partition: Option<String>,
+    /// `VLLM_USE_TRITON_AWQ`.
+    pub use_triton_awq: bool,
+    /// `VLLM_ENABLE_V1_MULTIPROCESSING`.
+    pub enable_v1_multiprocessing: bool,
+}
+
+impl From<Settings> for opentelemetry::Value {
+    fn from(settings: Settings) -> Self {
+        let text = format!(
+            "{{\"VLLM_USE_MODELSCOPE\": {}, \"VLLM_USE_FLASHINFER_SAMPLER\": {}, \
+             \"VLLM_PP_LAYER_PARTITION\": {}, \"VLLM_USE_TRITON_AWQ\": {}, \
+             \"VLLM_ENABLE_V1_MULTIPROCESSING\": {}}}",
+            settings.use_modelscope,
+            crate::json::to_string(&settings.use_flashinfer_sampler),
+            crate::json::to_string(&settings.pp_layer_partition),
+            settings.use_triton_awq,
+            settings.enable_v1_multiprocessing,
+        );
+        Self::String(text.into())
+    }
+}
+
+const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contract {
+    Contract {
+        id: Cow::Borrowed(id),
+        system: Cow::Borrowed("vllm"),
+        server: Some(Cow::Borrowed("https://stats.vllm.ai")),
+        server_variable: Some(Cow::Borrowed("VLLM_USAGE_STATS_SERVER")),
+        local_file: Some(Cow::Borrowed("usage_stats.json")),
+        switches: Cow::Borrowed(SWITCHES),
+        directory: Directory::Xdg {
+            variable: Some(Cow::Borrowed("VLLM_CONFIG_ROOT")),
+            name: Cow::Borrowed("vllm"),
+        },
+        attributes: Cow::Borrowed(ATTRIBUTES),
+        messages: Cow::Borrowed(messages),
+    }
+}
+
+static CURRENT_MESSAGES: &[MessageSpec] = &[report_message(CURRENT_FIELDS), HEARTBEAT_MESSAGE];
+static V0_4_0_MESSAGES: &[MessageSpec] = &[report_message(V0_4_0_FIELDS), HEARTBEAT_MESSAGE];
+
+const fn report_message(fields: &'static [Field]) -> MessageSpec {
+    MessageSpec {
+        name: Cow::Borrowed("report"),
+        record: Cow::Borrowed(REPORT),
+        endpoint: Cow::Borrowed(""),
+        trigger: Trigger::Record,
+        fields: Cow::Borrowed(fields),
+    }
+}
+
+const HEARTBEAT_MESSAGE: MessageSpec = MessageSpec {
+    name: Cow::Borrowed("heartbeat"),
+    record: Cow::Borrowed(HEARTBEAT),
+    endpoint: Cow::Borrowed(""),
+    // The interval of vLLM's own background thread.
+    trigger: Trigger::Heartbeat { seconds: 600 },
+    fields: Cow::Borrowed(&[UUID, LOG_TIME]),
+};
+
+static SWITCHES: &[Switch] = &[
+    Switch { variable: Cow::Borrowed("VLLM_NO_USAGE_STATS"), off: OffWhen::Present },
+    Switch { variable: Cow::Borrowed("VLLM_DO_NOT_TRACK"), off: OffWhen::True },
+];
+
+/// Where the engine runs, as its operator says it. From `VLLM_USAGE_SOURCE`.
+pub(crate) const SOURCE: &str = "deployment.environment.name";
+/// CUDA version of the engine's framework.
+pub(crate) const CUDA: &str = "vllm.cuda.runtime";
+/// XPU runtime version of the engine's framework.
+pub(crate) const XPU: &str = "vllm.xpu.runtime";
+
+static ATTRIBUTES: &[Attribute] = &[
+    attribute(SOURCE, Str, FREE_TEXT, "Free text of the operator, from `VLLM_USAGE_SOURCE`; `production` if unset."),
+    attribute(CUDA, Str, FREE_TEXT, "CUDA version of the engine's framework; the engine supplies it."),
+    attribute(XPU, Str, FREE_TEXT, "XPU runtime version of the engine's framework; the engine supplies it."),
+];
+
+const PROVIDERS: Source = Source::ResourceMapped(
+    Cow::Borrowed("cloud.provider"),
+    Cow::Borrowed(super::lmcache::PROVIDERS),
+);
+const CPU: Source = Source::ResourceJoined(Cow::Borrowed(super::lmcache::CPU_PARTS));
+
+const UUID: Field = field("uuid", Str, "", resource("service.instance.id"), text(""), &[], "Random identity of the process; the same in its heartbeats.");
+const PROVIDER: Field = field("provider", Str, "", PROVIDERS, text("UNKNOWN"), &[], "Cloud provider.");
+const NUM_CPU: Field = field("num_cpu", Int, "{cpu}", resource("usage.cpu.count"), Null, &[], "Online logical CPUs of the host.");
+const CPU_TYPE: Field = field("cpu_type", Str, "", resource("host.cpu.model.name"), text(""), &[], "CPU brand string.");
+const CPU_FAMILY: Field = field("cpu_family_model_stepping", Str, "", CPU, text(",,"), &[], "CPU family, model and stepping, decimal.");
+const TOTAL_MEMORY: Field = field("total_memory", Int, "By", resource("usage.memory.total"), Null, &[], "Physical memory of the host.");
+const ARCHITECTURE: Field = field("architecture", Str, "", resource("usage.machine"), text(""), &[], "`uname -m`.");
+const PLATFORM: Field = field("platform", Str, "", resource("usage.platform"), text(""), &[], "Python's `platform.platform()`.");
+const XPU_RUNTIME: Field = field("xpu_runtime", Str, "", resource(XPU), Null, &[], "XPU runtime version of the framework, on Intel XPU only.");
+const CUDA_RUNTIME: Field = field("cuda_runtime", Str, "", resource(CUDA), Null, &[], "CUDA version of the framework; `tpu_inference` on TPU.");
+const GPU_COUNT: Field = field("gpu_count", Int, "{device}", resource("usage.accelerator.count"), Null, &[], "Accelerators visible to the process.");
+const GPU_TYPE: Field = field("gpu_type", Str, "", resource("usage.accelerator.name"), Null, &[], "Name of the first accelerator.");
+const GPU_MEMORY: Field = field("gpu_memory_per_device", Int, "By", resource("usage.accelerator.memory"), Null, &[], "Memory of the first accelerator.");
+const ENV_VAR_JSON: Field = field("env_var_json", Str, "", record("vllm.env"), text("{}"), &[Sanitizer::VllmSettings, Sanitizer::CapLen(SETTINGS)], "Five environment-derived settings, as a JSON object in a string.");
+const MODEL_ARCHITECTURE: Field = field("model_architecture", Str, "", record("vllm.model.architecture"), text(""), FREE_TEXT, "Model class name.");
+const VERSION: Field = field("vllm_version", Str, "", resource("service.version"), text(""), &[], "Package version.");
+const CONTEXT: Field = field("context", Str, "", record("vllm.usage.context"), text("UNKNOWN_CONTEXT"), FREE_TEXT, "Entry point of the engine.");
+const LOG_TIME: Field = field("log_time", Int, "ns", Source::Time, Null, &[], "Wall clock at the record, since the Unix epoch.");
+const SOURCE_FIELD: Field = field("source", Str, "", resource(SOURCE), text("production"), &[], "Where it runs, as the operator says it.");
+const DTYPE: Field = field("dtype", Str, "", record("vllm.model.dtype"), text(""), FREE_TEXT, "Model data type.");
+const BLOCK_SIZE: Field = field("block_size", Int, "{token}", record("vllm.cache.block_size"), Null, &[], "KV-cache block size.");
+const GPU_MEMORY_UTILIZATION: Field = field("gpu_memory_utilization", Float, "1", record("vllm.cache.gpu_memory_utilization"), Null, &[], "Fraction of the device's memory in use.");
+const KV_CACHE_MEMORY: Field = field("kv_cache_memory_bytes", Int, "By", record("vllm.cache.memory_bytes"), Null, &[], "Explicit KV-cache size.");
+const QUANTIZATION: Field = field("quantization", Str, "", record("vllm.model.quantization"), Null, FREE_TEXT, "Quantization method.");
+const KV_CACHE_DTYPE: Field = field("kv_cache_dtype", Str, "", record("vllm.cache.dtype"), text("auto"), FREE_TEXT, "KV-cache data type.");
+const ENABLE_LORA: Field = field("enable_lora", Bool, "", record("vllm.feature.lora"), Literal::Bool(false), &[], "Whether LoRA is configured.");
+const PREFIX_CACHING: Field = field("enable_prefix_caching", Bool, "", record("vllm.feature.prefix_caching"), Null, &[], "Whether prefixes are cached.");
+const ENFORCE_EAGER: Field = field("enforce_eager", Bool, "", record("vllm.feature.enforce_eager"), Literal::Bool(false), &[], "Whether CUDA graphs are off.");
+const DISABLE_CUSTOM_ALL_REDUCE: Field = field("disable_custom_all_reduce", Bool, "", record("vllm.parallel.disable_custom_all_reduce"), Literal::Bool(false), &[], "Whether the custom all-reduce is off.");
+const TENSOR_PARALLEL: Field = field("tensor_parallel_size", Int, "{rank}", record("vllm.parallel.tensor"), Literal::Int(1), &[], "Ranks of tensor parallelism.");
+
+static V0_4_0_FIELDS: &[Field] = &[
+    UUID, PROVIDER, NUM_CPU, CPU_TYPE, CPU_FAMILY, TOTAL_MEMORY, ARCHITECTURE, PLATFORM, GPU_COUNT,
+    GPU_TYPE, GPU_MEMORY, MODEL_ARCHITECTURE, VERSION, CONTEXT, LOG_TIME, SOURCE_FIELD, DTYPE,
+    TENSOR_PARALLEL, BLOCK_SIZE, GPU_MEMORY_UTILIZATION, QUANTIZATION, KV_CACHE_DTYPE, ENABLE_LORA,
+    PREFIX_CACHING, ENFORCE_EAGER, DISABLE_CUSTOM_ALL_REDUCE,
+];
+
+static CURRENT_FIELDS: &[Field] = &[
+    UUID, PROVIDER, NUM_CPU, CPU_TYPE, CPU_FAMILY, TOTAL_MEMORY, ARCHITECTURE, PLATFORM,
+    XPU_RUNTIME, CUDA_RUNTIME, GPU_COUNT, GPU_TYPE, GPU_MEMORY, ENV_VAR_JSON, MODEL_ARCHITECTURE,
+    VERSION, CONTEXT, LOG_TIME, SOURCE_FIELD, DTYPE, BLOCK_SIZE, GPU_MEMORY_UTILIZATION,
+    KV_CACHE_MEMORY, QUANTIZATION, KV_CACHE_DTYPE, ENABLE_LORA, PREFIX_CACHING, ENFORCE_EAGER,
+    DISABLE_CUSTOM_ALL_REDUCE, TENSOR_PARALLEL,
+    field("data_parallel_size", Int, "{rank}", record("vllm.parallel.data"), Literal::Int(1), &[], "Ranks of data parallelism."),
+    field("pipeline_parallel_size", Int, "{rank}", record("vllm.parallel.pipeline"), Literal::Int(1), &[], "Ranks of pipeline parallelism."),
+    field("enable_expert_parallel", Bool, "", record("vllm.parallel.expert"), Literal::Bool(false), &[], "Whether experts are parallel."),
+    field("all2all_backend", Str, "", record("vllm.parallel.all2all_backend"), Null, FREE_TEXT, "All-to-all backend."),
+    field("kv_connector", Str, "", record("vllm.kv_connector"), Null, FREE_TEXT, "Class name of the KV connector."),
+    field("max_model_len", Int, "{token}", record("vllm.model.max_len"), Null, &[], "Longest sequence."),
+    field("max_num_seqs", Int, "{sequence}", record("vllm.scheduler.max_num_seqs"), Null, &[], "Most sequences in one step."),
+    field("max_num_batched_tokens", Int, "{token}", record("vllm.scheduler.max_num_batched_tokens"), Null, &[], "Most tokens in one step."),
+    field("attention_backend", Str, "", record("vllm.attention.backend"), Null, FREE_TEXT, "Attention backend."),
+    field("compilation_mode", Str, "", record("vllm.compilation.mode"), Null, FREE_TEXT, "Compilation mode."),
+    field("spec_decode_method", Str, "", record("vllm.spec_decode.method"), Null, FREE_TEXT, "Method of speculative decoding."),
+    field("num_speculative_tokens", Int, "{token}", record("vllm.spec_decode.tokens"), Null, &[], "Tokens speculated."),
+    field("enable_eplb", Bool, "", record("vllm.eplb.enabled"), Literal::Bool(false), &[], "Whether expert-parallel load balancing is on."),
+    field("num_redundant_experts", Int, "{expert}", record("vllm.eplb.redundant_experts"), Literal::Int(0), &[], "Redundant experts."),
+    field("num_experts", Int, "{expert}", record("vllm.model.num_experts"), Literal::Int(0), &[], "Experts; 0 for a dense model."),
+];
