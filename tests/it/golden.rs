@@ -1,0 +1,197 @@
+//! Golden payloads: what the usage servers receive today, byte for byte.
+//!
+//! Each payload's values go through Resource and span attributes and must come out as they were: same
+//! keys, order, JSON types, nulls and 64-bit integers; in this process, and after OTLP encoding,
+//! in another process under another time zone.
+
+use std::process::Command;
+
+use otel_usage::schema::{CompiledContract, lmcache, vllm};
+use otel_usage::{Contract, flatten};
+
+use crate::sample;
+use crate::support::unflatten::{message, unflatten};
+use crate::support::{Operator, keys, otlp, python_form};
+
+/// File, contract, message.
+static GOLDENS: &[(&str, &Contract, &str)] = &[
+    ("vllm-v0.4.0.json", &vllm::V0_4_0, "report"),
+    ("vllm-current.json", &vllm::CURRENT, "report"),
+    ("vllm-current-cpu.json", &vllm::CURRENT, "report"),
+    ("vllm-current-rocm.json", &vllm::CURRENT, "report"),
+    ("vllm-current-tpu.json", &vllm::CURRENT, "report"),
+    ("vllm-current-xpu.json", &vllm::CURRENT, "report"),
+    ("vllm-heartbeat.json", &vllm::CURRENT, "heartbeat"),
+    ("lmcache-doc-env.json", &lmcache::DOC, "EnvMessage"),
+    ("lmcache-v1-env.json", &lmcache::V1, "EnvMessage"),
+    ("lmcache-v1-env-mp.json", &lmcache::V1, "EnvMessage"),
+    ("lmcache-v1-env-cpu-only.json", &lmcache::V1, "EnvMessage"),
+    ("lmcache-v1-engine.json", &lmcache::V1, "EngineMessage"),
+    ("lmcache-v1-engine-no-remote.json", &lmcache::V1, "EngineMessage"),
+    ("lmcache-v1-metadata.json", &lmcache::V1, "MetadataMessage"),
+    ("lmcache-v1-mp-server.json", &lmcache::V1, "MPServerMessage"),
+];
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn every_golden_comes_out_as_it_went_in() {
+    for (file, contract, name) in GOLDENS {
+        let golden = read(file);
+        let compiled = CompiledContract::new(contract).unwrap();
+        let (resource, span) = unflatten(contract, message(contract, name), &golden);
+        let environment = compiled.read_resource(&resource);
+        let mut losses = Vec::new();
+        let record = compiled
+            .read_span(&span, &mut |loss, name| losses.push((loss, name.to_owned())))
+            .unwrap();
+        let flat = flatten(&compiled, &environment, &record).unwrap();
+        assert_eq!(flat.to_json(), python_form(&golden), "{file}");
+        assert_eq!(losses, [], "{file}");
+        assert_eq!(flat.name(), *name);
+    }
+}
+
+#[test]
+fn every_message_of_every_contract_has_a_golden_or_says_why_not() {
+    let without = [
+        // Equal to the schema-1 messages without their header fields: see the test below.
+        ("lmcache/doc", "EngineMessage"),
+        ("lmcache/doc", "MetadataMessage"),
+        // The same table as in vllm/current.
+        ("vllm/0.4.0", "heartbeat"),
+    ];
+    for contract in Contract::built_in() {
+        for spec in contract.messages.iter() {
+            let golden = GOLDENS.iter().any(|(_, c, name)| c.id == contract.id && *name == spec.name);
+            let excused = without.contains(&(contract.id.as_ref(), spec.name.as_ref()));
+            assert!(golden != excused, "{} {}", contract.id, spec.name);
+        }
+    }
+}
+
+#[test]
+fn the_documented_lmcache_messages_are_those_of_schema_1_without_the_header() {
+    let header = ["schema_version", "session_id", "machine_id", "deployment_mode"];
+    for name in ["EnvMessage", "EngineMessage", "MetadataMessage"] {
+        let documented: Vec<_> =
+            message(&lmcache::DOC, name).fields.iter().map(|field| field.name.as_ref()).collect();
+        let expected: Vec<_> = message(&lmcache::V1, name)
+            .fields
+            .iter()
+            .map(|field| field.name.as_ref())
+            .filter(|name| !header.contains(name))
+            .collect();
+        assert_eq!(documented, expected);
+        assert_eq!(documented[0], "message_type");
+    }
+    assert_eq!(message(&vllm::CURRENT, "report").fields.len(), 45);
+    assert_eq!(message(&vllm::V0_4_0, "report").fields.len(), 26);
+}
+
+/// Where the child of the next test finds its requests, and the parent its answer.
+const CHILD: &str = "OTEL_USAGE_TEST_GOLDEN_DIR";
+
+#[test]
+fn another_process_in_another_time_zone_flattens_the_same_from_otlp() {
+    let directory = tempfile::tempdir().unwrap();
+    for (index, (file, contract, name)) in GOLDENS.iter().enumerate() {
+        let (resource, span) = unflatten(contract, message(contract, name), &read(file));
+        // Through our own span, as the exporter makes it.
+        let compiled = CompiledContract::new(contract).unwrap();
+        let record = compiled.read_span(&span, &mut |_, _| {}).unwrap();
+        let environment = compiled.read_resource(&resource);
+        let bytes = otlp::encode(&compiled.resource(&environment), compiled.span(&record, true));
+        std::fs::write(directory.path().join(format!("{index:02}.otlp")), bytes).unwrap();
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "golden::child_that_flattens_otlp", "--ignored", "--nocapture"])
+        .env(CHILD, directory.path())
+        .env("TZ", "Pacific/Chatham")
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    let flat = std::fs::read_to_string(directory.path().join("flat.jsonl")).unwrap();
+    let expected: Vec<String> = GOLDENS.iter().map(|(file, ..)| python_form(&read(file))).collect();
+    assert_eq!(flat.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+#[ignore = "the other process of the test above"]
+fn child_that_flattens_otlp() {
+    let Some(directory) = std::env::var_os(CHILD) else { return };
+    let directory = std::path::PathBuf::from(directory);
+    let mut out = String::new();
+    for index in 0..GOLDENS.len() {
+        let bytes = std::fs::read(directory.join(format!("{index:02}.otlp"))).unwrap();
+        for (resource, span) in otlp::decode(&bytes) {
+            // The contract comes from the record, never from configuration.
+            let id = span.attributes.iter().find(|a| a.key.as_str() == "usage.contract").unwrap();
+            let contract =
+                Contract::built_in().into_iter().find(|c| c.id == id.value.as_str()).unwrap();
+            let compiled = CompiledContract::new(contract).unwrap();
+            let environment = compiled.read_resource(&resource);
+            let record = compiled.read_span(&span, &mut |loss, name| panic!("{loss} {name}")).unwrap();
+            out.push_str(&flatten(&compiled, &environment, &record).unwrap().to_json());
+            out.push('\n');
+        }
+    }
+    std::fs::write(directory.join("flat.jsonl"), out).unwrap();
+}
+
+#[test]
+fn local_files_have_the_form_of_the_originals() {
+    let lines: Vec<String> = read("vllm-usage_stats.jsonl").lines().map(str::to_owned).collect();
+    for (line, name) in lines.iter().zip(["report", "heartbeat"]) {
+        let (resource, span) = unflatten(&vllm::CURRENT, message(&vllm::CURRENT, name), line);
+        let compiled = CompiledContract::new(&vllm::CURRENT).unwrap();
+        let (environment, record) = (
+            compiled.read_resource(&resource),
+            compiled.read_span(&span, &mut |_, _| {}).unwrap(),
+        );
+        assert_eq!(flatten(&compiled, &environment, &record).unwrap().to_json(), *line);
+    }
+
+    let mut text = String::new();
+    for (file, name) in [
+        ("lmcache-v1-env.json", "EnvMessage"),
+        ("lmcache-v1-engine.json", "EngineMessage"),
+        ("lmcache-v1-metadata.json", "MetadataMessage"),
+    ] {
+        let (resource, span) = unflatten(&lmcache::V1, message(&lmcache::V1, name), &read(file));
+        let compiled = CompiledContract::new(&lmcache::V1).unwrap();
+        let (environment, record) = (
+            compiled.read_resource(&resource),
+            compiled.read_span(&span, &mut |_, _| {}).unwrap(),
+        );
+        text.push_str(&flatten(&compiled, &environment, &record).unwrap().to_text());
+    }
+    assert_eq!(text, read("lmcache-usage.log"));
+}
+
+#[test]
+fn sanitizers_leave_a_scheme_and_a_placeholder() {
+    let operator = Operator::new();
+    let reports = operator
+        .engine(&lmcache::V1)
+        .with_instance_id("0d3a1e0f-5c8f-4f7d-9f0c-2b8c6a3b7d41")
+        .preview(lmcache::Engine {
+            remote_url: Some("redis://user:secret@cache.example.internal:6379".to_owned()),
+            model_name: "/home/someone/models/private".to_owned(),
+            ..sample::lmcache_engine()
+        })
+        .unwrap();
+    let engine = reports[1].message().unwrap().to_json();
+    assert_eq!(engine, python_form(&read("lmcache-v1-engine-sanitized.json")));
+}
+
+#[test]
+fn the_documented_payloads_come_out_of_the_pipeline_key_for_key() {
+    let operator = Operator::new();
+    let vllm = operator.engine(&vllm::V0_4_0).preview(sample::vllm_report()).unwrap();
+    let lmcache = operator.engine(&lmcache::DOC).preview(sample::lmcache_engine()).unwrap();
+    assert_eq!(keys(&vllm[0].message().unwrap().to_json()), keys(&read("vllm-v0.4.0.json")));
+    assert_eq!(keys(&lmcache[0].message().unwrap().to_json()), keys(&read("lmcache-doc-env.json")));
+}

@@ -1,0 +1,18 @@
+//! The integration tests: one binary, a module per topic. Nothing here talks to anything but
+//! loopback, and nothing reads or writes this process's own environment.
+
+#![expect(clippy::disallowed_methods, reason = "tests start processes and read the clock")]
+
+#[path = "../../examples/support/receiver.rs"]
+mod receiver;
+#[path = "../../examples/support/sample.rs"]
+mod sample;
+mod support;
+
+mod bad_input;
+mod closed_world;
+mod exporters;
+mod golden;
+mod lifecycle;
+mod preview;
+mod tracing_layer;

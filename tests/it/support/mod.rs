@@ -1,0 +1,76 @@
+//! What the tests share: a temporary home as an operator's environment, and OTLP both ways.
+
+pub(crate) mod otlp;
+pub(crate) mod unflatten;
+
+use std::path::PathBuf;
+
+use otel_usage::{Builder, Contract, Env, Usage};
+use tempfile::TempDir;
+
+/// An operator: a temporary home and the variables of a shell.
+pub(crate) struct Operator {
+    pub(crate) home: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Operator {
+    /// Collection is on; tests set the mode they test.
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let variables = vec![
+            ("HOME".to_owned(), home.path().display().to_string()),
+            ("OTEL_USAGE_MODE".to_owned(), "on".to_owned()),
+        ];
+        Self { home, variables }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn env(&self) -> Env {
+        Env::given(self.variables.clone())
+    }
+
+    /// An engine under this operator, with made-up data.
+    pub(crate) fn engine(&self, contract: &Contract) -> Builder {
+        Usage::builder(contract).with_sample_data().with_environment(self.env())
+    }
+
+    pub(crate) fn path(&self, below_home: &str) -> PathBuf {
+        self.home.path().join(below_home)
+    }
+}
+
+/// The keys of one flat JSON object, in the order of the text.
+pub(crate) fn keys(json: &str) -> Vec<String> {
+    struct Keys;
+    impl<'de> serde::de::Visitor<'de> for Keys {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+            let mut keys = Vec::new();
+            while let Some((key, serde::de::IgnoredAny)) = map.next_entry()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(json), Keys).unwrap()
+}
+
+/// The text of a golden payload on one line, as Python's `json.dumps` writes it: same keys, order,
+/// types and values.
+pub(crate) fn python_form(json: &str) -> String {
+    let mut out = Vec::new();
+    serde_transcode::transcode(
+        &mut serde_json::Deserializer::from_str(json),
+        &mut serde_json::Serializer::with_formatter(&mut out, otel_usage::PythonFormatter),
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
