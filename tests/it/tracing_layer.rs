@@ -1,1 +1,305 @@
-//! x
+//! The `tracing` door, and the traps around it that silently lose or leak reports.
+
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+use otel_usage::schema::{Contract, Field, Type, lmcache, vllm};
+use otel_usage::{Attributes, Loss, Usage};
+use tracing::{Level, event, info_span};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, registry};
+
+use crate::support::{Collected, Operator, settled};
+
+/// An LMCache engine whose reports are collected.
+fn engine(contract: &Contract) -> (Usage, Collected, Operator) {
+    let (operator, collected) = (Operator::new(), Collected::default());
+    let usage =
+        operator.engine(contract).with_exporters([]).with_sink(collected.clone()).init().unwrap();
+    (usage, collected, operator)
+}
+
+fn lost(usage: &Usage, loss: Loss) -> u64 {
+    usage.stats().lost.get(&loss).copied().unwrap_or(0)
+}
+
+#[test]
+fn an_event_becomes_a_report_at_once_with_unsigned_numbers_and_lists() {
+    let (usage, collected, _home) = engine(&lmcache::V1);
+    tracing::subscriber::with_default(registry().with(usage.layer()), || {
+        event!(
+            name: "lmcache.engine",
+            target: "otel_usage",
+            Level::INFO,
+            lmcache.chunk_size = 256_u64,
+            lmcache.world_size = 2_usize,
+            lmcache.worker_id = 1_u8,
+            lmcache.save_decode_cache = true,
+            lmcache.remote.serde = None::<&str>,
+            lmcache.kv.dtype = %"torch.bfloat16",
+            lmcache.kv.shape = ?[32, 2, 256, 8, 128],
+        );
+    });
+    settled(&usage);
+    let messages = collected.messages();
+    let types: Vec<_> = messages.iter().map(|message| message["message_type"].clone()).collect();
+    assert_eq!(types, ["EnvMessage", "EngineMessage", "MetadataMessage"]);
+    let engine = &messages[1];
+    assert_eq!(engine["chunksize"], 256);
+    assert_eq!(engine["world_size"], 2);
+    assert_eq!(engine["worker_id"], 1);
+    assert_eq!(engine["save_decode_cache"], true);
+    assert_eq!(engine["remote_serde"], serde_json::Value::Null);
+    assert_eq!(engine["kv_dtype"], "torch.bfloat16");
+    assert_eq!(engine["kv_shape"], serde_json::json!([32, 2, 256, 8, 128]));
+}
+
+#[test]
+fn a_span_becomes_a_report_when_it_ends_with_what_was_recorded_on_it() {
+    let (usage, collected, _home) = engine(&lmcache::V1);
+    tracing::subscriber::with_default(registry().with(usage.layer()), || {
+        let foreign = info_span!("request", secret = "prompt");
+        let _inside = foreign.enter();
+        let span = info_span!(
+            target: "otel_usage",
+            parent: &foreign,
+            "lmcache.engine",
+            lmcache.chunk_size = 128_u64,
+            lmcache.worker_id = tracing::field::Empty,
+        );
+        span.record("lmcache.worker_id", 3_u32);
+        let _entered = span.enter();
+    });
+    settled(&usage);
+    let engine = &collected.messages()[1];
+    assert_eq!(engine["chunksize"], 128);
+    assert_eq!(engine["worker_id"], 3);
+}
+
+#[test]
+fn foreign_targets_unknown_kinds_and_undeclared_fields_do_not_leave() {
+    let (usage, collected, _home) = engine(&lmcache::V1);
+    tracing::subscriber::with_default(registry().with(usage.layer()), || {
+        event!(name: "lmcache.engine", target: "otel_usage::inner", Level::INFO, lmcache.chunk_size = 1);
+        event!(name: "lmcache.engine", target: "engine", Level::INFO, lmcache.chunk_size = 1);
+        event!(name: "lmcache.secrets", target: "otel_usage", Level::INFO, lmcache.chunk_size = 1);
+        drop(info_span!(target: "otel_usage", "somebody.elses"));
+        event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, prompt = "secret", lmcache.chunk_size = 7);
+    });
+    settled(&usage);
+    let messages = collected.messages();
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    assert_eq!(messages[1]["chunksize"], 7);
+    assert!(!format!("{:?}", collected.reports()).contains("secret"));
+    assert_eq!(lost(&usage, Loss::UnknownRecord), 2);
+    assert_eq!(lost(&usage, Loss::UndeclaredAttribute), 1);
+}
+
+#[test]
+fn log_enabled_before_an_event_loses_nothing() {
+    // Whoever initialises first in this process; a second time is no error for us.
+    let _ = tracing_log::LogTracer::init();
+    let (usage, collected, _home) = engine(&lmcache::V1);
+    let subscriber = registry()
+        .with(tracing_subscriber::layer::Identity::new().with_filter(EnvFilter::new("info")))
+        .with(usage.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        for chunk_size in 0..6 {
+            let _ = log::log_enabled!(target: "sqlx", log::Level::Debug);
+            event!(
+                name: "lmcache.engine", target: "otel_usage", Level::INFO,
+                lmcache.chunk_size = chunk_size,
+            );
+            let _ = log::log_enabled!(target: "sqlx", log::Level::Debug);
+            drop(info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = chunk_size));
+        }
+    });
+    settled(&usage);
+    let engines = collected.messages().iter().filter(|m| m["message_type"] == "EngineMessage").count();
+    assert_eq!(engines, 12);
+}
+
+#[test]
+fn two_hundred_attributes_arrive() {
+    let mut contract = lmcache::V1.clone();
+    for index in 0..200 {
+        let field = Field::from_record(
+            format!("extra_{index}"),
+            Type::Int,
+            format!("extra.{index}"),
+            "One of many.",
+        );
+        contract = contract.with_field("EngineMessage", field);
+    }
+    let (usage, collected, _home) = engine(&contract);
+    let record = (0..200_i64).fold(Attributes::of("lmcache.engine"), |record, index| {
+        record.with(format!("extra.{index}"), index)
+    });
+    usage.start(record);
+    settled(&usage);
+    let engine = &collected.messages()[1];
+    for index in 0..200 {
+        assert_eq!(engine[format!("extra_{index}")], index);
+    }
+}
+
+/// The engine's own backend: remembers every span.
+#[derive(Debug, Clone, Default)]
+struct Backend(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Backend {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+fn engines_own_tracing() -> (SdkTracerProvider, Backend) {
+    let backend = Backend::default();
+    // The engine's own tracing works even where the environment is hostile to it.
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::AlwaysOn)
+        .with_simple_exporter(backend.clone())
+        .build();
+    (provider, backend)
+}
+
+#[test]
+fn the_engines_own_otel_layer_lives_beside_ours_in_either_order() {
+    for ours_first in [true, false] {
+        let (usage, collected, _home) = engine(&lmcache::V1);
+        let (provider, backend) = engines_own_tracing();
+        // Without any filter: it sees our spans too.
+        let tracer = provider.tracer("engine");
+        let act = || {
+            let request = info_span!("request");
+            let _inside = request.enter();
+            let report = info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = 5);
+            let _reporting = report.enter();
+            event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 6);
+            usage.start(Attributes::of("lmcache.engine").with("lmcache.chunk_size", 7));
+            drop(info_span!("inner"));
+        };
+        if ours_first {
+            tracing::subscriber::with_default(registry().with(usage.layer()).with(tracing_opentelemetry::layer().with_tracer(tracer)), act);
+        } else {
+            tracing::subscriber::with_default(registry().with(tracing_opentelemetry::layer().with_tracer(tracer)).with(usage.layer()), act);
+        }
+        settled(&usage);
+
+        let mut sizes: Vec<_> = collected
+            .messages()
+            .iter()
+            .filter(|message| message["message_type"] == "EngineMessage")
+            .map(|message| message["chunksize"].as_i64().unwrap())
+            .collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [5, 6, 7]);
+
+        let engine_spans = backend.0.lock().unwrap().clone();
+        let engine_traces: Vec<_> =
+            engine_spans.iter().map(|span| span.span_context.trace_id()).collect();
+        for report in collected.reports() {
+            let span = report.span();
+            assert!(!engine_traces.contains(&span.span_context.trace_id()), "a report joined the engine's trace");
+            assert_eq!(span.parent_span_id, opentelemetry::SpanId::INVALID);
+            assert_eq!(span.instrumentation_scope.name(), "otel_usage");
+        }
+        // What the engine's layer saw of our target is its own doing; nothing of it is our span.
+        let inner = engine_spans.iter().find(|span| span.name == "inner").unwrap();
+        let request = engine_spans.iter().find(|span| span.name == "request").unwrap();
+        assert_eq!(inner.span_context.trace_id(), request.span_context.trace_id());
+    }
+}
+
+#[test]
+fn two_engines_in_one_registry_each_get_their_own() {
+    let (cache, cached, _home) = engine(&lmcache::V1);
+    let (llm, told, _other) = engine(&vllm::CURRENT);
+    let (replica, replicated, _third) = engine(&vllm::CURRENT);
+    let subscriber = registry().with(cache.layer()).with(llm.layer()).with(replica.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        drop(info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = 9));
+        event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 9);
+        drop(info_span!(target: "otel_usage", "vllm.report", vllm.cache.block_size = 16));
+    });
+    for usage in [&cache, &llm, &replica] {
+        settled(usage);
+    }
+    assert_eq!(cached.messages().len(), 4);
+    assert_eq!(told.messages().len(), 1);
+    assert_eq!(replicated.messages().len(), 1);
+    // No id of any kind is shared.
+    let ids: Vec<_> = [&cached, &told, &replicated]
+        .iter()
+        .map(|collected| {
+            let report = &collected.reports()[0];
+            let id = opentelemetry::Key::from_static_str("service.instance.id");
+            (report.resource().get(&id).unwrap().to_string(), report.span().span_context.trace_id())
+        })
+        .collect();
+    assert!(ids[0].0 != ids[1].0 && ids[1].0 != ids[2].0 && ids[0].0 != ids[2].0);
+    assert!(ids[0].1 != ids[1].1 && ids[1].1 != ids[2].1);
+}
+
+#[test]
+fn a_global_filter_of_the_engine_silences_the_layer_but_not_the_handle() {
+    let (usage, collected, _home) = engine(&lmcache::V1);
+    let subscriber = registry().with(EnvFilter::new("error")).with(usage.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 1);
+        usage.start(Attributes::of("lmcache.engine").with("lmcache.chunk_size", 2));
+    });
+    settled(&usage);
+    let messages = collected.messages();
+    assert_eq!(messages.len(), 3);
+    assert_eq!(messages[1]["chunksize"], 2);
+}
+
+#[test]
+fn the_global_provider_is_not_touched() {
+    let (provider, backend) = engines_own_tracing();
+    opentelemetry::global::set_tracer_provider(provider);
+    let (usage, collected, _home) = engine(&lmcache::V1);
+    usage.start(Attributes::of("lmcache.engine"));
+    settled(&usage);
+    assert_eq!(collected.messages().len(), 3);
+    assert!(backend.0.lock().unwrap().is_empty(), "a report went through the global provider");
+    drop(opentelemetry::global::tracer("engine").start("own"));
+    assert_eq!(backend.0.lock().unwrap().len(), 1, "the engine's provider is still the global one");
+}
+
+#[test]
+fn a_hostile_operator_environment_changes_nothing() {
+    // The SDK reads these in every provider that does not set them in code. A child process, because
+    // they must be in the real environment.
+    let hostile = [
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1"),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "0"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "0"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "1"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+        ("OTEL_SERVICE_NAME", "operators-secret"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team=operators-secret,host.name=operators-secret"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=operators-secret"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+        ("HTTP_PROXY", "http://127.0.0.1:9"),
+        ("ALL_PROXY", "http://127.0.0.1:9"),
+    ];
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--skip", "hostile_operator", "--skip", "bad_input", "tracing_layer", "exporters"])
+        .envs(hostile)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(" passed"), "{text}");
+}

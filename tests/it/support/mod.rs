@@ -74,3 +74,45 @@ pub(crate) fn python_form(json: &str) -> String {
     .unwrap();
     String::from_utf8(out).unwrap()
 }
+
+/// A sink that keeps what it is given: the flat message and the span of each report.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collected(std::sync::Arc<std::sync::Mutex<Vec<otel_usage::Report>>>);
+
+impl otel_usage::Sink for Collected {
+    fn name(&self) -> &str {
+        "collected"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn take(&mut self, report: &otel_usage::Report) -> otel_usage::Outcome {
+        self.0.lock().unwrap().push(report.clone());
+        otel_usage::Outcome::Delivered
+    }
+}
+
+impl Collected {
+    /// The reports so far, the span of the run included.
+    pub(crate) fn reports(&self) -> Vec<otel_usage::Report> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The flat messages so far, parsed.
+    pub(crate) fn messages(&self) -> Vec<serde_json::Value> {
+        self.reports()
+            .iter()
+            .filter_map(|report| Some(serde_json::from_str(&report.message()?.to_json()).unwrap()))
+            .collect()
+    }
+}
+
+/// Long enough for everything on a slow machine; a test that needs it has failed.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Everything recorded so far has reached every sink.
+pub(crate) fn settled(usage: &Usage) {
+    assert_eq!(usage.flush(PATIENCE), otel_usage::Flush::Durable);
+}
