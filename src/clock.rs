@@ -32,7 +32,8 @@ impl Clock {
 
     /// A wall clock that stands still, and identifiers that count up from 1.
     ///
-    /// For tests and previews that must give the same bytes twice. Monotonic time goes on.
+    /// For tests and previews that must give the same bytes twice. Deadlines still pass: monotonic
+    /// time goes on.
     #[must_use]
     pub fn fixed(unix_nanos: i64) -> Self {
         Self(Source::Fixed { unix_nanos, next_id: Arc::new(AtomicU64::new(1)) })
@@ -54,6 +55,14 @@ impl Clock {
     #[expect(clippy::unused_self, reason = "a fixed clock may stop monotonic time one day")]
     pub fn monotonic(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Time since `start`; none on a fixed clock, so that a run's duration can be fixed too.
+    pub(crate) fn since(&self, start: Instant) -> Duration {
+        match &self.0 {
+            Source::System => self.monotonic().saturating_duration_since(start),
+            Source::Fixed { .. } => Duration::ZERO,
+        }
     }
 
     /// A random identifier: UUID v4, from the operating system's random source.

@@ -188,8 +188,7 @@ impl Plan {
 
     /// A record made for the engine: `values` and what is known of the run, fit to leave.
     pub(crate) fn make(&self, kind: &str, values: &[KeyValue]) -> Option<Record> {
-        let now = self.clock.monotonic();
-        let duration = now.saturating_duration_since(self.run.started);
+        let duration = self.clock.since(self.run.started);
         let (trace, span) = self.clock.span_ids();
         let mut attributes = values.to_vec();
         attributes.push(KeyValue::new(lmcache::START_TIME, self.run.started_local.clone()));

@@ -3,7 +3,7 @@
 //! Consent comes first: when it is off, nothing below it happens.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -179,7 +179,7 @@ impl Builder {
     }
 
     fn usage(self, decision: Decision, live: Option<Live>) -> Usage {
-        let state = live.map_or_else(|| State::Off(Box::new(self)), State::Live);
+        let state = live.map_or_else(|| State::Off(Box::new(Mutex::new(self))), State::Live);
         Usage::new(decision, state)
     }
 

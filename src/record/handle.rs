@@ -1,7 +1,7 @@
 //! The handle: what an engine holds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::Context;
@@ -53,8 +53,8 @@ pub(super) struct Inner {
 #[derive(Debug)]
 pub(super) enum State {
     Live(Live),
-    /// Collection is off: only what a preview needs.
-    Off(Box<Builder>),
+    /// Collection is off: kept for previews only. In a lock, because a sink need not be `Sync`.
+    Off(Box<Mutex<Builder>>),
 }
 
 #[derive(Debug)]
@@ -187,7 +187,10 @@ impl Usage {
     pub fn snapshot(&self, record: impl UsageRecord) -> Vec<Report> {
         match &self.inner.state {
             State::Live(live) => super::builder::preview(&live.plan, record, live.direct),
-            State::Off(builder) => builder.preview(record).unwrap_or_default(),
+            State::Off(builder) => {
+                let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+                builder.preview(record).unwrap_or_default()
+            }
         }
     }
 }

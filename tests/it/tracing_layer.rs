@@ -295,7 +295,7 @@ fn a_hostile_operator_environment_changes_nothing() {
         ("ALL_PROXY", "http://127.0.0.1:9"),
     ];
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--skip", "hostile_operator", "--skip", "bad_input", "tracing_layer", "exporters"])
+        .args(["--skip", "hostile_operator", "--skip", "stock_provider", "tracing_layer", "exporters"])
         .envs(hostile)
         .output()
         .unwrap();
