@@ -8,6 +8,8 @@
 //! It needs no GPU and no network. The local file lies in a temporary home, and consent is set here,
 //! so it also runs where collection is off or under continuous integration.
 
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -20,7 +20,10 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
-    Fixed { unix_nanos: i64, next_id: Arc<AtomicU64> },
+    Fixed {
+        unix_nanos: i64,
+        next_id: Arc<AtomicU64>,
+    },
 }
 
 impl Clock {
@@ -43,7 +46,10 @@ impl Clock {
     #[must_use]
     pub fn unix_nanos(&self) -> i64 {
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one place that reads the wall clock"
+            )]
             Source::System => unix_nanos(SystemTime::now()),
             Source::Fixed { unix_nanos, .. } => *unix_nanos,
         }
@@ -52,7 +58,6 @@ impl Clock {
     /// Monotonic time; it stands still while the machine is suspended.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
-    #[expect(clippy::unused_self, reason = "a fixed clock may stop monotonic time one day")]
     pub fn monotonic(&self) -> Instant {
         Instant::now()
     }

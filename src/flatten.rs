@@ -12,8 +12,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::json;
 use crate::schema::{
-    CompiledContract, CompiledField, Environment, Field, Literal, MessageSpec, Record, Slot, Source,
-    Type,
+    CompiledContract, CompiledField, Environment, Field, Literal, MessageSpec, Record, Slot,
+    Source, Type,
 };
 
 /// Flattens `record`; `None` when its kind has no message (the span of the whole run).
@@ -79,7 +79,11 @@ impl<'a> Message<'a> {
 
     /// The fields with their values, in the order of the wire.
     pub fn fields(&self) -> impl Iterator<Item = (&'a Field, Json<'a>)> + '_ {
-        self.spec.fields.iter().zip(self.fields).map(|(field, compiled)| (field, self.value(field, compiled)))
+        self.spec
+            .fields
+            .iter()
+            .zip(self.fields)
+            .map(|(field, compiled)| (field, self.value(field, compiled)))
     }
 
     fn value(&self, field: &'a Field, compiled: &'a CompiledField) -> Json<'a> {
@@ -94,8 +98,10 @@ impl<'a> Message<'a> {
             Slot::Resource(index) => resource(index),
             Slot::ResourceFirst(indices) => indices.iter().find_map(resource),
             Slot::ResourceJoined(indices) => {
-                let parts: Vec<Cow<'_, str>> =
-                    indices.iter().map(|index| resource(index).map_or(Cow::Borrowed(""), Value::as_str)).collect();
+                let parts: Vec<Cow<'_, str>> = indices
+                    .iter()
+                    .map(|index| resource(index).map_or(Cow::Borrowed(""), Value::as_str))
+                    .collect();
                 return Json::Str(Cow::Owned(parts.join(",")));
             }
             Slot::ResourceMapped(index) => {
@@ -223,7 +229,10 @@ fn python_repr(text: &str) -> String {
     format!("'{escaped}'")
 }
 
-fn tuple(f: &mut std::fmt::Formatter<'_>, values: impl Iterator<Item = String>) -> std::fmt::Result {
+fn tuple(
+    f: &mut std::fmt::Formatter<'_>,
+    values: impl Iterator<Item = String>,
+) -> std::fmt::Result {
     let values: Vec<String> = values.collect();
     match values.as_slice() {
         [one] => write!(f, "({one},)"),

@@ -31,11 +31,19 @@ pub(crate) fn to_string(value: &impl Serialize) -> String {
 pub struct Python;
 
 impl Formatter for Python {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        w: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { w.write_all(b", ") }
     }
 
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        w: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { w.write_all(b", ") }
     }
 
@@ -90,10 +98,7 @@ mod tests {
     #[test]
     fn separators_and_escapes_are_those_of_python() {
         let value = serde_json::json!({"a": [1, "é\u{7f}😀\n\"\\"], "b": null});
-        assert_eq!(
-            to_string(&value),
-            r#"{"a": [1, "\u00e9\u007f\ud83d\ude00\n\"\\"], "b": null}"#
-        );
+        assert_eq!(to_string(&value), r#"{"a": [1, "\u00e9\u007f\ud83d\ude00\n\"\\"], "b": null}"#);
     }
 
     #[test]

@@ -60,9 +60,13 @@ impl Voice {
             return;
         }
         // Not our own target: the layer would take the event for a report.
-        if level == Level::WARN && tracing::event_enabled!(target: "otel_usage::notice", Level::WARN) {
+        if level == Level::WARN
+            && tracing::event_enabled!(target: "otel_usage::notice", Level::WARN)
+        {
             tracing::warn!(target: "otel_usage::notice", "{text}");
-        } else if level == Level::INFO && tracing::event_enabled!(target: "otel_usage::notice", Level::INFO) {
+        } else if level == Level::INFO
+            && tracing::event_enabled!(target: "otel_usage::notice", Level::INFO)
+        {
             tracing::info!(target: "otel_usage::notice", "{text}");
         } else {
             // A closed stderr is no reason to fail.

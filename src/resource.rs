@@ -52,9 +52,12 @@ pub(crate) fn environment(
     set("usage.memory.total", facts.memory_bytes.map(Value::I64));
     set("usage.memory.limit", facts.memory_limit_bytes.map(Value::I64));
     set("usage.machine", text(facts.machine.as_deref()));
-    set("usage.architecture", facts.architecture.clone().map(|parts| {
-        Value::Array(parts.into_iter().map(StringValue::from).collect::<Vec<_>>().into())
-    }));
+    set(
+        "usage.architecture",
+        facts.architecture.clone().map(|parts| {
+            Value::Array(parts.into_iter().map(StringValue::from).collect::<Vec<_>>().into())
+        }),
+    );
     set("usage.platform", text(facts.platform.as_deref()));
 
     if let Some(devices) = plan.engine.accelerators.as_ref().or(facts.accelerators.as_ref()) {

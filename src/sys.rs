@@ -3,10 +3,7 @@
 //!
 //! Plain values come in, owned values go out; `None` where the platform has no answer.
 //! This is the only file of the crate with `unsafe` code. It reads no host name.
-#![expect(
-    unsafe_code,
-    reason = "the crate's only foreign calls; each block says why it is sound"
-)]
+#![expect(unsafe_code, reason = "the crate's only foreign calls; each block says why it is sound")]
 
 /// What `uname(2)` says, without the host name, which would identify the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +60,8 @@ pub(crate) fn uname() -> Option<SystemName> {
 /// The characters of a fixed C array before its first NUL, or all of them if it has none.
 #[cfg(unix)]
 fn until_nul(field: &[libc::c_char]) -> String {
-    let bytes: Vec<u8> = field
-        .iter()
-        .map(|&c| c.to_ne_bytes()[0])
-        .take_while(|&byte| byte != 0)
-        .collect();
+    let bytes: Vec<u8> =
+        field.iter().map(|&c| c.to_ne_bytes()[0]).take_while(|&byte| byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -110,10 +104,7 @@ pub(crate) fn local_time(unix_seconds: i64) -> Option<CivilTime> {
     // `time_t` has 32 bits on a few systems; a time it cannot hold is no time.
     #[cfg_attr(
         target_pointer_width = "64",
-        expect(
-            clippy::useless_conversion,
-            reason = "the two types are the same one here"
-        )
+        expect(clippy::useless_conversion, reason = "the two types are the same one here")
     )]
     let seconds = unix_seconds.try_into().ok()?;
     let mut local = core::mem::MaybeUninit::<libc::tm>::zeroed();

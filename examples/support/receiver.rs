@@ -4,7 +4,7 @@
 //! scripted, so that a test can play a server that refuses, hangs or breaks off.
 
 // Each program that includes this file uses a part of it.
-#![allow(dead_code, reason = "shared between programs")]
+#![allow(dead_code, clippy::expect_used, reason = "shared between examples and tests")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -63,7 +63,8 @@ impl Receiver {
         let script = Arc::new(Mutex::new(script.into_iter()));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (sender, script, finally) = (sender.clone(), Arc::clone(&script), finally.clone());
+                let (sender, script, finally) =
+                    (sender.clone(), Arc::clone(&script), finally.clone());
                 std::thread::spawn(move || {
                     let next = || script.lock().ok()?.next();
                     let _ = serve(&stream, &sender, || next().unwrap_or_else(|| finally.clone()));

@@ -1,5 +1,7 @@
 //! A made-up engine. Its numbers are plausible and nobody's.
 
+#![allow(dead_code, reason = "shared between examples and tests")]
+
 use otel_usage::Accelerators;
 use otel_usage::probe::Runtime;
 use otel_usage::schema::{lmcache, vllm};

@@ -65,11 +65,16 @@ impl Switches {
     pub(crate) fn new(contract: &Contract, env: &Env, builder: Option<Consent>) -> Self {
         let own = env.config_home().map(|directory| directory.join("otel-usage"));
         let engine = env.directory(&contract.directory);
-        let marker_files = [Some(PathBuf::from(SYSTEM_FILE)), own.clone().map(marker), engine.map(marker)]
-            .into_iter()
-            .flatten()
-            .collect();
-        Self { fixed: fixed(contract, env, builder), marker_files, mode_file: own.map(|own| own.join("mode")) }
+        let marker_files =
+            [Some(PathBuf::from(SYSTEM_FILE)), own.clone().map(marker), engine.map(marker)]
+                .into_iter()
+                .flatten()
+                .collect();
+        Self {
+            fixed: fixed(contract, env, builder),
+            marker_files,
+            mode_file: own.map(|own| own.join("mode")),
+        }
     }
 
     /// The consent now.
@@ -81,7 +86,9 @@ impl Switches {
             match fs::symlink_metadata(path) {
                 Ok(_) => return off(format!("file {}", path.display())),
                 Err(error) if is_absent(&error) => {}
-                Err(error) => return off(format!("file {} cannot be checked: {error}", path.display())),
+                Err(error) => {
+                    return off(format!("file {} cannot be checked: {error}", path.display()));
+                }
             }
         }
         match self.mode_file.as_deref().and_then(read_mode) {
@@ -121,7 +128,9 @@ fn read_mode(path: &Path) -> Option<Decision> {
         b"on" => Decision { consent: Consent::Granted, because },
         b"local" => Decision { consent: Consent::Local, because },
         b"off" => off(because),
-        _ => off(format!("{because} is damaged; write `on`, `local` or `off` into it, or remove it")),
+        _ => {
+            off(format!("{because} is damaged; write `on`, `local` or `off` into it, or remove it"))
+        }
     })
 }
 

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn home_comes_from_passwd_without_home() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nvllm:x:2000:44::/srv/vllm:/bin/sh\nbad line\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nvllm:x:2000:44::/srv/vllm:/bin/sh\nbad line\n";
         assert_eq!(home_of(passwd, 2000), Some(PathBuf::from("/srv/vllm")));
         assert_eq!(home_of(passwd, 7), None);
     }

@@ -85,6 +85,7 @@ pub struct Settings {
     /// Where OTLP goes, if `otlp` runs.
     pub otlp: Option<OtlpSettings>,
     /// Proxies, as `(variable, value)`, from the snapshot.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network sinks"))]
     pub(crate) proxy: Vec<(&'static str, String)>,
     /// Mistakes, each naming the variable and its remedy.
     pub warnings: Vec<String>,
@@ -96,7 +97,8 @@ impl Settings {
         let mut settings = Self { proxy: proxies(env), ..Self::default() };
         let named = settings.named_exporters(env, over);
         let server = settings.server_url(contract, env, over);
-        let wanted = |exporter: Exporter| named.as_ref().is_none_or(|names| names.contains(&exporter));
+        let wanted =
+            |exporter: Exporter| named.as_ref().is_none_or(|names| names.contains(&exporter));
 
         if wanted(Exporter::Server)
             && let Some(url) = server
@@ -203,10 +205,13 @@ fn proxies(env: &Env) -> Vec<(&'static str, String)> {
         &["all_proxy", "ALL_PROXY"],
         &["no_proxy", "NO_PROXY"],
     ];
-    NAMES.iter().filter_map(|names| {
-        let (_, value) = env.first_filled(names)?;
-        Some((*names.first()?, value))
-    }).collect()
+    NAMES
+        .iter()
+        .filter_map(|names| {
+            let (_, value) = env.first_filled(names)?;
+            Some((*names.first()?, value))
+        })
+        .collect()
 }
 
 /// An operator's word as it is shown back: short and on one line.

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use super::env::Env;
 use super::shown;
 
@@ -76,10 +78,7 @@ pub(super) fn resolve(env: &Env, builder: Option<&str>) -> Result<OtlpSettings, 
             "gzip" => true,
             "none" => false,
             word => {
-                return Err(format!(
-                    "{name} is `{}`; otlp is off: use gzip or none",
-                    shown(word)
-                ));
+                return Err(format!("{name} is `{}`; otlp is off: use gzip or none", shown(word)));
             }
         },
     };
@@ -172,23 +171,10 @@ fn parse_headers(text: &str) -> Option<Vec<(String, String)>> {
             let (name, value) = pair.split_once('=')?;
             let name = name.trim().to_ascii_lowercase();
             (!name.is_empty()).then_some(())?;
-            Some((name, percent_decoded(value.trim())?))
+            let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+            Some((name, value.into_owned()))
         })
         .collect()
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

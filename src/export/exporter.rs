@@ -91,7 +91,8 @@ impl SpanExporter for UsageExporter {
     fn set_resource(&mut self, resource: &Resource) {
         self.with(|pipeline| {
             let plan = pipeline.plan();
-            let known = plan.contract.contract().attributes.iter().map(|attribute| attribute.name.as_ref());
+            let known =
+                plan.contract.contract().attributes.iter().map(|attribute| attribute.name.as_ref());
             // Only what an engine may say about itself: the stock `service.name` holds the name of
             // the executable, and its instance id may name a pod.
             let mut attributes = Vec::new();

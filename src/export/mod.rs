@@ -18,6 +18,5 @@ pub(crate) use helper::Helper;
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline, note};
 pub(crate) use plan::{EngineFacts, Found, Plan, Progress, Run};
-#[cfg_attr(not(feature = "http"), expect(unused_imports, reason = "for network sinks"))]
 pub(crate) use stats::{Counters, SinkCounters};
 pub(crate) use worker::{Shared, Worker};

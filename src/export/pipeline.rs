@@ -96,7 +96,8 @@ impl Pipeline {
     /// Takes facts of the engine that a stock provider's Resource brought; the builder's win.
     pub(super) fn adopt(&mut self, mut attributes: Vec<(String, opentelemetry::Value)>) {
         if let Some(plan) = Arc::get_mut(&mut self.plan) {
-            attributes.retain(|(name, _)| name != "service.version" || plan.engine.version.is_none());
+            attributes
+                .retain(|(name, _)| name != "service.version" || plan.engine.version.is_none());
             plan.engine.attributes.splice(0..0, attributes);
         }
     }
@@ -146,6 +147,10 @@ impl Pipeline {
     }
 
     fn report(&mut self, records: Vec<Record>) {
+        if self.outlets.is_empty() {
+            // Nobody would hear of it, so the machine is not even looked at.
+            return;
+        }
         for record in records {
             let consent = self.gate.consent();
             if consent == Consent::Off {

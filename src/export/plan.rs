@@ -73,7 +73,12 @@ impl Run {
                 )
             })
             .unwrap_or_default();
-        Self { ids: TraceIds { trace, span }, started_nanos, started: clock.monotonic(), started_local }
+        Self {
+            ids: TraceIds { trace, span },
+            started_nanos,
+            started: clock.monotonic(),
+            started_local,
+        }
     }
 }
 

@@ -81,7 +81,9 @@ impl Shared {
         let mut state = self.lock();
         let loss = if state.finish {
             Some(Loss::TooLate)
-        } else if state.queue.len() >= QUEUE || state.queue_bytes.saturating_add(bytes) > QUEUE_BYTES {
+        } else if state.queue.len() >= QUEUE
+            || state.queue_bytes.saturating_add(bytes) > QUEUE_BYTES
+        {
             Some(Loss::QueueFull)
         } else {
             state.queue_bytes = state.queue_bytes.saturating_add(bytes);
@@ -130,7 +132,8 @@ impl Shared {
             if state.gone || !working || left.is_zero() {
                 return waiting.max(usize::from(working && !state.gone));
             }
-            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state =
+                self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -139,8 +142,9 @@ impl Shared {
 fn shorten(span: &mut SpanData) -> usize {
     let cut = |text: &StringValue| -> Option<StringValue> {
         let text = text.as_str();
-        (text.len() > TEXT_BYTES)
-            .then(|| text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or("").to_owned().into())
+        (text.len() > TEXT_BYTES).then(|| {
+            text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or("").to_owned().into()
+        })
     };
     let mut bytes = 0_usize;
     let events = span.events.events.iter_mut().flat_map(|event| event.attributes.iter_mut());
@@ -187,7 +191,10 @@ impl Worker {
     /// Starts the thread. `false`: the system has none to give, and nothing will be reported.
     pub(crate) fn start(shared: Arc<Shared>, pipeline: Pipeline) -> bool {
         let worker = Self { shared, pipeline, next_beat: None, next_retry: None, finished: false };
-        std::thread::Builder::new().name("otel-usage".to_owned()).spawn(move || worker.run()).is_ok()
+        std::thread::Builder::new()
+            .name("otel-usage".to_owned())
+            .spawn(move || worker.run())
+            .is_ok()
     }
 
     fn run(mut self) {
@@ -267,7 +274,11 @@ impl Worker {
             }
             state = match left {
                 Some(left) => {
-                    self.shared.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.shared
+                        .wake
+                        .wait_timeout(state, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
                 None => self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             };

@@ -81,9 +81,7 @@ pub(super) fn from_cpuinfo(text: &str) -> Option<Identity> {
     // 32-bit compatibility adds a line with a brand; lscpu prefers its table, as we do.
     let printed = || value(text, "model name").map(str::to_owned);
     Some(Identity {
-        brand: part
-            .and_then(|part| brand(implementer, part))
-            .or_else(printed),
+        brand: part.and_then(|part| brand(implementer, part)).or_else(printed),
         vendor: vendor(implementer),
         family: None,
         model: number(value(text, "CPU revision")),
@@ -114,10 +112,7 @@ fn brand(implementer: u32, part: u32) -> Option<String> {
 }
 
 fn vendor(implementer: u32) -> Option<String> {
-    VENDORS
-        .iter()
-        .find(|&&(maker, _)| maker == implementer)
-        .map(|&(_, name)| name.to_owned())
+    VENDORS.iter().find(|&&(maker, _)| maker == implementer).map(|&(_, name)| name.to_owned())
 }
 
 /// A number written as `0x41`; the register has 64 bits, the upper half zero.
@@ -182,19 +177,9 @@ mod tests {
 
     #[test]
     fn what_is_not_arm_is_left_alone() {
-        assert_eq!(
-            from_cpuinfo("vendor_id\t: GenuineIntel\nmodel name\t: x\n"),
-            None
-        );
+        assert_eq!(from_cpuinfo("vendor_id\t: GenuineIntel\nmodel name\t: x\n"), None);
         assert_eq!(from_cpuinfo("CPU implementer\t: forty-one\n"), None);
-        for text in [
-            "",
-            "0x",
-            "0x0",
-            "410fd4f0",
-            "0xfffffffffffffffff",
-            "0x1ffffffff",
-        ] {
+        for text in ["", "0x", "0x0", "410fd4f0", "0xfffffffffffffffff", "0x1ffffffff"] {
             assert_eq!(from_register(text), None, "{text}");
         }
     }

@@ -38,10 +38,7 @@ fn provider(machine: &Machine) -> Option<&'static str> {
 }
 
 fn named(text: &str) -> Option<&'static str> {
-    WORDS
-        .iter()
-        .find(|(word, _)| text.contains(word))
-        .map(|&(_, provider)| provider)
+    WORDS.iter().find(|(word, _)| text.contains(word)).map(|&(_, provider)| provider)
 }
 
 #[cfg(test)]
@@ -133,10 +130,7 @@ mod tests {
     #[test]
     fn no_dmi_other_vendors_and_garbage_are_unknown() {
         assert_eq!(provider(&Tree::new().machine()), None);
-        assert_eq!(
-            provider(&dmi(&[("sys_vendor", "Dell Inc.")]).machine()),
-            None
-        );
+        assert_eq!(provider(&dmi(&[("sys_vendor", "Dell Inc.")]).machine()), None);
         let garbage = Tree::new().bytes("/sys/class/dmi/id/sys_vendor", &[0xff; 5000]);
         assert_eq!(provider(&garbage.machine()), None);
     }

@@ -28,15 +28,8 @@ const VARIABLES: [(&str, &str); 3] = [
 ];
 
 /// Kinds that `container=` and `/run/systemd/container` may name; others are not passed on.
-const KINDS: [&str; 7] = [
-    "containerd",
-    "docker",
-    "lxc",
-    "lxc-libvirt",
-    "oci",
-    "podman",
-    "systemd-nspawn",
-];
+const KINDS: [&str; 7] =
+    ["containerd", "docker", "lxc", "lxc-libvirt", "oci", "podman", "systemd-nspawn"];
 
 /// Parts of a cgroup path, and what puts them there.
 const GROUPS: [(&str, &str); 8] = [
@@ -71,28 +64,15 @@ pub(super) fn fill(machine: &Machine, cgroup: &str, facts: &mut Facts) {
 
 fn kind(machine: &Machine, cgroup: &str) -> Option<&'static str> {
     by_variable(machine)
-        .or_else(|| {
-            MARKERS
-                .iter()
-                .find(|(path, _)| machine.exists(path))
-                .map(|&(_, kind)| kind)
-        })
+        .or_else(|| MARKERS.iter().find(|(path, _)| machine.exists(path)).map(|&(_, kind)| kind))
         .or_else(|| named(machine.variable("container")?))
         .or_else(|| named(&machine.attribute("/run/systemd/container")?))
-        .or_else(|| {
-            GROUPS
-                .iter()
-                .find(|(part, _)| cgroup.contains(part))
-                .map(|&(_, kind)| kind)
-        })
+        .or_else(|| GROUPS.iter().find(|(part, _)| cgroup.contains(part)).map(|&(_, kind)| kind))
         .or_else(|| by_mount(&machine.text("/proc/self/mountinfo", MOUNT_BYTES)?))
 }
 
 fn by_variable(machine: &Machine) -> Option<&'static str> {
-    VARIABLES
-        .iter()
-        .find(|(name, _)| machine.has_variable(name))
-        .map(|&(_, kind)| kind)
+    VARIABLES.iter().find(|(name, _)| machine.has_variable(name)).map(|&(_, kind)| kind)
 }
 
 fn named(kind: &str) -> Option<&'static str> {
@@ -104,15 +84,10 @@ fn named(kind: &str) -> Option<&'static str> {
 fn by_mount(mountinfo: &str) -> Option<&'static str> {
     let lines = || {
         mountinfo.lines().filter(|line| {
-            line.split(' ')
-                .nth(4)
-                .is_some_and(|point| MOUNT_POINTS.contains(&point))
+            line.split(' ').nth(4).is_some_and(|point| MOUNT_POINTS.contains(&point))
         })
     };
-    MOUNTS
-        .iter()
-        .find(|(part, _)| lines().any(|line| line.contains(part)))
-        .map(|&(_, kind)| kind)
+    MOUNTS.iter().find(|(part, _)| lines().any(|line| line.contains(part))).map(|&(_, kind)| kind)
 }
 
 #[cfg(test)]
@@ -126,19 +101,12 @@ mod tests {
             ("12:pids:/docker/0123\n0::/docker/0123\n", "docker"),
             ("11:memory:/system.slice/docker-0123.scope\n", "docker"),
             ("4:cpu:/kubepods/besteffort/pod1/0123\n", "kubernetes"),
-            (
-                "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-01.scope\n",
-                "kubernetes",
-            ),
+            ("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-01.scope\n", "kubernetes"),
             ("0::/machine.slice/libpod-0123.scope\n", "podman"),
             ("1:name=systemd:/containerd/0123\n", "containerd"),
             ("0::/lxc/guest\n", "lxc"),
         ] {
-            assert_eq!(
-                kind(&Tree::new().machine(), cgroup),
-                Some(expected),
-                "{cgroup}"
-            );
+            assert_eq!(kind(&Tree::new().machine(), cgroup), Some(expected), "{cgroup}");
         }
     }
 
@@ -147,10 +115,7 @@ mod tests {
         for (path, expected) in [
             ("/.dockerenv", "docker"),
             ("/run/.containerenv", "podman"),
-            (
-                "/var/run/secrets/kubernetes.io/serviceaccount/token",
-                "kubernetes",
-            ),
+            ("/var/run/secrets/kubernetes.io/serviceaccount/token", "kubernetes"),
             ("/.singularity.d/runscript", "apptainer"),
         ] {
             let tree = Tree::new().file(path, "");
@@ -183,20 +148,10 @@ mod tests {
         for (source, expected) in [
             ("/var/lib/docker/containers/01/hosts", "docker"),
             ("/var/lib/kubelet/pods/01/etc-hosts", "kubernetes"),
-            (
-                "/containers/storage/overlay-containers/01/userdata/hosts",
-                "podman",
-            ),
-            (
-                "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/01/hosts",
-                "containerd",
-            ),
+            ("/containers/storage/overlay-containers/01/userdata/hosts", "podman"),
+            ("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/01/hosts", "containerd"),
         ] {
-            assert_eq!(
-                by_mount(&line(source, "/etc/hosts")),
-                Some(expected),
-                "{source}"
-            );
+            assert_eq!(by_mount(&line(source, "/etc/hosts")), Some(expected), "{source}");
             // What a host shows of the containers it runs does not put it into one.
             assert_eq!(by_mount(&line(source, "/mnt/hosts")), None, "{source}");
         }
@@ -209,10 +164,7 @@ mod tests {
     #[test]
     fn bare_metal_and_garbage_are_no_container() {
         let tree = Tree::new()
-            .file(
-                "/proc/self/mountinfo",
-                "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\u{0}\n\n",
-            )
+            .file("/proc/self/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\u{0}\n\n")
             .file("/run/systemd/container", "???");
         assert_eq!(kind(&tree.machine(), "0::/init.scope\n"), None);
         assert_eq!(kind(&Tree::new().machine(), ""), None);

@@ -79,11 +79,7 @@ fn summary(machine: &Machine, online: &Online) -> Option<i64> {
         && siblings(machine, list.last)?.count == threads
         && list.count.checked_rem(threads)? == 0
         && !machine.exists(SECOND_KIND);
-    if regular {
-        list.count.checked_div(threads)
-    } else {
-        None
-    }
+    if regular { list.count.checked_div(threads) } else { None }
 }
 
 /// The CPUs that share a core with this one.
@@ -103,20 +99,12 @@ fn parse(text: &str) -> Option<CpuList> {
         if !(0..=last).contains(&first) || last >= MOST_CPUS {
             return None;
         }
-        let before = found.unwrap_or(CpuList {
-            count: 0,
-            first,
-            last: -1,
-        });
+        let before = found.unwrap_or(CpuList { count: 0, first, last: -1 });
         if first <= before.last {
             return None;
         }
         let width = last.checked_sub(first)?.checked_add(1)?;
-        found = Some(CpuList {
-            count: before.count.checked_add(width)?,
-            last,
-            ..before
-        });
+        found = Some(CpuList { count: before.count.checked_add(width)?, last, ..before });
     }
     found
 }
@@ -140,12 +128,8 @@ fn is_cpu_name(name: &str) -> bool {
 /// Counts the lines whose first word passes; `None` if none does.
 fn count_lines(machine: &Machine, path: &str, passes: fn(&str) -> bool) -> Option<i64> {
     let text = machine.text(path, FILE_BYTES)?;
-    let lines = text
-        .lines()
-        .filter_map(|line| line.split([' ', '\t', ':']).next());
-    i64::try_from(lines.filter(|word| passes(word)).count())
-        .ok()
-        .filter(|&count| count > 0)
+    let lines = text.lines().filter_map(|line| line.split([' ', '\t', ':']).next());
+    i64::try_from(lines.filter(|word| passes(word)).count()).ok().filter(|&count| count > 0)
 }
 
 /// Counts the cores by what each package says it has, where there is no topology in sysfs.
@@ -175,14 +159,13 @@ mod tests {
             .file("/sys/devices/system/cpu/online", &format!("{online}\n"))
             .file("/sys/devices/system/cpu/present", &format!("{present}\n"))
             .file("/sys/devices/system/cpu/smt/active", &format!("{smt}\n"));
-        siblings
-            .iter()
-            .enumerate()
-            .filter(|(_, list)| !list.is_empty())
-            .fold(tree, |tree, (cpu, list)| {
+        siblings.iter().enumerate().filter(|(_, list)| !list.is_empty()).fold(
+            tree,
+            |tree, (cpu, list)| {
                 let folder = format!("/sys/devices/system/cpu/cpu{cpu}/topology");
                 tree.file(&format!("{folder}/core_cpus_list"), &format!("{list}\n"))
-            })
+            },
+        )
     }
 
     fn facts(machine: &Machine) -> (Option<i64>, Option<i64>) {
@@ -203,9 +186,7 @@ mod tests {
         assert_eq!(parse("0"), list(1, 0, 0));
         assert_eq!(parse("0-191"), list(192, 0, 191));
         assert_eq!(parse("1,3-4,96"), list(4, 1, 96));
-        for text in [
-            "", "-", "a", "0-", "3-1", "0,0", "0-4,2", "0-65536", "-1", "0-3,",
-        ] {
+        for text in ["", "-", "a", "0-", "3-1", "0,0", "0-4,2", "0-65536", "-1", "0-3,"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
@@ -257,10 +238,7 @@ mod tests {
         let tree = (0..4).fold(Tree::new(), |tree, cpu| {
             let core = cpu / 2 * 2;
             let list = format!("{core}-{}\n", core + 1);
-            tree.file(
-                &format!("{folder}/cpu{cpu}/topology/thread_siblings_list"),
-                &list,
-            )
+            tree.file(&format!("{folder}/cpu{cpu}/topology/thread_siblings_list"), &list)
         });
         let tree = tree
             .file(&format!("{folder}/cpufreq/x"), "")
@@ -276,9 +254,7 @@ mod tests {
         let text: String = (0..8).map(|number| processor(number, number / 4)).collect();
         let tree = Tree::new().file("/proc/cpuinfo", &text);
         assert_eq!(facts(&tree.machine()), (Some(8), Some(4)));
-        let large: String = (0..192)
-            .map(|number| processor(number, number / 96))
-            .collect();
+        let large: String = (0..192).map(|number| processor(number, number / 96)).collect();
         let tree = Tree::new().file("/proc/cpuinfo", &large);
         assert_eq!(facts(&tree.machine()).0, Some(192));
     }
@@ -300,9 +276,7 @@ mod tests {
     #[test]
     fn on_this_machine_the_summary_agrees_with_the_walk() {
         let machine = Machine::live(Vec::new());
-        let walked = super::SIBLINGS
-            .iter()
-            .find_map(|file| super::walk(&machine, file));
+        let walked = super::SIBLINGS.iter().find_map(|file| super::walk(&machine, file));
         if let (Some(summary), Some(walked)) = (summary(&machine), walked) {
             assert_eq!(summary, walked);
         }

@@ -20,11 +20,7 @@ pub(super) struct Identity {
 /// Fills in the identity of the first processor.
 pub(super) fn fill(machine: &Machine, facts: &mut Facts) {
     let identity = cpuid::identity(&|leaf| machine.cpuid(leaf))
-        .or_else(|| {
-            machine
-                .attribute("/proc/cpuinfo")
-                .map(|text| from_cpuinfo(&text))
-        })
+        .or_else(|| machine.attribute("/proc/cpuinfo").map(|text| from_cpuinfo(&text)))
         .filter(|identity| *identity != Identity::default())
         .or_else(|| arm::from_register(&machine.attribute(arm::REGISTER)?))
         .unwrap_or_default();
@@ -53,9 +49,7 @@ fn from_cpuinfo(text: &str) -> Identity {
     let owned = |key| value(text, key).map(str::to_owned);
     Identity {
         // POWER writes "cpu", RISC-V "uarch".
-        brand: owned("model name")
-            .or_else(|| owned("cpu"))
-            .or_else(|| owned("uarch")),
+        brand: owned("model name").or_else(|| owned("cpu")).or_else(|| owned("uarch")),
         vendor: owned("vendor_id").filter(|vendor| vendor != "unknown"),
         family: number(value(text, "cpu family")),
         model: number(value(text, "model")),
@@ -91,25 +85,13 @@ mod tests {
     fn of(cpuinfo: &str) -> [String; 5] {
         let tree = Tree::new().file("/proc/cpuinfo", cpuinfo);
         let found = facts(&tree.machine());
-        [
-            found.cpu_brand,
-            found.cpu_vendor,
-            found.cpu_family,
-            found.cpu_model,
-            found.cpu_stepping,
-        ]
-        .map(Option::unwrap_or_default)
+        [found.cpu_brand, found.cpu_vendor, found.cpu_family, found.cpu_model, found.cpu_stepping]
+            .map(Option::unwrap_or_default)
     }
 
     #[test]
     fn intel_is_read_from_its_first_processor() {
-        let expected = [
-            "Intel(R) Xeon(R) Platinum 8480C",
-            "GenuineIntel",
-            "6",
-            "143",
-            "8",
-        ];
+        let expected = ["Intel(R) Xeon(R) Platinum 8480C", "GenuineIntel", "6", "143", "8"];
         assert_eq!(of(INTEL), expected);
     }
 
@@ -130,10 +112,7 @@ mod tests {
     fn only_numbers_are_numbers() {
         let text = "vendor_id\t: unknown\ncpu family\t: six\nmodel\t: 0x10\nstepping\t: unknown\n";
         assert_eq!(of(text), ["", "", "", "", ""]);
-        assert_eq!(
-            of("cpu\t\t: POWER9, altivec supported\n")[0],
-            "POWER9, altivec supported"
-        );
+        assert_eq!(of("cpu\t\t: POWER9, altivec supported\n")[0], "POWER9, altivec supported");
     }
 
     #[test]
@@ -152,24 +131,15 @@ mod tests {
     fn without_cpuinfo_the_arm_register_speaks() {
         let path = super::arm::REGISTER;
         let tree = Tree::new().file(path, "0x00000000410fd4f0\n");
-        assert_eq!(
-            facts(&tree.machine()).cpu_brand.as_deref(),
-            Some("Neoverse-V2")
-        );
+        assert_eq!(facts(&tree.machine()).cpu_brand.as_deref(), Some("Neoverse-V2"));
         let tree = tree.file("/proc/cpuinfo", "garbage\n:\n::::\n");
-        assert_eq!(
-            facts(&tree.machine()).cpu_brand.as_deref(),
-            Some("Neoverse-V2")
-        );
+        assert_eq!(facts(&tree.machine()).cpu_brand.as_deref(), Some("Neoverse-V2"));
     }
 
     #[test]
     fn garbage_and_nothing_are_unknown() {
         assert_eq!(of(""), ["", "", "", "", ""]);
-        assert_eq!(
-            of("model name\n:\nmodel name\t:\n\u{0}\u{0}: 1"),
-            ["", "", "", "", ""]
-        );
+        assert_eq!(of("model name\n:\nmodel name\t:\n\u{0}\u{0}: 1"), ["", "", "", "", ""]);
         assert_eq!(facts(&Tree::new().machine()), Facts::default());
     }
 }

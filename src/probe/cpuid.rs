@@ -38,16 +38,8 @@ pub(super) fn identity(leaf: &dyn Fn(u32) -> Option<[u32; 4]>) -> Option<Identit
 fn decode(signature: u32) -> (u32, u32, u32) {
     let bits = |from: u32, mask: u32| signature.wrapping_shr(from) & mask;
     let base = bits(8, 0xf);
-    let family = if base == 0xf {
-        base.saturating_add(bits(20, 0xff))
-    } else {
-        base
-    };
-    let model = if family >= 6 {
-        bits(4, 0xf) | (bits(16, 0xf) << 4)
-    } else {
-        bits(4, 0xf)
-    };
+    let family = if base == 0xf { base.saturating_add(bits(20, 0xff)) } else { base };
+    let model = if family >= 6 { bits(4, 0xf) | (bits(16, 0xf) << 4) } else { bits(4, 0xf) };
     (family, model, bits(0, 0xf))
 }
 
@@ -121,10 +113,7 @@ mod tests {
         let brand = "      Intel(R) Xeon(R)  CPU @ 2.50GHz \0junk";
         let leaves = leaves("GenuineIntel", 0x0005_0654, brand);
         let found = identity(&|leaf| leaves.get(&leaf).copied()).unwrap();
-        assert_eq!(
-            found.brand.as_deref(),
-            Some("Intel(R) Xeon(R)  CPU @ 2.50GHz")
-        );
+        assert_eq!(found.brand.as_deref(), Some("Intel(R) Xeon(R)  CPU @ 2.50GHz"));
         assert_eq!(found.vendor.as_deref(), Some("GenuineIntel"));
         assert_eq!(found.family.as_deref(), Some("6"));
         assert_eq!(found.model.as_deref(), Some("85"));

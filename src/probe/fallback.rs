@@ -14,9 +14,8 @@ pub(super) fn fill(facts: &mut Facts) {
     fill_cpu(facts);
     if facts.cpu_physical_count.is_none() {
         let count = System::physical_core_count().ok();
-        facts.cpu_physical_count = count
-            .and_then(|count| i64::try_from(count).ok())
-            .filter(|&count| count > 0);
+        facts.cpu_physical_count =
+            count.and_then(|count| i64::try_from(count).ok()).filter(|&count| count > 0);
     }
     if facts.memory_bytes.is_none() {
         let ram = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -132,10 +131,7 @@ mod tests {
         let expected = Some("Windows-11-10.0.22631-SP0".to_owned());
         assert_eq!(platform("22631", "Windows 11 Enterprise"), expected);
         let expected = Some("Windows-2022Server-10.0.20348-SP0".to_owned());
-        assert_eq!(
-            platform("20348", "Windows Server 2022 Datacenter"),
-            expected
-        );
+        assert_eq!(platform("20348", "Windows Server 2022 Datacenter"), expected);
         assert_eq!(platform("unheard of", "Windows 10"), None);
     }
 }

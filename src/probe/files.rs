@@ -45,9 +45,7 @@ impl Machine {
     pub(super) fn text(&self, path: &str, limit: usize) -> Option<String> {
         let file = open(&self.path(path)?)?;
         let mut bytes = Vec::with_capacity(limit.min(2 * ATTRIBUTE_BYTES));
-        file.take(u64::try_from(limit).ok()?)
-            .read_to_end(&mut bytes)
-            .ok()?;
+        file.take(u64::try_from(limit).ok()?).read_to_end(&mut bytes).ok()?;
         Some(match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -135,15 +133,10 @@ mod tests {
 
     #[test]
     fn a_path_never_leaves_the_root() {
-        let tree = Tree::new()
-            .file("/inside", "yes")
-            .file("/a/b/inside", "yes");
+        let tree = Tree::new().file("/inside", "yes").file("/a/b/inside", "yes");
         let machine = tree.machine();
         assert_eq!(machine.attribute("/../../inside").as_deref(), Some("yes"));
-        assert_eq!(
-            machine.attribute("/a/c/../b/inside").as_deref(),
-            Some("yes")
-        );
+        assert_eq!(machine.attribute("/a/c/../b/inside").as_deref(), Some("yes"));
         assert_eq!(machine.attribute("inside"), None);
     }
 
@@ -170,9 +163,6 @@ mod tests {
     fn a_pipe_does_not_hang() {
         let tree = Tree::new().pipe("/proc/meminfo");
         assert_eq!(tree.machine().attribute("/proc/meminfo"), None);
-        assert_eq!(
-            tree.machine().text("/proc/meminfo", 10).as_deref(),
-            Some("")
-        );
+        assert_eq!(tree.machine().text("/proc/meminfo", 10).as_deref(), Some(""));
     }
 }

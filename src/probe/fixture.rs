@@ -16,9 +16,7 @@ pub(super) struct Tree {
 impl Tree {
     /// A machine without a single file.
     pub(super) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     /// Adds a file.
@@ -28,10 +26,7 @@ impl Tree {
 
     /// Adds a file that need not be text.
     pub(super) fn bytes(self, path: &str, bytes: &[u8]) -> Self {
-        File::create(self.place(path))
-            .unwrap()
-            .write_all(bytes)
-            .unwrap();
+        File::create(self.place(path)).unwrap().write_all(bytes).unwrap();
         self
     }
 
@@ -57,10 +52,7 @@ impl Tree {
         reason = "a test, and the call that makes a pipe is unsafe code"
     )]
     pub(super) fn pipe(self, path: &str) -> Self {
-        let made = std::process::Command::new("mkfifo")
-            .arg(self.place(path))
-            .status()
-            .unwrap();
+        let made = std::process::Command::new("mkfifo").arg(self.place(path)).status().unwrap();
         assert!(made.success());
         self
     }
@@ -72,9 +64,7 @@ impl Tree {
 
     /// The machine made of these files, with an environment.
     pub(super) fn machine_with(&self, environment: &[(&str, &str)]) -> Machine {
-        let pairs = environment
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let pairs = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         self.machine().with_environment(pairs)
     }
 

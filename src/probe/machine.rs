@@ -42,11 +42,7 @@ impl Machine {
             root: PathBuf::from("/"),
             live: true,
             environment: BTreeMap::new(),
-            cpuid: if cfg!(target_arch = "x86_64") {
-                Cpuid::Live
-            } else {
-                Cpuid::Absent
-            },
+            cpuid: if cfg!(target_arch = "x86_64") { Cpuid::Live } else { Cpuid::Absent },
             system_name: sys::uname(),
             libc: sys::libc_version().map(|version| ("glibc".to_owned(), version)),
         };
@@ -127,17 +123,12 @@ impl Machine {
 
     /// Name and version of the C library.
     pub(super) fn libc(&self) -> Option<(&str, &str)> {
-        self.libc
-            .as_ref()
-            .map(|(name, version)| (name.as_str(), version.as_str()))
+        self.libc.as_ref().map(|(name, version)| (name.as_str(), version.as_str()))
     }
 
     /// The value of a variable; absent and empty differ.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
-        debug_assert!(
-            ENVIRONMENT.contains(&name),
-            "{name} is read but not declared"
-        );
+        debug_assert!(ENVIRONMENT.contains(&name), "{name} is read but not declared");
         self.environment.get(name).map(String::as_str)
     }
 

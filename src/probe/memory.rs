@@ -19,10 +19,7 @@ const UNLIMITED: i64 = 1 << 62;
 
 /// Fills in the host's memory.
 pub(super) fn fill_total(machine: &Machine, facts: &mut Facts) {
-    facts.memory_bytes = machine
-        .attribute("/proc/meminfo")
-        .as_deref()
-        .and_then(total);
+    facts.memory_bytes = machine.attribute("/proc/meminfo").as_deref().and_then(total);
 }
 
 /// Fills in the limit.
@@ -32,9 +29,7 @@ pub(super) fn fill_limit(machine: &Machine, facts: &mut Facts) {
 
 /// `MemTotal` in bytes. The file gives kibibytes, and the line stands first.
 fn total(meminfo: &str) -> Option<i64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: i64 = line.split_whitespace().next()?.parse().ok()?;
     kibibytes.checked_mul(1024).filter(|&bytes| bytes > 0)
 }
@@ -42,10 +37,7 @@ fn total(meminfo: &str) -> Option<i64> {
 /// The smallest limit on the way from this process' cgroup up to the root.
 fn limit(machine: &Machine) -> Option<i64> {
     let groups = machine.text("/proc/self/cgroup", CGROUP_BYTES)?;
-    groups
-        .lines()
-        .filter_map(|line| hierarchy(machine, line))
-        .min()
+    groups.lines().filter_map(|line| hierarchy(machine, line)).min()
 }
 
 /// The smallest limit in the hierarchy one line of `/proc/self/cgroup` stands for.
@@ -54,21 +46,14 @@ fn hierarchy(machine: &Machine, line: &str) -> Option<i64> {
     let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
     let (mount, file) = if number == "0" && controllers.is_empty() {
         ("/sys/fs/cgroup", "memory.max")
-    } else if controllers
-        .split(',')
-        .any(|controller| controller == "memory")
-    {
+    } else if controllers.split(',').any(|controller| controller == "memory") {
         ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
     } else {
         return None;
     };
     // Inside a container the path may be the host's, which is not mounted here; the levels
     // that are missing say nothing, and the mount itself is then the container's own group.
-    let group = if group.contains("..") {
-        ""
-    } else {
-        group.trim_matches('/')
-    };
+    let group = if group.contains("..") { "" } else { group.trim_matches('/') };
     let mut level = Some(group);
     std::iter::from_fn(|| {
         let group = level?;
@@ -111,13 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_unknown() {
-        for text in [
-            "",
-            "MemTotal:",
-            "MemTotal: x kB",
-            "MemTotal: -5 kB",
-            "MemTotal: 0 kB",
-        ] {
+        for text in ["", "MemTotal:", "MemTotal: x kB", "MemTotal: -5 kB", "MemTotal: 0 kB"] {
             assert_eq!(total(text), None, "{text}");
         }
         assert_eq!(total("MemTotal: 9223372036854775807 kB"), None);
@@ -148,19 +127,12 @@ mod tests {
     #[test]
     fn a_version_1_limit_is_found_and_its_largest_number_is_none() {
         let tree = Tree::new()
-            .file(
-                "/proc/self/cgroup",
-                "8:cpu,cpuacct:/x\n4:memory:/docker/0123\n0::/x\n",
-            )
-            .file(
-                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                "4294967296\n",
-            );
+            .file("/proc/self/cgroup", "8:cpu,cpuacct:/x\n4:memory:/docker/0123\n0::/x\n")
+            .file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "4294967296\n");
         assert_eq!(limit(&tree.machine()), Some(4_294_967_296));
-        let tree = Tree::new().file("/proc/self/cgroup", "4:memory:/\n").file(
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "9223372036854771712\n",
-        );
+        let tree = Tree::new()
+            .file("/proc/self/cgroup", "4:memory:/\n")
+            .file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
         assert_eq!(limit(&tree.machine()), None);
     }
 

@@ -78,9 +78,7 @@ pub fn probe(
     step(&|facts| cores::fill_online(machine, online.as_ref(), facts));
     step(&|facts| cores::fill_physical(machine, online.as_ref(), facts));
     step(&|facts| memory::fill_limit(machine, facts));
-    let cgroup = machine
-        .text("/proc/1/cgroup", CGROUP_BYTES)
-        .unwrap_or_default();
+    let cgroup = machine.text("/proc/1/cgroup", CGROUP_BYTES).unwrap_or_default();
     step(&|facts| container::fill(machine, &cgroup, facts));
     if machine.is_live() {
         step(&fallback::fill);
@@ -154,10 +152,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_anything_is_unknown_in_every_field() {
-        let expected = Facts {
-            install_source: Some("UNKNOWN".to_owned()),
-            ..Facts::default()
-        };
+        let expected = Facts { install_source: Some("UNKNOWN".to_owned()), ..Facts::default() };
         assert_eq!(probe(&Tree::new().machine(), true, &mut |_| ()), expected);
     }
 
@@ -189,19 +184,12 @@ mod tests {
             "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1",
             "/sys/fs/cgroup/memory.max",
         ];
-        let patterns: [&[u8]; 5] = [
-            b"\xff\x00:",
-            b"0-9,",
-            b"a\t: 99999999999999999999\n",
-            b"\n",
-            b"0::/../\n",
-        ];
+        let patterns: [&[u8]; 5] =
+            [b"\xff\x00:", b"0-9,", b"a\t: 99999999999999999999\n", b"\n", b"0::/../\n"];
         for pattern in patterns {
             let bytes = pattern.repeat(10 * 1024 * 1024 / pattern.len());
             let tree = Tree::new().bytes("/original", &bytes);
-            let tree = files
-                .iter()
-                .fold(tree, |tree, path| tree.link(path, "/original"));
+            let tree = files.iter().fold(tree, |tree, path| tree.link(path, "/original"));
             let machine = tree.machine().with_uname("\u{fffd}", "--", "");
             let facts = probe(&machine, true, &mut |_| ());
             assert_eq!(facts.memory_bytes, None);

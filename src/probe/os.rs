@@ -19,11 +19,7 @@ const PATH_FOLDERS: usize = 128;
 const MACOS_VERSION: &str = "/System/Library/CoreServices/SystemVersion.plist";
 
 /// Word size of every machine engines run on, and of this process.
-const BITS: &str = if cfg!(target_pointer_width = "32") {
-    "32bit"
-} else {
-    "64bit"
-};
+const BITS: &str = if cfg!(target_pointer_width = "32") { "32bit" } else { "64bit" };
 
 /// Fills in hardware name, system type and platform string.
 pub(super) fn fill_names(machine: &Machine, facts: &mut Facts) {
@@ -51,9 +47,7 @@ pub(super) fn fill_architecture(machine: &Machine, facts: &mut Facts) {
 
 /// The system's name, if it has one.
 fn name(machine: &Machine) -> Option<&SystemName> {
-    machine
-        .system_name()
-        .filter(|name| !name.sysname.is_empty())
+    machine.system_name().filter(|name| !name.sysname.is_empty())
 }
 
 fn known(text: &str) -> Option<String> {
@@ -76,16 +70,8 @@ fn platform(machine: &Machine) -> Option<String> {
     match name.sysname.as_str() {
         "Linux" => {
             // Python finds no name for musl, and the word "with" then stands alone.
-            let libc = machine
-                .libc()
-                .map(|(name, version)| format!("{name}{version}"));
-            joined(&[
-                "Linux",
-                release,
-                hardware,
-                "with",
-                &libc.unwrap_or_default(),
-            ])
+            let libc = machine.libc().map(|(name, version)| format!("{name}{version}"));
+            joined(&["Linux", release, hardware, "with", &libc.unwrap_or_default()])
         }
         "Darwin" => {
             // `uname -p` of macOS, the one place where it differs from the hardware name.
@@ -114,11 +100,8 @@ fn macos_version(machine: &Machine) -> Option<String> {
 /// Joins the parts that are not empty by `-`, and cleans the result as Python does, in the
 /// same order. `None` where nothing is left, which Python does not survive.
 pub(super) fn joined(parts: &[&str]) -> Option<String> {
-    let parts: Vec<&str> = parts
-        .iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| part.trim())
-        .collect();
+    let parts: Vec<&str> =
+        parts.iter().filter(|part| !part.is_empty()).map(|part| part.trim()).collect();
     let text: String = parts
         .join("-")
         .chars()
@@ -170,9 +153,7 @@ mod tests {
     #[test]
     fn glibc_has_a_version() {
         let tree = Tree::new();
-        let machine = tree
-            .machine()
-            .with_uname("Linux", "6.8.0-1031-aws", "x86_64");
+        let machine = tree.machine().with_uname("Linux", "6.8.0-1031-aws", "x86_64");
         let facts = facts(&machine.with_libc("glibc", "2.35"));
         let expected = "Linux-6.8.0-1031-aws-x86_64-with-glibc2.35";
         assert_eq!(facts.platform.as_deref(), Some(expected));
@@ -183,9 +164,7 @@ mod tests {
     #[test]
     fn musl_has_no_name() {
         let tree = Tree::new();
-        let machine = tree
-            .machine()
-            .with_uname("Linux", "5.10.25-linuxkit", "x86_64");
+        let machine = tree.machine().with_uname("Linux", "5.10.25-linuxkit", "x86_64");
         assert_eq!(platform(&machine), "Linux-5.10.25-linuxkit-x86_64-with");
     }
 
@@ -208,10 +187,7 @@ mod tests {
     #[test]
     fn a_platform_string_is_cleaned_as_python_cleans_it() {
         let cases: [(&[&str], Option<&str>); 7] = [
-            (
-                &["Linux", "5 x/y\\z:a;b\"c(d)e"],
-                Some("Linux-5_x-y-z-a-b-c-d-e"),
-            ),
+            (&["Linux", "5 x/y\\z:a;b\"c(d)e"], Some("Linux-5_x-y-z-a-b-c-d-e")),
             (&["Linux", "", "unknown", "with", ""], Some("Linux-with")),
             (&["Linux", "4.4--foo---", "x"], Some("Linux-4.4-foo-x")),
             (&["Linux", " 1 ", "--"], Some("Linux-1")),
@@ -228,9 +204,7 @@ mod tests {
     #[test]
     fn the_program_file_decides_the_format() {
         let linux = |machine: Machine| facts(&machine.with_uname("Linux", "6", "x86_64"));
-        let tree = Tree::new()
-            .program("/opt/tools/file")
-            .file("/usr/local/bin/file", "no program");
+        let tree = Tree::new().program("/opt/tools/file").file("/usr/local/bin/file", "no program");
         let found = linux(tree.machine_with(&[("PATH", "/usr/local/bin:/opt/tools")]));
         assert_eq!(found.architecture.unwrap(), ["64bit", "ELF"]);
         for path in ["/usr/local/bin", "", "opt/tools", "/missing"] {
@@ -238,10 +212,7 @@ mod tests {
             assert_eq!(none.architecture.unwrap(), ["64bit", ""], "{path}");
         }
         let usual = Tree::new().program("/usr/bin/file");
-        assert_eq!(
-            linux(usual.machine()).architecture.unwrap(),
-            ["64bit", "ELF"]
-        );
+        assert_eq!(linux(usual.machine()).architecture.unwrap(), ["64bit", "ELF"]);
     }
 
     #[test]
@@ -249,9 +220,6 @@ mod tests {
         assert_eq!(facts(&Tree::new().machine()), Facts::default());
         let blank = Tree::new();
         let facts = facts(&blank.machine().with_uname("", "", ""));
-        assert_eq!(
-            (facts.machine, facts.os_type, facts.platform),
-            (None, None, None)
-        );
+        assert_eq!((facts.machine, facts.os_type, facts.platform), (None, None, None));
     }
 }

@@ -36,13 +36,7 @@ fn by_pip(machine: &Machine) -> bool {
     machine
         .names(&library)
         .filter(|name| name.starts_with("python"))
-        .any(|python| {
-            holds(
-                machine,
-                &format!("{library}/{python}/site-packages"),
-                ".dist-info",
-            )
-        })
+        .any(|python| holds(machine, &format!("{library}/{python}/site-packages"), ".dist-info"))
 }
 
 /// Whether the conda environment has the package.
@@ -72,10 +66,7 @@ mod tests {
     const CONDA: &[(&str, &str)] = &[("CONDA_PREFIX", "/opt/conda/envs/x")];
 
     fn packages(entry: &str) -> Tree {
-        Tree::new().file(
-            &format!("/opt/venv/lib/python3.12/site-packages/{entry}/METADATA"),
-            "",
-        )
+        Tree::new().file(&format!("/opt/venv/lib/python3.12/site-packages/{entry}/METADATA"), "")
     }
 
     #[test]
@@ -83,42 +74,20 @@ mod tests {
         let tree = packages("lmcache-0.3.1.dist-info");
         let machine = tree.machine_with(VENV);
         assert_eq!(source(&machine, "9:pids:/docker/0123\n0::/\n"), "DOCKER");
-        assert_eq!(
-            source(&machine, "0::/system.slice/docker-01.scope\n"),
-            "DOCKER"
-        );
+        assert_eq!(source(&machine, "0::/system.slice/docker-01.scope\n"), "DOCKER");
         assert_eq!(source(&machine, "0::/\n"), "PIP");
     }
 
     #[test]
     fn a_distribution_in_the_virtual_environment_is_pip() {
-        for entry in [
-            "lmcache-0.3.1.dist-info",
-            "LMCache-0.3.1.dev5+g1a2b.dist-info",
-        ] {
-            assert_eq!(
-                source(&packages(entry).machine_with(VENV), ""),
-                "PIP",
-                "{entry}"
-            );
+        for entry in ["lmcache-0.3.1.dist-info", "LMCache-0.3.1.dev5+g1a2b.dist-info"] {
+            assert_eq!(source(&packages(entry).machine_with(VENV), ""), "PIP", "{entry}");
         }
-        for entry in [
-            "lmcache",
-            "lmcache_vllm-1.0.dist-info",
-            "lmcache-cli-1.0.dist-info",
-        ] {
-            assert_eq!(
-                source(&packages(entry).machine_with(VENV), ""),
-                "UNKNOWN",
-                "{entry}"
-            );
+        for entry in ["lmcache", "lmcache_vllm-1.0.dist-info", "lmcache-cli-1.0.dist-info"] {
+            assert_eq!(source(&packages(entry).machine_with(VENV), ""), "UNKNOWN", "{entry}");
         }
         let tree = packages("lmcache-0.3.1.dist-info");
-        assert_eq!(
-            source(&tree.machine(), ""),
-            "UNKNOWN",
-            "no virtual environment is active"
-        );
+        assert_eq!(source(&tree.machine(), ""), "UNKNOWN", "no virtual environment is active");
     }
 
     #[test]
@@ -132,10 +101,8 @@ mod tests {
 
     #[test]
     fn pip_goes_before_conda() {
-        let tree = packages("lmcache-0.3.1.dist-info").file(
-            "/opt/conda/envs/x/conda-meta/lmcache-0.3.1-py312_0.json",
-            "",
-        );
+        let tree = packages("lmcache-0.3.1.dist-info")
+            .file("/opt/conda/envs/x/conda-meta/lmcache-0.3.1-py312_0.json", "");
         assert_eq!(source(&tree.machine_with(&[VENV[0], CONDA[0]]), ""), "PIP");
     }
 

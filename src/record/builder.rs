@@ -3,8 +3,8 @@
 //! Consent comes first: when it is off, nothing below it happens.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::TracerProvider as _;
 use tracing::Level;
@@ -331,9 +331,12 @@ impl Builder {
                 }
             }
         }
-        outlets.extend(self.sinks.drain(..).map(Outlet::direct).filter(|outlet| {
-            consent == Consent::Granted || !outlet.is_network()
-        }));
+        outlets.extend(
+            self.sinks
+                .drain(..)
+                .map(Outlet::direct)
+                .filter(|outlet| consent == Consent::Granted || !outlet.is_network()),
+        );
         Ok(outlets)
     }
 
@@ -360,7 +363,11 @@ impl Builder {
                         Err(Error::option("server", what))
                     }
                     Err(what) => {
-                        let name = self.contract.server_variable.as_deref().unwrap_or("the contract's URL");
+                        let name = self
+                            .contract
+                            .server_variable
+                            .as_deref()
+                            .unwrap_or("the contract's URL");
                         Ok(Err(format!("{name} {what}; the usage server is off")))
                     }
                 }

@@ -132,9 +132,8 @@ impl Usage {
         let Some(live) = self.live() else { return };
         let kind = record.kind().to_owned();
         let time = system_time(live.plan.clock.unix_nanos());
-        let builder = SpanBuilder::from_name(kind)
-            .with_start_time(time)
-            .with_attributes(record.attributes());
+        let builder =
+            SpanBuilder::from_name(kind).with_start_time(time).with_attributes(record.attributes());
         // An empty context: no report belongs to a trace of the engine.
         live.tracer.build_with_context(builder, &Context::new()).end_with_timestamp(time);
     }

@@ -60,7 +60,9 @@ struct Behind(Vec<(usize, Id)>);
 
 impl std::fmt::Debug for UsageLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UsageLayer").field("contract", &self.contract.contract().id).finish_non_exhaustive()
+        f.debug_struct("UsageLayer")
+            .field("contract", &self.contract.contract().id)
+            .finish_non_exhaustive()
     }
 }
 

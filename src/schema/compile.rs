@@ -8,12 +8,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
-use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::sanitize::LIST;
-use super::{Attribute, Contract, ENVIRONMENT, Field, MessageSpec, Sanitizer, Source, Type, transport};
+use super::value::{coerce, sanitize};
+use super::{Attribute, Contract, ENVIRONMENT, Field, MessageSpec, Source, transport};
 use crate::clock::{Clock, system_time, unix_nanos};
 use crate::error::Error;
 pub use crate::loss::Loss;
@@ -164,7 +164,8 @@ impl CompiledContract {
             .resource
             .iter()
             .map(|attribute| {
-                let value = resource.get_ref(&opentelemetry::Key::new(attribute.name.to_string()))?;
+                let value =
+                    resource.get_ref(&opentelemetry::Key::new(attribute.name.to_string()))?;
                 coerce(value.clone(), attribute.ty).ok()
             })
             .collect();
@@ -174,9 +175,10 @@ impl CompiledContract {
     /// The OpenTelemetry Resource of `environment`. Holds declared attributes only.
     #[must_use]
     pub fn resource(&self, environment: &Environment) -> Resource {
-        let attributes = self.resource.iter().zip(&environment.values).filter_map(|(attribute, value)| {
-            Some(KeyValue::new(attribute.name.clone(), value.clone()?))
-        });
+        let attributes =
+            self.resource.iter().zip(&environment.values).filter_map(|(attribute, value)| {
+                Some(KeyValue::new(attribute.name.clone(), value.clone()?))
+            });
         Resource::builder_empty().with_attributes(attributes).build()
     }
 
@@ -184,13 +186,11 @@ impl CompiledContract {
     ///
     /// The span's name is the record's kind. `None`, with a word to `lost`, when the contract has no
     /// such kind or the span names another contract. A key that occurs twice keeps its last value.
-    pub fn read_span(
-        &self,
-        span: &SpanData,
-        lost: &mut dyn FnMut(Loss, &str),
-    ) -> Option<Record> {
-        let ids = TraceIds { trace: span.span_context.trace_id(), span: span.span_context.span_id() };
-        let mut record = self.read(&span.name, &span.attributes, unix_nanos(span.end_time), ids, lost)?;
+    pub fn read_span(&self, span: &SpanData, lost: &mut dyn FnMut(Loss, &str)) -> Option<Record> {
+        let ids =
+            TraceIds { trace: span.span_context.trace_id(), span: span.span_context.span_id() };
+        let mut record =
+            self.read(&span.name, &span.attributes, unix_nanos(span.end_time), ids, lost)?;
         record.start_nanos = unix_nanos(span.start_time);
         record.link = span.links.first().map(|link| TraceIds {
             trace: link.span_context.trace_id(),
@@ -342,8 +342,9 @@ fn slot(
             format!("field `{}` reads the undeclared resource attribute `{name}`", field.name)
         })
     };
-    let places =
-        |names: &[Cow<'static, str>]| names.iter().map(|name| place(name)).collect::<Result<_, _>>();
+    let places = |names: &[Cow<'static, str>]| {
+        names.iter().map(|name| place(name)).collect::<Result<_, _>>()
+    };
     Ok(match &field.source {
         Source::Constant(_) => Slot::Constant,
         Source::Time => Slot::Time,
@@ -415,76 +416,4 @@ impl TraceIds {
 fn duplicate<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = HashSet::new();
     names.find(|name| !seen.insert(*name))
-}
-
-/// `value` in the declared type.
-///
-/// `tracing` hands unsigned numbers over as text and lists in their `{:?}` form, so text is read
-/// where the contract says number, switch or list.
-fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
-    use opentelemetry::Array;
-    let value = match (ty, value) {
-        (Type::Bool, value @ Value::Bool(_))
-        | (Type::Int, value @ Value::I64(_))
-        | (Type::Str, value @ Value::String(_))
-        | (Type::Ints, value @ Value::Array(Array::I64(_)))
-        | (Type::Strs, value @ Value::Array(Array::String(_))) => value,
-        (Type::Float, Value::F64(number)) if number.is_finite() => Value::F64(number),
-        (Type::Float, Value::F64(_)) => return Err(Loss::NotFinite),
-        #[expect(clippy::cast_precision_loss, reason = "a float field takes whole numbers as they are")]
-        (Type::Float, Value::I64(number)) => Value::F64(number as f64),
-        (Type::Bool, Value::String(text)) => parse(text.as_str()).map(Value::Bool)?,
-        (Type::Int, Value::String(text)) => parse(text.as_str()).map(Value::I64)?,
-        (Type::Float, Value::String(text)) => match parse::<f64>(text.as_str())? {
-            number if number.is_finite() => Value::F64(number),
-            _ => return Err(Loss::NotFinite),
-        },
-        (Type::Ints, Value::String(text)) => Value::Array(Array::I64(list(text.as_str())?)),
-        (Type::Strs, Value::String(text)) => {
-            let words: Vec<String> = list(text.as_str())?;
-            Value::Array(Array::String(words.into_iter().map(StringValue::from).collect()))
-        }
-        _ => return Err(Loss::WrongType),
-    };
-    Ok(match value {
-        Value::Array(Array::I64(mut numbers)) => {
-            numbers.truncate(LIST);
-            Value::Array(Array::I64(numbers))
-        }
-        Value::Array(Array::String(mut words)) => {
-            words.truncate(LIST);
-            Value::Array(Array::String(words))
-        }
-        value => value,
-    })
-}
-
-fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Loss> {
-    text.parse().map_err(|_| Loss::WrongType)
-}
-
-fn list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>, Loss> {
-    // The `{:?}` form of a list of numbers or plain words is also JSON.
-    serde_json::from_str(text).map_err(|_| Loss::WrongType)
-}
-
-fn sanitize(value: Value, steps: &[Sanitizer]) -> Value {
-    use opentelemetry::Array;
-    let replaced = |text: &StringValue| {
-        let clean = steps.iter().fold(Cow::Borrowed(text.as_str()), |text, step| match step {
-            Sanitizer::CapLen(limit) if text.len() <= *limit => text,
-            step => Cow::Owned(step.apply(&text)),
-        });
-        match clean {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(text) => Some(StringValue::from(text)),
-        }
-    };
-    match value {
-        Value::String(text) => Value::String(replaced(&text).unwrap_or(text)),
-        Value::Array(Array::String(words)) => Value::Array(Array::String(
-            words.into_iter().map(|word| replaced(&word).unwrap_or(word)).collect(),
-        )),
-        value => value,
-    }
 }

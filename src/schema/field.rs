@@ -116,7 +116,13 @@ impl Field {
     }
 }
 
-// Short names for the tables: a row of a contract should fit one or two lines.
+// What the tables of the built-in contracts are written with: a row should fit one or two lines.
+
+/// No sanitizer: numbers, and values that are sanitized where they enter.
+pub(super) const AS_IS: &[Sanitizer] = &[];
+pub(super) const FALSE: Literal = Literal::Bool(false);
+pub(super) const ONE: Literal = Literal::Int(1);
+pub(super) const ZERO: Literal = Literal::Int(0);
 
 pub(super) const fn record(attribute: &'static str) -> Source {
     Source::Record(Cow::Borrowed(attribute))
@@ -163,3 +169,26 @@ pub(super) const fn attribute(
         doc: Cow::Borrowed(doc),
     }
 }
+
+/// `CONST = "wire_name": Type in "unit", source, else absent, sanitizers, "doc";`
+macro_rules! fields {
+    ($($id:ident = $name:literal: $ty:ident $(in $unit:literal)?, $source:expr, else $absent:expr, $steps:expr, $doc:literal;)*) => {
+        $(const $id: $crate::schema::Field = $crate::schema::field::field(
+            $name, $crate::schema::Type::$ty, concat!($($unit)?), $source, $absent, $steps, $doc,
+        );)*
+    };
+}
+
+/// The fields of a message, in the order of the wire.
+macro_rules! list {
+    ($($id:ident)*) => { &[$($id),*] };
+}
+
+/// `"name": Type, sanitizers, "doc";`
+macro_rules! attributes {
+    ($($name:expr, $ty:ident, $steps:expr, $doc:literal;)*) => {
+        &[$($crate::schema::field::attribute($name, $crate::schema::Type::$ty, $steps, $doc)),*]
+    };
+}
+
+pub(super) use {attributes, fields, list};

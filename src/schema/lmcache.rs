@@ -7,16 +7,17 @@
 
 use std::borrow::Cow;
 
-use super::field::{attribute, field, record, resource, text};
+use super::field::{
+    AS_IS, FALSE, ONE, ZERO, attributes, field, fields, list, record, resource, text,
+};
 use super::sanitize::FREE_TEXT;
 use super::{
-    Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source, Switch,
-    Trigger, Type,
+    Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source,
+    Switch, Trigger, Type,
 };
 use crate::record::typed_record;
 
 use Literal::Null;
-use Type::{Bool, Float, Int, Ints, Str, Strs};
 
 /// The kind of the environment report.
 pub const ENVIRONMENT: &str = "lmcache.environment";
@@ -139,11 +140,119 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
 static SWITCHES: &[Switch] =
     &[Switch { variable: Cow::Borrowed("LMCACHE_TRACK_USAGE"), off: OffWhen::NotTrue }];
 
-static ATTRIBUTES: &[Attribute] = &[
-    attribute(MACHINE_ID, Str, FREE_TEXT, "UUID v4 that LMCache keeps in `~/.config/lmcache/machine_id`; empty if there is none."),
-    attribute(DEPLOYMENT_MODE, Str, FREE_TEXT, "`single_process` or `mp_server`; the engine supplies it."),
-    attribute(INSTALL_SOURCE, Str, FREE_TEXT, "How LMCache was installed."),
-];
+static ATTRIBUTES: &[Attribute] = attributes! {
+    MACHINE_ID, Str, FREE_TEXT,
+        "UUID v4 that LMCache keeps in `~/.config/lmcache/machine_id`; empty if there is none.";
+    DEPLOYMENT_MODE, Str, FREE_TEXT,
+        "`single_process` or `mp_server`; the engine supplies it.";
+    INSTALL_SOURCE, Str, FREE_TEXT,
+        "How LMCache was installed.";
+};
+
+fields! {
+    SCHEMA_VERSION = "schema_version": Int, Source::Constant(Literal::Int(1)), else ONE, AS_IS,
+        "Changes only when a field changes its meaning.";
+    SESSION_ID = "session_id": Str, resource("service.instance.id"), else text(""), AS_IS,
+        "Random identity of the process.";
+    MACHINE = "machine_id": Str, resource(MACHINE_ID), else text(""), AS_IS,
+        "Random identity of the machine, kept by LMCache in a file.";
+    MODE = "deployment_mode": Str, resource(DEPLOYMENT_MODE), else text("single_process"), AS_IS,
+        "`single_process` or `mp_server`.";
+    PROVIDER = "provider": Str, Source::ResourceMapped(Cow::Borrowed("cloud.provider"), Cow::Borrowed(PROVIDERS)), else text("UNKNOWN"), AS_IS,
+        "Cloud provider.";
+    NUM_CPU = "num_cpu": Int in "{cpu}", resource("usage.cpu.count"), else ZERO, AS_IS,
+        "Online logical CPUs of the host.";
+    CPU_TYPE = "cpu_type": Str, resource("host.cpu.model.name"), else text(""), AS_IS,
+        "CPU brand string.";
+    CPU_FAMILY = "cpu_family_model_stepping": Str, Source::ResourceJoined(Cow::Borrowed(CPU_PARTS)), else text(",,"), AS_IS,
+        "CPU family, model and stepping, decimal.";
+    TOTAL_MEMORY = "total_memory": Int in "By", resource("usage.memory.total"), else ZERO, AS_IS,
+        "Physical memory of the host.";
+    ARCHITECTURE = "architecture": Strs, resource("usage.architecture"), else Literal::Strs(Cow::Borrowed(&[Cow::Borrowed(""), Cow::Borrowed("")])), AS_IS,
+        "Word size and linkage.";
+    PLATFORMS = "platforms": Str, resource("usage.platform"), else text(""), AS_IS,
+        "Python's `platform.platform()`.";
+    GPU_COUNT = "gpu_count": Int in "{device}", Source::ResourceFirst(Cow::Borrowed(&[Cow::Borrowed("usage.accelerator.count"), Cow::Borrowed("usage.cpu.physical_count")])), else ZERO, AS_IS,
+        "Accelerators; without any, physical CPU cores.";
+    GPU_TYPE = "gpu_type": Str, resource("usage.accelerator.name"), else text(""), AS_IS,
+        "Name of the first accelerator.";
+    GPU_MEMORY = "gpu_memory_per_device": Int in "By", Source::ResourceFirst(Cow::Borrowed(&[Cow::Borrowed("usage.accelerator.memory"), Cow::Borrowed("usage.memory.total")])), else ZERO, AS_IS,
+        "Memory of the first accelerator; without any, of the host.";
+    SOURCE = "source": Str, resource(INSTALL_SOURCE), else text("UNKNOWN"), AS_IS,
+        "`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.";
+    CHUNK_SIZE = "chunksize": Int in "{token}", record("lmcache.chunk_size"), else ZERO, AS_IS,
+        "Tokens in one chunk.";
+    LOCAL_DEVICE = "local_device": Str, record("lmcache.local_device"), else text(""), FREE_TEXT,
+        "`cpu` when CPU caching is on, else the accelerator type.";
+    MAX_LOCAL = "max_local_cache_size": Int in "GBy", record("lmcache.local_cache.max_gb"), else ZERO, AS_IS,
+        "Configured CPU cache, truncated.";
+    REMOTE_URL = "remote_url": Str, record("lmcache.remote.url"), else Null, &[Sanitizer::SchemeOnly],
+        "Scheme of the remote backend's URL.";
+    REMOTE_SERDE = "remote_serde": Str, record("lmcache.remote.serde"), else Null, FREE_TEXT,
+        "Serializer of the remote backend.";
+    PIPELINED = "pipelined_backend": Bool, Source::Constant(Literal::Bool(false)), else FALSE, AS_IS,
+        "Constant.";
+    SAVE_DECODE = "save_decode_cache": Bool, record("lmcache.save_decode_cache"), else FALSE, AS_IS,
+        "Whether the cache of decoded tokens is kept.";
+    BLENDING = "enable_blending": Bool, record("lmcache.blending.enabled"), else FALSE, AS_IS,
+        "Whether blending is on.";
+    BLEND_RATIO = "blend_recompute_ratio": Float in "1", Source::Constant(Literal::Float(0.15)), else Literal::Float(0.15), AS_IS,
+        "Constant.";
+    BLEND_MIN = "blend_min_tokens": Int in "{token}", record("lmcache.blending.min_tokens"), else ZERO, AS_IS,
+        "Least tokens to blend.";
+    MODEL_NAME = "model_name": Str, record("gen_ai.request.model"), else text(""), &[Sanitizer::PathOrRepoId, Sanitizer::CapLen(super::sanitize::TEXT)],
+        "The model; `<local>` for a path.";
+    WORLD_SIZE = "world_size": Int in "{rank}", record("lmcache.world_size"), else ZERO, AS_IS,
+        "Ranks.";
+    WORKER_ID = "worker_id": Int, record("lmcache.worker_id"), else ZERO, AS_IS,
+        "This rank.";
+    KV_DTYPE = "kv_dtype": Str, record("lmcache.kv.dtype"), else text(""), FREE_TEXT,
+        "KV data type.";
+    KV_SHAPE = "kv_shape": Ints, record("lmcache.kv.shape"), else Literal::Strs(Cow::Borrowed(&[])), AS_IS,
+        "Layers, K/V planes, tokens of a chunk, KV heads, head size.";
+    RUN_START = "start_time": Str, record(START_TIME), else text(""), FREE_TEXT,
+        "When the run started, local time.";
+    RUN_DURATION = "duration": Float in "s", record(DURATION), else Literal::Float(0.0), AS_IS,
+        "Seconds from the start of the run to this message.";
+    LMCACHE_VERSION = "lmcache_version": Str, resource("service.version"), else text(""), AS_IS,
+        "Package version.";
+    CHUNK_SIZE_FIELD = "chunk_size": Int in "{token}", record("lmcache.chunk_size"), else ZERO, AS_IS,
+        "Tokens in one chunk.";
+    HASH_ALGORITHM = "hash_algorithm": Str, record("lmcache.hash_algorithm"), else text(""), FREE_TEXT,
+        "Hash of the chunks.";
+    ENGINE_TYPE = "engine_type": Str, record("lmcache.engine_type"), else text(""), FREE_TEXT,
+        "Engine type.";
+    ENABLE_SEGMENTED_PREFIX = "enable_segmented_prefix": Bool, record("lmcache.segmented_prefix"), else FALSE, AS_IS,
+        "Whether prefixes are segmented.";
+    ENABLE_DEDUP_CONTENT = "enable_dedup_content": Bool, record("lmcache.dedup_content"), else FALSE, AS_IS,
+        "Whether content is de-duplicated.";
+    SUPPORTED_TRANSFER_MODE = "supported_transfer_mode": Str, record("lmcache.transfer_mode"), else text(""), FREE_TEXT,
+        "Transfer mode.";
+    SEPARATE_OBJECT_GROUPS = "separate_object_groups": Bool, record("lmcache.separate_object_groups"), else FALSE, AS_IS,
+        "Whether object groups are separate.";
+    MAX_GPU_WORKERS = "max_gpu_workers": Int in "{worker}", record("lmcache.workers.gpu"), else ZERO, AS_IS,
+        "GPU workers at most.";
+    MAX_CPU_WORKERS = "max_cpu_workers": Int in "{worker}", record("lmcache.workers.cpu"), else ZERO, AS_IS,
+        "CPU workers at most.";
+    P2P_ENABLED = "p2p_enabled": Bool, record("lmcache.p2p"), else FALSE, AS_IS,
+        "Whether peers exchange chunks.";
+    L1_SIZE_BYTES = "l1_size_bytes": Int in "By", record("lmcache.l1.size"), else ZERO, AS_IS,
+        "Size of the first level.";
+    L1_MEDIUM = "l1_medium": Str, record("lmcache.l1.medium"), else text(""), FREE_TEXT,
+        "Medium of the first level.";
+    L1_SHM_ENABLED = "l1_shm_enabled": Bool, record("lmcache.l1.shared_memory"), else FALSE, AS_IS,
+        "Whether the first level is in shared memory.";
+    EVICTION_POLICY = "eviction_policy": Str, record("lmcache.eviction_policy"), else text(""), FREE_TEXT,
+        "Eviction policy.";
+    L2_ADAPTER_TYPES = "l2_adapter_types": Str, record("lmcache.l2.adapters"), else text(""), FREE_TEXT,
+        "Adapter types of the second level.";
+    L2_SERDE_TYPES = "l2_serde_types": Str, record("lmcache.l2.serdes"), else text(""), FREE_TEXT,
+        "Serializers of the second level, aligned with the adapters.";
+    L2_STORE_POLICY = "l2_store_policy": Str, record("lmcache.l2.store_policy"), else text(""), FREE_TEXT,
+        "Store policy of the second level.";
+    L2_PREFETCH_POLICY = "l2_prefetch_policy": Str, record("lmcache.l2.prefetch_policy"), else text(""), FREE_TEXT,
+        "Prefetch policy of the second level.";
+}
 
 static V1_MESSAGES: &[MessageSpec] = &[
     message("EnvMessage", ENVIRONMENT, Trigger::Start, V1_ENVIRONMENT),
@@ -190,90 +299,43 @@ pub(super) const CPU_PARTS: &[Cow<'static, str>] = &[
 ];
 
 const fn discriminator(name: &'static str) -> Field {
-    field("message_type", Str, "", Source::Constant(text(name)), text(name), &[], "Which message this is.")
+    let value = Source::Constant(text(name));
+    field("message_type", Type::Str, "", value, text(name), AS_IS, "Which message this is.")
 }
 
-const SCHEMA_VERSION: Field = field("schema_version", Int, "", Source::Constant(Literal::Int(1)), Literal::Int(1), &[], "Changes only when a field changes its meaning.");
-const SESSION_ID: Field = field("session_id", Str, "", resource("service.instance.id"), text(""), &[], "Random identity of the process.");
-const MACHINE: Field = field("machine_id", Str, "", resource(MACHINE_ID), text(""), &[], "Random identity of the machine, kept by LMCache in a file.");
-const MODE: Field = field("deployment_mode", Str, "", resource(DEPLOYMENT_MODE), text("single_process"), &[], "`single_process` or `mp_server`.");
+const TYPE_ENV_MESSAGE: Field = discriminator("EnvMessage");
+const TYPE_ENGINE_MESSAGE: Field = discriminator("EngineMessage");
+const TYPE_METADATA_MESSAGE: Field = discriminator("MetadataMessage");
+const TYPE_MPSERVER_MESSAGE: Field = discriminator("MPServerMessage");
 
-const PROVIDER: Field = field("provider", Str, "", Source::ResourceMapped(Cow::Borrowed("cloud.provider"), Cow::Borrowed(PROVIDERS)), text("UNKNOWN"), &[], "Cloud provider.");
-const NUM_CPU: Field = field("num_cpu", Int, "{cpu}", resource("usage.cpu.count"), Literal::Int(0), &[], "Online logical CPUs of the host.");
-const CPU_TYPE: Field = field("cpu_type", Str, "", resource("host.cpu.model.name"), text(""), &[], "CPU brand string.");
-const CPU_FAMILY: Field = field("cpu_family_model_stepping", Str, "", Source::ResourceJoined(Cow::Borrowed(CPU_PARTS)), text(",,"), &[], "CPU family, model and stepping, decimal.");
-const TOTAL_MEMORY: Field = field("total_memory", Int, "By", resource("usage.memory.total"), Literal::Int(0), &[], "Physical memory of the host.");
-const ARCHITECTURE: Field = field("architecture", Strs, "", resource("usage.architecture"), Literal::Strs(Cow::Borrowed(&[Cow::Borrowed(""), Cow::Borrowed("")])), &[], "Word size and linkage.");
-const PLATFORMS: Field = field("platforms", Str, "", resource("usage.platform"), text(""), &[], "Python's `platform.platform()`.");
-// Without an accelerator LMCache counts the CPU as the one device, and so do we.
-const GPU_COUNT: Field = field("gpu_count", Int, "{device}", Source::ResourceFirst(Cow::Borrowed(&[Cow::Borrowed("usage.accelerator.count"), Cow::Borrowed("usage.cpu.physical_count")])), Literal::Int(0), &[], "Accelerators; without any, physical CPU cores.");
-const GPU_TYPE: Field = field("gpu_type", Str, "", resource("usage.accelerator.name"), text(""), &[], "Name of the first accelerator.");
-const GPU_MEMORY: Field = field("gpu_memory_per_device", Int, "By", Source::ResourceFirst(Cow::Borrowed(&[Cow::Borrowed("usage.accelerator.memory"), Cow::Borrowed("usage.memory.total")])), Literal::Int(0), &[], "Memory of the first accelerator; without any, of the host.");
-const SOURCE: Field = field("source", Str, "", resource(INSTALL_SOURCE), text("UNKNOWN"), &[], "`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.");
+static DOC_ENVIRONMENT: &[Field] = list! {
+    TYPE_ENV_MESSAGE PROVIDER NUM_CPU CPU_TYPE CPU_FAMILY TOTAL_MEMORY ARCHITECTURE PLATFORMS
+    GPU_COUNT GPU_TYPE GPU_MEMORY SOURCE
+};
+static DOC_ENGINE: &[Field] = list! {
+    TYPE_ENGINE_MESSAGE CHUNK_SIZE LOCAL_DEVICE MAX_LOCAL REMOTE_URL REMOTE_SERDE PIPELINED
+    SAVE_DECODE BLENDING BLEND_RATIO BLEND_MIN MODEL_NAME WORLD_SIZE WORKER_ID KV_DTYPE KV_SHAPE
+};
+static DOC_METADATA: &[Field] = list! {
+    TYPE_METADATA_MESSAGE RUN_START RUN_DURATION
+};
 
-const CHUNK_SIZE: Field = field("chunksize", Int, "{token}", record("lmcache.chunk_size"), Literal::Int(0), &[], "Tokens in one chunk.");
-const LOCAL_DEVICE: Field = field("local_device", Str, "", record("lmcache.local_device"), text(""), FREE_TEXT, "`cpu` when CPU caching is on, else the accelerator type.");
-const MAX_LOCAL: Field = field("max_local_cache_size", Int, "GBy", record("lmcache.local_cache.max_gb"), Literal::Int(0), &[], "Configured CPU cache, truncated.");
-const REMOTE_URL: Field = field("remote_url", Str, "", record("lmcache.remote.url"), Null, &[Sanitizer::SchemeOnly], "Scheme of the remote backend's URL.");
-const REMOTE_SERDE: Field = field("remote_serde", Str, "", record("lmcache.remote.serde"), Null, FREE_TEXT, "Serializer of the remote backend.");
-const PIPELINED: Field = field("pipelined_backend", Bool, "", Source::Constant(Literal::Bool(false)), Literal::Bool(false), &[], "Constant.");
-const SAVE_DECODE: Field = field("save_decode_cache", Bool, "", record("lmcache.save_decode_cache"), Literal::Bool(false), &[], "Whether the cache of decoded tokens is kept.");
-const BLENDING: Field = field("enable_blending", Bool, "", record("lmcache.blending.enabled"), Literal::Bool(false), &[], "Whether blending is on.");
-const BLEND_RATIO: Field = field("blend_recompute_ratio", Float, "1", Source::Constant(Literal::Float(0.15)), Literal::Float(0.15), &[], "Constant.");
-const BLEND_MIN: Field = field("blend_min_tokens", Int, "{token}", record("lmcache.blending.min_tokens"), Literal::Int(0), &[], "Least tokens to blend.");
-const MODEL_NAME: Field = field("model_name", Str, "", record("gen_ai.request.model"), text(""), &[Sanitizer::PathOrRepoId, Sanitizer::CapLen(super::sanitize::TEXT)], "The model; `<local>` for a path.");
-const WORLD_SIZE: Field = field("world_size", Int, "{rank}", record("lmcache.world_size"), Literal::Int(0), &[], "Ranks.");
-const WORKER_ID: Field = field("worker_id", Int, "", record("lmcache.worker_id"), Literal::Int(0), &[], "This rank.");
-const KV_DTYPE: Field = field("kv_dtype", Str, "", record("lmcache.kv.dtype"), text(""), FREE_TEXT, "KV data type.");
-const KV_SHAPE: Field = field("kv_shape", Ints, "", record("lmcache.kv.shape"), Literal::Strs(Cow::Borrowed(&[])), &[], "Layers, K/V planes, tokens of a chunk, KV heads, head size.");
-
-const RUN_START: Field = field("start_time", Str, "", record(START_TIME), text(""), FREE_TEXT, "When the run started, local time.");
-const RUN_DURATION: Field = field("duration", Float, "s", record(DURATION), Literal::Float(0.0), &[], "Seconds from the start of the run to this message.");
-
-static DOC_ENVIRONMENT: &[Field] = &[
-    discriminator("EnvMessage"), PROVIDER, NUM_CPU, CPU_TYPE, CPU_FAMILY, TOTAL_MEMORY,
-    ARCHITECTURE, PLATFORMS, GPU_COUNT, GPU_TYPE, GPU_MEMORY, SOURCE,
-];
-static DOC_ENGINE: &[Field] = &[
-    discriminator("EngineMessage"), CHUNK_SIZE, LOCAL_DEVICE, MAX_LOCAL, REMOTE_URL, REMOTE_SERDE,
-    PIPELINED, SAVE_DECODE, BLENDING, BLEND_RATIO, BLEND_MIN, MODEL_NAME, WORLD_SIZE, WORKER_ID,
-    KV_DTYPE, KV_SHAPE,
-];
-static DOC_METADATA: &[Field] = &[discriminator("MetadataMessage"), RUN_START, RUN_DURATION];
-
-static V1_ENVIRONMENT: &[Field] = &[
-    discriminator("EnvMessage"), SCHEMA_VERSION, SESSION_ID, MACHINE, MODE, PROVIDER, NUM_CPU,
-    CPU_TYPE, CPU_FAMILY, TOTAL_MEMORY, ARCHITECTURE, PLATFORMS, GPU_COUNT, GPU_TYPE, GPU_MEMORY,
-    SOURCE,
-];
-static V1_ENGINE: &[Field] = &[
-    discriminator("EngineMessage"), SCHEMA_VERSION, SESSION_ID, MACHINE, MODE, CHUNK_SIZE,
-    LOCAL_DEVICE, MAX_LOCAL, REMOTE_URL, REMOTE_SERDE, PIPELINED, SAVE_DECODE, BLENDING,
-    BLEND_RATIO, BLEND_MIN, MODEL_NAME, WORLD_SIZE, WORKER_ID, KV_DTYPE, KV_SHAPE,
-];
-static V1_METADATA: &[Field] = &[
-    discriminator("MetadataMessage"), SCHEMA_VERSION, SESSION_ID, MACHINE, MODE, RUN_START,
-    RUN_DURATION,
-];
-static V1_MP_SERVER: &[Field] = &[
-    discriminator("MPServerMessage"), SCHEMA_VERSION, SESSION_ID, MACHINE, MODE,
-    field("lmcache_version", Str, "", resource("service.version"), text(""), &[], "Package version."),
-    field("chunk_size", Int, "{token}", record("lmcache.chunk_size"), Literal::Int(0), &[], "Tokens in one chunk."),
-    field("hash_algorithm", Str, "", record("lmcache.hash_algorithm"), text(""), FREE_TEXT, "Hash of the chunks."),
-    field("engine_type", Str, "", record("lmcache.engine_type"), text(""), FREE_TEXT, "Engine type."),
-    field("enable_segmented_prefix", Bool, "", record("lmcache.segmented_prefix"), Literal::Bool(false), &[], "Whether prefixes are segmented."),
-    field("enable_dedup_content", Bool, "", record("lmcache.dedup_content"), Literal::Bool(false), &[], "Whether content is de-duplicated."),
-    field("supported_transfer_mode", Str, "", record("lmcache.transfer_mode"), text(""), FREE_TEXT, "Transfer mode."),
-    field("separate_object_groups", Bool, "", record("lmcache.separate_object_groups"), Literal::Bool(false), &[], "Whether object groups are separate."),
-    field("max_gpu_workers", Int, "{worker}", record("lmcache.workers.gpu"), Literal::Int(0), &[], "GPU workers at most."),
-    field("max_cpu_workers", Int, "{worker}", record("lmcache.workers.cpu"), Literal::Int(0), &[], "CPU workers at most."),
-    field("p2p_enabled", Bool, "", record("lmcache.p2p"), Literal::Bool(false), &[], "Whether peers exchange chunks."),
-    field("l1_size_bytes", Int, "By", record("lmcache.l1.size"), Literal::Int(0), &[], "Size of the first level."),
-    field("l1_medium", Str, "", record("lmcache.l1.medium"), text(""), FREE_TEXT, "Medium of the first level."),
-    field("l1_shm_enabled", Bool, "", record("lmcache.l1.shared_memory"), Literal::Bool(false), &[], "Whether the first level is in shared memory."),
-    field("eviction_policy", Str, "", record("lmcache.eviction_policy"), text(""), FREE_TEXT, "Eviction policy."),
-    field("l2_adapter_types", Str, "", record("lmcache.l2.adapters"), text(""), FREE_TEXT, "Adapter types of the second level."),
-    field("l2_serde_types", Str, "", record("lmcache.l2.serdes"), text(""), FREE_TEXT, "Serializers of the second level, aligned with the adapters."),
-    field("l2_store_policy", Str, "", record("lmcache.l2.store_policy"), text(""), FREE_TEXT, "Store policy of the second level."),
-    field("l2_prefetch_policy", Str, "", record("lmcache.l2.prefetch_policy"), text(""), FREE_TEXT, "Prefetch policy of the second level."),
-];
+static V1_ENVIRONMENT: &[Field] = list! {
+    TYPE_ENV_MESSAGE SCHEMA_VERSION SESSION_ID MACHINE MODE PROVIDER NUM_CPU CPU_TYPE CPU_FAMILY
+    TOTAL_MEMORY ARCHITECTURE PLATFORMS GPU_COUNT GPU_TYPE GPU_MEMORY SOURCE
+};
+static V1_ENGINE: &[Field] = list! {
+    TYPE_ENGINE_MESSAGE SCHEMA_VERSION SESSION_ID MACHINE MODE CHUNK_SIZE LOCAL_DEVICE MAX_LOCAL
+    REMOTE_URL REMOTE_SERDE PIPELINED SAVE_DECODE BLENDING BLEND_RATIO BLEND_MIN MODEL_NAME
+    WORLD_SIZE WORKER_ID KV_DTYPE KV_SHAPE
+};
+static V1_METADATA: &[Field] = list! {
+    TYPE_METADATA_MESSAGE SCHEMA_VERSION SESSION_ID MACHINE MODE RUN_START RUN_DURATION
+};
+static V1_MP_SERVER: &[Field] = list! {
+    TYPE_MPSERVER_MESSAGE SCHEMA_VERSION SESSION_ID MACHINE MODE LMCACHE_VERSION CHUNK_SIZE_FIELD
+    HASH_ALGORITHM ENGINE_TYPE ENABLE_SEGMENTED_PREFIX ENABLE_DEDUP_CONTENT
+    SUPPORTED_TRANSFER_MODE SEPARATE_OBJECT_GROUPS MAX_GPU_WORKERS MAX_CPU_WORKERS P2P_ENABLED
+    L1_SIZE_BYTES L1_MEDIUM L1_SHM_ENABLED EVICTION_POLICY L2_ADAPTER_TYPES L2_SERDE_TYPES
+    L2_STORE_POLICY L2_PREFETCH_POLICY
+};

@@ -13,6 +13,7 @@ mod environment;
 mod field;
 pub mod lmcache;
 pub mod sanitize;
+mod value;
 pub mod vllm;
 
 use std::borrow::Cow;

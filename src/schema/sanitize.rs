@@ -99,11 +99,8 @@ const VLLM_SETTINGS: [&str; 5] = [
 ];
 
 fn vllm_settings(text: &str) -> String {
-    let parsed: Option<serde_json::Map<String, Json>> = if text.len() <= SETTINGS {
-        serde_json::from_str(text).ok()
-    } else {
-        None
-    };
+    let parsed: Option<serde_json::Map<String, Json>> =
+        if text.len() <= SETTINGS { serde_json::from_str(text).ok() } else { None };
     let parsed = parsed.unwrap_or_default();
     let kept = VLLM_SETTINGS.iter().filter_map(|key| {
         let value = match parsed.get(*key)? {
@@ -185,7 +182,15 @@ mod tests {
 
     #[test]
     fn a_second_pass_changes_nothing() {
-        for text in ["redis://a:b@c", "/home/x", "a/b", "{\"VLLM_USE_TRITON_AWQ\": true}", "ä", "", "s3://b/x"] {
+        for text in [
+            "redis://a:b@c",
+            "/home/x",
+            "a/b",
+            "{\"VLLM_USE_TRITON_AWQ\": true}",
+            "ä",
+            "",
+            "s3://b/x",
+        ] {
             for step in [
                 Sanitizer::CapLen(2),
                 Sanitizer::PathOrRepoId,

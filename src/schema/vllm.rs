@@ -5,16 +5,15 @@
 
 use std::borrow::Cow;
 
-use super::field::{attribute, field, record, resource, text};
+use super::field::{AS_IS, FALSE, ONE, ZERO, attributes, fields, list, record, resource, text};
 use super::sanitize::{FREE_TEXT, SETTINGS};
 use super::{
-    Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source, Switch,
-    Trigger, Type,
+    Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source,
+    Switch, Trigger,
 };
 use crate::record::typed_record;
 
 use Literal::Null;
-use Type::{Bool, Float, Int, Str};
 
 /// The kind of the start report.
 pub const REPORT: &str = "vllm.report";
@@ -176,11 +175,14 @@ pub(crate) const CUDA: &str = "vllm.cuda.runtime";
 /// XPU runtime version of the engine's framework.
 pub(crate) const XPU: &str = "vllm.xpu.runtime";
 
-static ATTRIBUTES: &[Attribute] = &[
-    attribute(SOURCE, Str, FREE_TEXT, "Free text of the operator, from `VLLM_USAGE_SOURCE`; `production` if unset."),
-    attribute(CUDA, Str, FREE_TEXT, "CUDA version of the engine's framework; the engine supplies it."),
-    attribute(XPU, Str, FREE_TEXT, "XPU runtime version of the engine's framework; the engine supplies it."),
-];
+static ATTRIBUTES: &[Attribute] = attributes! {
+    SOURCE, Str, FREE_TEXT,
+        "Free text of the operator, from `VLLM_USAGE_SOURCE`; `production` if unset.";
+    CUDA, Str, FREE_TEXT,
+        "CUDA version of the engine's framework; the engine supplies it.";
+    XPU, Str, FREE_TEXT,
+        "XPU runtime version of the engine's framework; the engine supplies it.";
+};
 
 const PROVIDERS: Source = Source::ResourceMapped(
     Cow::Borrowed("cloud.provider"),
@@ -188,63 +190,111 @@ const PROVIDERS: Source = Source::ResourceMapped(
 );
 const CPU: Source = Source::ResourceJoined(Cow::Borrowed(super::lmcache::CPU_PARTS));
 
-const UUID: Field = field("uuid", Str, "", resource("service.instance.id"), text(""), &[], "Random identity of the process; the same in its heartbeats.");
-const PROVIDER: Field = field("provider", Str, "", PROVIDERS, text("UNKNOWN"), &[], "Cloud provider.");
-const NUM_CPU: Field = field("num_cpu", Int, "{cpu}", resource("usage.cpu.count"), Null, &[], "Online logical CPUs of the host.");
-const CPU_TYPE: Field = field("cpu_type", Str, "", resource("host.cpu.model.name"), text(""), &[], "CPU brand string.");
-const CPU_FAMILY: Field = field("cpu_family_model_stepping", Str, "", CPU, text(",,"), &[], "CPU family, model and stepping, decimal.");
-const TOTAL_MEMORY: Field = field("total_memory", Int, "By", resource("usage.memory.total"), Null, &[], "Physical memory of the host.");
-const ARCHITECTURE: Field = field("architecture", Str, "", resource("usage.machine"), text(""), &[], "`uname -m`.");
-const PLATFORM: Field = field("platform", Str, "", resource("usage.platform"), text(""), &[], "Python's `platform.platform()`.");
-const XPU_RUNTIME: Field = field("xpu_runtime", Str, "", resource(XPU), Null, &[], "XPU runtime version of the framework, on Intel XPU only.");
-const CUDA_RUNTIME: Field = field("cuda_runtime", Str, "", resource(CUDA), Null, &[], "CUDA version of the framework; `tpu_inference` on TPU.");
-const GPU_COUNT: Field = field("gpu_count", Int, "{device}", resource("usage.accelerator.count"), Null, &[], "Accelerators visible to the process.");
-const GPU_TYPE: Field = field("gpu_type", Str, "", resource("usage.accelerator.name"), Null, &[], "Name of the first accelerator.");
-const GPU_MEMORY: Field = field("gpu_memory_per_device", Int, "By", resource("usage.accelerator.memory"), Null, &[], "Memory of the first accelerator.");
-const ENV_VAR_JSON: Field = field("env_var_json", Str, "", record("vllm.env"), text("{}"), &[Sanitizer::VllmSettings, Sanitizer::CapLen(SETTINGS)], "Five environment-derived settings, as a JSON object in a string.");
-const MODEL_ARCHITECTURE: Field = field("model_architecture", Str, "", record("vllm.model.architecture"), text(""), FREE_TEXT, "Model class name.");
-const VERSION: Field = field("vllm_version", Str, "", resource("service.version"), text(""), &[], "Package version.");
-const CONTEXT: Field = field("context", Str, "", record("vllm.usage.context"), text("UNKNOWN_CONTEXT"), FREE_TEXT, "Entry point of the engine.");
-const LOG_TIME: Field = field("log_time", Int, "ns", Source::Time, Null, &[], "Wall clock at the record, since the Unix epoch.");
-const SOURCE_FIELD: Field = field("source", Str, "", resource(SOURCE), text("production"), &[], "Where it runs, as the operator says it.");
-const DTYPE: Field = field("dtype", Str, "", record("vllm.model.dtype"), text(""), FREE_TEXT, "Model data type.");
-const BLOCK_SIZE: Field = field("block_size", Int, "{token}", record("vllm.cache.block_size"), Null, &[], "KV-cache block size.");
-const GPU_MEMORY_UTILIZATION: Field = field("gpu_memory_utilization", Float, "1", record("vllm.cache.gpu_memory_utilization"), Null, &[], "Fraction of the device's memory in use.");
-const KV_CACHE_MEMORY: Field = field("kv_cache_memory_bytes", Int, "By", record("vllm.cache.memory_bytes"), Null, &[], "Explicit KV-cache size.");
-const QUANTIZATION: Field = field("quantization", Str, "", record("vllm.model.quantization"), Null, FREE_TEXT, "Quantization method.");
-const KV_CACHE_DTYPE: Field = field("kv_cache_dtype", Str, "", record("vllm.cache.dtype"), text("auto"), FREE_TEXT, "KV-cache data type.");
-const ENABLE_LORA: Field = field("enable_lora", Bool, "", record("vllm.feature.lora"), Literal::Bool(false), &[], "Whether LoRA is configured.");
-const PREFIX_CACHING: Field = field("enable_prefix_caching", Bool, "", record("vllm.feature.prefix_caching"), Null, &[], "Whether prefixes are cached.");
-const ENFORCE_EAGER: Field = field("enforce_eager", Bool, "", record("vllm.feature.enforce_eager"), Literal::Bool(false), &[], "Whether CUDA graphs are off.");
-const DISABLE_CUSTOM_ALL_REDUCE: Field = field("disable_custom_all_reduce", Bool, "", record("vllm.parallel.disable_custom_all_reduce"), Literal::Bool(false), &[], "Whether the custom all-reduce is off.");
-const TENSOR_PARALLEL: Field = field("tensor_parallel_size", Int, "{rank}", record("vllm.parallel.tensor"), Literal::Int(1), &[], "Ranks of tensor parallelism.");
+fields! {
+    UUID = "uuid": Str, resource("service.instance.id"), else text(""), AS_IS,
+        "Random identity of the process; the same in its heartbeats.";
+    PROVIDER = "provider": Str, PROVIDERS, else text("UNKNOWN"), AS_IS, "Cloud provider.";
+    NUM_CPU = "num_cpu": Int in "{cpu}", resource("usage.cpu.count"), else Null, AS_IS,
+        "Online logical CPUs of the host.";
+    CPU_TYPE = "cpu_type": Str, resource("host.cpu.model.name"), else text(""), AS_IS,
+        "CPU brand string.";
+    CPU_FAMILY = "cpu_family_model_stepping": Str, CPU, else text(",,"), AS_IS,
+        "CPU family, model and stepping, decimal.";
+    TOTAL_MEMORY = "total_memory": Int in "By", resource("usage.memory.total"), else Null, AS_IS,
+        "Physical memory of the host.";
+    ARCHITECTURE = "architecture": Str, resource("usage.machine"), else text(""), AS_IS,
+        "`uname -m`.";
+    PLATFORM = "platform": Str, resource("usage.platform"), else text(""), AS_IS,
+        "Python's `platform.platform()`.";
+    XPU_RUNTIME = "xpu_runtime": Str, resource(XPU), else Null, AS_IS,
+        "XPU runtime version of the framework, on Intel XPU only.";
+    CUDA_RUNTIME = "cuda_runtime": Str, resource(CUDA), else Null, AS_IS,
+        "CUDA version of the framework; `tpu_inference` on TPU.";
+    GPU_COUNT = "gpu_count": Int in "{device}", resource("usage.accelerator.count"), else Null, AS_IS,
+        "Accelerators visible to the process.";
+    GPU_TYPE = "gpu_type": Str, resource("usage.accelerator.name"), else Null, AS_IS,
+        "Name of the first accelerator.";
+    GPU_MEMORY = "gpu_memory_per_device": Int in "By", resource("usage.accelerator.memory"), else Null, AS_IS,
+        "Memory of the first accelerator.";
+    ENV_VAR_JSON = "env_var_json": Str, record("vllm.env"), else text("{}"), &[Sanitizer::VllmSettings, Sanitizer::CapLen(SETTINGS)],
+        "Five environment-derived settings, as a JSON object in a string.";
+    MODEL_ARCHITECTURE = "model_architecture": Str, record("vllm.model.architecture"), else text(""), FREE_TEXT,
+        "Model class name.";
+    VERSION = "vllm_version": Str, resource("service.version"), else text(""), AS_IS,
+        "Package version.";
+    CONTEXT = "context": Str, record("vllm.usage.context"), else text("UNKNOWN_CONTEXT"), FREE_TEXT,
+        "Entry point of the engine.";
+    LOG_TIME = "log_time": Int in "ns", Source::Time, else Null, AS_IS,
+        "Wall clock at the record, since the Unix epoch.";
+    SOURCE_FIELD = "source": Str, resource(SOURCE), else text("production"), AS_IS,
+        "Where it runs, as the operator says it.";
+    DTYPE = "dtype": Str, record("vllm.model.dtype"), else text(""), FREE_TEXT, "Model data type.";
+    BLOCK_SIZE = "block_size": Int in "{token}", record("vllm.cache.block_size"), else Null, AS_IS,
+        "KV-cache block size.";
+    GPU_MEMORY_UTILIZATION = "gpu_memory_utilization": Float in "1", record("vllm.cache.gpu_memory_utilization"), else Null, AS_IS,
+        "Fraction of the device's memory in use.";
+    KV_CACHE_MEMORY = "kv_cache_memory_bytes": Int in "By", record("vllm.cache.memory_bytes"), else Null, AS_IS,
+        "Explicit KV-cache size.";
+    QUANTIZATION = "quantization": Str, record("vllm.model.quantization"), else Null, FREE_TEXT,
+        "Quantization method.";
+    KV_CACHE_DTYPE = "kv_cache_dtype": Str, record("vllm.cache.dtype"), else text("auto"), FREE_TEXT,
+        "KV-cache data type.";
+    ENABLE_LORA = "enable_lora": Bool, record("vllm.feature.lora"), else FALSE, AS_IS,
+        "Whether LoRA is configured.";
+    PREFIX_CACHING = "enable_prefix_caching": Bool, record("vllm.feature.prefix_caching"), else Null, AS_IS,
+        "Whether prefixes are cached.";
+    ENFORCE_EAGER = "enforce_eager": Bool, record("vllm.feature.enforce_eager"), else FALSE, AS_IS,
+        "Whether CUDA graphs are off.";
+    DISABLE_CUSTOM_ALL_REDUCE = "disable_custom_all_reduce": Bool, record("vllm.parallel.disable_custom_all_reduce"), else FALSE, AS_IS,
+        "Whether the custom all-reduce is off.";
+    TENSOR_PARALLEL = "tensor_parallel_size": Int in "{rank}", record("vllm.parallel.tensor"), else ONE, AS_IS,
+        "Ranks of tensor parallelism.";
+    DATA_PARALLEL_SIZE = "data_parallel_size": Int in "{rank}", record("vllm.parallel.data"), else ONE, AS_IS,
+        "Ranks of data parallelism.";
+    PIPELINE_PARALLEL_SIZE = "pipeline_parallel_size": Int in "{rank}", record("vllm.parallel.pipeline"), else ONE, AS_IS,
+        "Ranks of pipeline parallelism.";
+    ENABLE_EXPERT_PARALLEL = "enable_expert_parallel": Bool, record("vllm.parallel.expert"), else FALSE, AS_IS,
+        "Whether experts are parallel.";
+    ALL2ALL_BACKEND = "all2all_backend": Str, record("vllm.parallel.all2all_backend"), else Null, FREE_TEXT,
+        "All-to-all backend.";
+    KV_CONNECTOR = "kv_connector": Str, record("vllm.kv_connector"), else Null, FREE_TEXT,
+        "Class name of the KV connector.";
+    MAX_MODEL_LEN = "max_model_len": Int in "{token}", record("vllm.model.max_len"), else Null, AS_IS,
+        "Longest sequence.";
+    MAX_NUM_SEQS = "max_num_seqs": Int in "{sequence}", record("vllm.scheduler.max_num_seqs"), else Null, AS_IS,
+        "Most sequences in one step.";
+    MAX_NUM_BATCHED_TOKENS = "max_num_batched_tokens": Int in "{token}", record("vllm.scheduler.max_num_batched_tokens"), else Null, AS_IS,
+        "Most tokens in one step.";
+    ATTENTION_BACKEND = "attention_backend": Str, record("vllm.attention.backend"), else Null, FREE_TEXT,
+        "Attention backend.";
+    COMPILATION_MODE = "compilation_mode": Str, record("vllm.compilation.mode"), else Null, FREE_TEXT,
+        "Compilation mode.";
+    SPEC_DECODE_METHOD = "spec_decode_method": Str, record("vllm.spec_decode.method"), else Null, FREE_TEXT,
+        "Method of speculative decoding.";
+    NUM_SPECULATIVE_TOKENS = "num_speculative_tokens": Int in "{token}", record("vllm.spec_decode.tokens"), else Null, AS_IS,
+        "Tokens speculated.";
+    ENABLE_EPLB = "enable_eplb": Bool, record("vllm.eplb.enabled"), else FALSE, AS_IS,
+        "Whether expert-parallel load balancing is on.";
+    NUM_REDUNDANT_EXPERTS = "num_redundant_experts": Int in "{expert}", record("vllm.eplb.redundant_experts"), else ZERO, AS_IS,
+        "Redundant experts.";
+    NUM_EXPERTS = "num_experts": Int in "{expert}", record("vllm.model.num_experts"), else ZERO, AS_IS,
+        "Experts; 0 for a dense model.";
+}
 
-static V0_4_0_FIELDS: &[Field] = &[
-    UUID, PROVIDER, NUM_CPU, CPU_TYPE, CPU_FAMILY, TOTAL_MEMORY, ARCHITECTURE, PLATFORM, GPU_COUNT,
-    GPU_TYPE, GPU_MEMORY, MODEL_ARCHITECTURE, VERSION, CONTEXT, LOG_TIME, SOURCE_FIELD, DTYPE,
-    TENSOR_PARALLEL, BLOCK_SIZE, GPU_MEMORY_UTILIZATION, QUANTIZATION, KV_CACHE_DTYPE, ENABLE_LORA,
-    PREFIX_CACHING, ENFORCE_EAGER, DISABLE_CUSTOM_ALL_REDUCE,
-];
+static V0_4_0_FIELDS: &[Field] = list! {
+    UUID PROVIDER NUM_CPU CPU_TYPE CPU_FAMILY TOTAL_MEMORY ARCHITECTURE PLATFORM GPU_COUNT
+    GPU_TYPE GPU_MEMORY MODEL_ARCHITECTURE VERSION CONTEXT LOG_TIME SOURCE_FIELD DTYPE
+    TENSOR_PARALLEL BLOCK_SIZE GPU_MEMORY_UTILIZATION QUANTIZATION KV_CACHE_DTYPE ENABLE_LORA
+    PREFIX_CACHING ENFORCE_EAGER DISABLE_CUSTOM_ALL_REDUCE
+};
 
-static CURRENT_FIELDS: &[Field] = &[
-    UUID, PROVIDER, NUM_CPU, CPU_TYPE, CPU_FAMILY, TOTAL_MEMORY, ARCHITECTURE, PLATFORM,
-    XPU_RUNTIME, CUDA_RUNTIME, GPU_COUNT, GPU_TYPE, GPU_MEMORY, ENV_VAR_JSON, MODEL_ARCHITECTURE,
-    VERSION, CONTEXT, LOG_TIME, SOURCE_FIELD, DTYPE, BLOCK_SIZE, GPU_MEMORY_UTILIZATION,
-    KV_CACHE_MEMORY, QUANTIZATION, KV_CACHE_DTYPE, ENABLE_LORA, PREFIX_CACHING, ENFORCE_EAGER,
-    DISABLE_CUSTOM_ALL_REDUCE, TENSOR_PARALLEL,
-    field("data_parallel_size", Int, "{rank}", record("vllm.parallel.data"), Literal::Int(1), &[], "Ranks of data parallelism."),
-    field("pipeline_parallel_size", Int, "{rank}", record("vllm.parallel.pipeline"), Literal::Int(1), &[], "Ranks of pipeline parallelism."),
-    field("enable_expert_parallel", Bool, "", record("vllm.parallel.expert"), Literal::Bool(false), &[], "Whether experts are parallel."),
-    field("all2all_backend", Str, "", record("vllm.parallel.all2all_backend"), Null, FREE_TEXT, "All-to-all backend."),
-    field("kv_connector", Str, "", record("vllm.kv_connector"), Null, FREE_TEXT, "Class name of the KV connector."),
-    field("max_model_len", Int, "{token}", record("vllm.model.max_len"), Null, &[], "Longest sequence."),
-    field("max_num_seqs", Int, "{sequence}", record("vllm.scheduler.max_num_seqs"), Null, &[], "Most sequences in one step."),
-    field("max_num_batched_tokens", Int, "{token}", record("vllm.scheduler.max_num_batched_tokens"), Null, &[], "Most tokens in one step."),
-    field("attention_backend", Str, "", record("vllm.attention.backend"), Null, FREE_TEXT, "Attention backend."),
-    field("compilation_mode", Str, "", record("vllm.compilation.mode"), Null, FREE_TEXT, "Compilation mode."),
-    field("spec_decode_method", Str, "", record("vllm.spec_decode.method"), Null, FREE_TEXT, "Method of speculative decoding."),
-    field("num_speculative_tokens", Int, "{token}", record("vllm.spec_decode.tokens"), Null, &[], "Tokens speculated."),
-    field("enable_eplb", Bool, "", record("vllm.eplb.enabled"), Literal::Bool(false), &[], "Whether expert-parallel load balancing is on."),
-    field("num_redundant_experts", Int, "{expert}", record("vllm.eplb.redundant_experts"), Literal::Int(0), &[], "Redundant experts."),
-    field("num_experts", Int, "{expert}", record("vllm.model.num_experts"), Literal::Int(0), &[], "Experts; 0 for a dense model."),
-];
+static CURRENT_FIELDS: &[Field] = list! {
+    UUID PROVIDER NUM_CPU CPU_TYPE CPU_FAMILY TOTAL_MEMORY ARCHITECTURE PLATFORM XPU_RUNTIME
+    CUDA_RUNTIME GPU_COUNT GPU_TYPE GPU_MEMORY ENV_VAR_JSON MODEL_ARCHITECTURE VERSION CONTEXT
+    LOG_TIME SOURCE_FIELD DTYPE BLOCK_SIZE GPU_MEMORY_UTILIZATION KV_CACHE_MEMORY QUANTIZATION
+    KV_CACHE_DTYPE ENABLE_LORA PREFIX_CACHING ENFORCE_EAGER DISABLE_CUSTOM_ALL_REDUCE
+    TENSOR_PARALLEL DATA_PARALLEL_SIZE PIPELINE_PARALLEL_SIZE ENABLE_EXPERT_PARALLEL
+    ALL2ALL_BACKEND KV_CONNECTOR MAX_MODEL_LEN MAX_NUM_SEQS MAX_NUM_BATCHED_TOKENS
+    ATTENTION_BACKEND COMPILATION_MODE SPEC_DECODE_METHOD NUM_SPECULATIVE_TOKENS ENABLE_EPLB
+    NUM_REDUNDANT_EXPERTS NUM_EXPERTS
+};

@@ -62,8 +62,7 @@ pub(crate) fn shown_url(url: &Uri) -> String {
 /// Whether the URL's host can only be this machine.
 pub(crate) fn is_loopback(url: &Uri) -> bool {
     let host = url.host().unwrap_or("").trim_matches(['[', ']']);
-    host == "localhost"
-        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 /// The queue and the client of one network sink.
@@ -312,7 +311,9 @@ impl Resolver for OwnResolver {
             Err(_) => {
                 let wait = self.timeout.min(*timeout.after);
                 self.helper
-                    .run("otel-usage-dns", wait, move || address.to_socket_addrs().map(Iterator::collect))
+                    .run("otel-usage-dns", wait, move || {
+                        address.to_socket_addrs().map(Iterator::collect)
+                    })
                     .ok_or(ureq::Error::HostNotFound)?
                     .map_err(ureq::Error::Io)?
             }
@@ -333,10 +334,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after(" 7 ", 0), Some(Duration::from_secs(7)));
-        assert_eq!(
-            retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 0),
-            Some(Duration::from_secs(60))
-        );
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 0), Some(Duration::from_secs(60)));
         assert_eq!(
             retry_after("Thu, 01 Jan 1970 00:00:00 GMT", 5_000_000_000),
             Some(Duration::ZERO)

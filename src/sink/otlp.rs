@@ -46,9 +46,11 @@ impl Otlp {
         helper: &Helper,
     ) -> Result<Self, String> {
         let Some(url) = parse_url(&otlp.endpoint) else {
-            return Err("the OTLP endpoint is not a URL; otlp is off: set OTEL_USAGE_OTLP_ENDPOINT \
+            return Err(
+                "the OTLP endpoint is not a URL; otlp is off: set OTEL_USAGE_OTLP_ENDPOINT \
                         to http://host:4318 or https://…"
-                .to_owned());
+                    .to_owned(),
+            );
         };
         let headers = otlp
             .headers

@@ -56,12 +56,32 @@ fn each_mistake_in_the_environment_is_one_warning_with_its_name_and_remedy() {
         (&[("VLLM_USAGE_STATS_SERVER", "stats.vllm.ai")], "VLLM_USAGE_STATS_SERVER", "http://host"),
         (&[("VLLM_USAGE_STATS_SERVER", "http://[::1")], "VLLM_USAGE_STATS_SERVER", "http://host"),
         // The data is made up here, and no example may reach a real server.
-        (&[("VLLM_USAGE_STATS_SERVER", "https://stats.vllm.ai")], "VLLM_USAGE_STATS_SERVER", "127.0.0.1"),
+        (
+            &[("VLLM_USAGE_STATS_SERVER", "https://stats.vllm.ai")],
+            "VLLM_USAGE_STATS_SERVER",
+            "127.0.0.1",
+        ),
         (&[("OTEL_USAGE_EXPORTERS", "otlp")], "OTEL_USAGE_EXPORTERS", "OTEL_USAGE_OTLP_ENDPOINT"),
-        (&[("OTEL_USAGE_EXPORTERS", "otlp"), ("OTEL_USAGE_OTLP_ENDPOINT", "collector")], "OTEL_USAGE_OTLP_ENDPOINT", "http://host:4318"),
-        (&[("OTEL_USAGE_EXPORTERS", "otlp"), ("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_USAGE_OTLP_CERTIFICATE", "/nowhere.pem")], "OTEL_USAGE_OTLP_CERTIFICATE", "/nowhere.pem"),
+        (
+            &[("OTEL_USAGE_EXPORTERS", "otlp"), ("OTEL_USAGE_OTLP_ENDPOINT", "collector")],
+            "OTEL_USAGE_OTLP_ENDPOINT",
+            "http://host:4318",
+        ),
+        (
+            &[
+                ("OTEL_USAGE_EXPORTERS", "otlp"),
+                ("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+                ("OTEL_USAGE_OTLP_CERTIFICATE", "/nowhere.pem"),
+            ],
+            "OTEL_USAGE_OTLP_CERTIFICATE",
+            "/nowhere.pem",
+        ),
         // A file where a directory should be; a device that is no file.
-        (&[("OTEL_USAGE_FILE", "/etc/passwd/usage.json")], "/etc/passwd/usage.json", "OTEL_USAGE_FILE"),
+        (
+            &[("OTEL_USAGE_FILE", "/etc/passwd/usage.json")],
+            "/etc/passwd/usage.json",
+            "OTEL_USAGE_FILE",
+        ),
         (&[("OTEL_USAGE_FILE", "/dev/full")], "/dev/full", "OTEL_USAGE_FILE"),
     ] {
         let warnings = with_mistake(variables);
@@ -93,8 +113,7 @@ fn a_home_that_cannot_be_written_costs_the_file_only() {
         operator.with("HOME", home).with("VLLM_USAGE_STATS_SERVER", server.url())
     };
     let warnings = Warnings::default();
-    let usage =
-        operator.engine(&vllm::CURRENT).with_messages(warnings.listener()).init().unwrap();
+    let usage = operator.engine(&vllm::CURRENT).with_messages(warnings.listener()).init().unwrap();
     usage.start(sample::vllm_report());
     let _ = server.next();
     settled(&usage);
@@ -118,8 +137,12 @@ fn a_server_that_refuses_costs_nothing_but_the_message() {
 fn values_that_do_not_fit_take_the_fields_null_rule_and_are_counted() {
     let operator = Operator::new();
     let collected = Collected::default();
-    let usage =
-        operator.engine(&vllm::CURRENT).with_exporters([]).with_sink(collected.clone()).init().unwrap();
+    let usage = operator
+        .engine(&vllm::CURRENT)
+        .with_exporters([])
+        .with_sink(collected.clone())
+        .init()
+        .unwrap();
     usage.start(
         Attributes::of("vllm.report")
             .with("vllm.cache.gpu_memory_utilization", f64::NAN)
@@ -190,11 +213,13 @@ fn only_a_programmers_mistake_is_an_error() {
     let operator = Operator::new();
     let error = operator.engine(&vllm::CURRENT).with_server("stats.vllm.ai").init().unwrap_err();
     assert!(error.to_string().contains("option `server`"), "{error}");
-    let error = operator.engine(&vllm::CURRENT).with_server("https://stats.vllm.ai").init().unwrap_err();
+    let error =
+        operator.engine(&vllm::CURRENT).with_server("https://stats.vllm.ai").init().unwrap_err();
     assert!(error.to_string().contains("made-up data"), "{error}");
 
     let field = || Field::from_record("x", Type::Int, "x", "X.");
-    let twice = vllm::CURRENT.clone().with_field("heartbeat", field()).with_field("heartbeat", field());
+    let twice =
+        vllm::CURRENT.clone().with_field("heartbeat", field()).with_field("heartbeat", field());
     let error = operator.engine(&twice).init().unwrap_err();
     assert!(error.is_contract() && error.to_string().contains("`x` is declared twice"), "{error}");
     let nowhere = vllm::CURRENT.clone().with_field("heart_beat", field());
@@ -222,6 +247,7 @@ fn try_init_is_none_when_collection_is_off() {
         assert!(operator.engine(contract).try_init().unwrap().is_none());
     }
     let operator = Operator::new();
-    let usage = operator.engine(&vllm::CURRENT).with_exporters([Exporter::File]).try_init().unwrap();
+    let usage =
+        operator.engine(&vllm::CURRENT).with_exporters([Exporter::File]).try_init().unwrap();
     assert!(usage.is_some());
 }

@@ -20,7 +20,12 @@ const SECRET: &str = "hunter2-secret";
 /// A span with the secret in every place that is not in the contract, and in sanitized fields.
 fn planted(kind: &str, attributes: &[&str]) -> SpanData {
     let mut state = SpanEvents::default();
-    state.events.push(Event::new(SECRET, SystemTime::now(), vec![KeyValue::new(SECRET, SECRET)], 0));
+    state.events.push(Event::new(
+        SECRET,
+        SystemTime::now(),
+        vec![KeyValue::new(SECRET, SECRET)],
+        0,
+    ));
     let mut links = SpanLinks::default();
     let trace = TraceState::from_key_value([("vendor", SECRET)]).unwrap();
     let context = SpanContext::new(
@@ -41,7 +46,9 @@ fn planted(kind: &str, attributes: &[&str]) -> SpanData {
         end_time: SystemTime::now(),
         attributes: attributes
             .iter()
-            .map(|name| KeyValue::new((*name).to_owned(), format!("scheme://u:{SECRET}@h/{SECRET}")))
+            .map(|name| {
+                KeyValue::new((*name).to_owned(), format!("scheme://u:{SECRET}@h/{SECRET}"))
+            })
             .chain([KeyValue::new(SECRET, 1), KeyValue::new("db.url", SECRET)])
             .collect(),
         dropped_attributes_count: 0,
@@ -73,7 +80,10 @@ fn a_secret_planted_around_the_contract_reaches_no_sink() {
             .build(),
     );
     let spans = vec![
-        planted("lmcache.engine", &["lmcache.remote.url", "gen_ai.request.model", "lmcache.kv.shape"]),
+        planted(
+            "lmcache.engine",
+            &["lmcache.remote.url", "gen_ai.request.model", "lmcache.kv.shape"],
+        ),
         planted(SECRET, &["lmcache.remote.url"]),
     ];
     let exported = std::pin::pin!(exporter.export(spans));
@@ -113,8 +123,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 /// Names of the contract as often as any others.
 fn any_attributes(names: Vec<String>) -> impl Strategy<Value = Vec<KeyValue>> {
     let name = prop_oneof![prop::sample::select(names), "[a-z.]{1,20}", ".{0,12}"];
-    prop::collection::vec((name, any_value()), 0..24)
-        .prop_map(|pairs| pairs.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect())
+    prop::collection::vec((name, any_value()), 0..24).prop_map(|pairs| {
+        pairs.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect()
+    })
 }
 
 fn record_names(contract: &Contract) -> Vec<String> {

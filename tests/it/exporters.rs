@@ -28,7 +28,8 @@ fn types(requests: &[Request]) -> Vec<String> {
 #[test]
 fn the_server_gets_one_flat_object_per_post_at_the_right_endpoint_in_order() {
     let server = Receiver::start();
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", format!("{}/base/", server.url()));
+    let operator =
+        Operator::new().with("LMCACHE_USAGE_TRACK_URL", format!("{}/base/", server.url()));
     let usage = operator.engine(&lmcache::V1).init().unwrap();
     usage.start(sample::lmcache_engine());
     let requests = server.take(3);
@@ -110,7 +111,10 @@ fn server_file_otlp_and_a_sink_of_the_engine_get_the_same_records_at_the_same_ti
     assert_eq!(decoded.len(), 1);
     let (resource, data) = &decoded[0];
     let attribute = |name: &str| {
-        data.attributes.iter().find(|a| a.key.as_str() == name).map(|a| a.value.as_str().into_owned())
+        data.attributes
+            .iter()
+            .find(|a| a.key.as_str() == name)
+            .map(|a| a.value.as_str().into_owned())
     };
     assert_eq!(attribute(transport::CONTRACT).as_deref(), Some("vllm/current"));
     assert_eq!(attribute(transport::RECORD).as_deref(), Some("vllm.report"));
@@ -121,7 +125,10 @@ fn server_file_otlp_and_a_sink_of_the_engine_get_the_same_records_at_the_same_ti
     let compiled = otel_usage::schema::CompiledContract::new(&vllm::CURRENT).unwrap();
     let environment = compiled.read_resource(resource);
     let record = compiled.read_span(data, &mut |loss, name| panic!("{loss} {name}")).unwrap();
-    assert_eq!(otel_usage::flatten(&compiled, &environment, &record).unwrap().to_json(), flat.text());
+    assert_eq!(
+        otel_usage::flatten(&compiled, &environment, &record).unwrap().to_json(),
+        flat.text()
+    );
 }
 
 #[test]
@@ -135,8 +142,12 @@ fn the_span_of_the_run_goes_to_otlp_only_and_every_report_links_to_it() {
     usage.start(sample::lmcache_engine());
     settled(&usage);
     drop(usage);
-    let spans: Vec<_> =
-        collector.take(4).iter().flat_map(|request| otlp::decode(&request.body)).map(|(_, span)| span).collect();
+    let spans: Vec<_> = collector
+        .take(4)
+        .iter()
+        .flat_map(|request| otlp::decode(&request.body))
+        .map(|(_, span)| span)
+        .collect();
     let names: Vec<_> = spans.iter().map(|span| span.name.as_ref()).collect();
     assert_eq!(names, ["lmcache.environment", "lmcache.engine", "lmcache.metadata", "run"]);
     let run = spans[3].span_context.clone();
@@ -326,7 +337,10 @@ fn the_exporter_works_in_a_stock_provider() {
             opentelemetry_sdk::Resource::builder_empty()
                 .with_service_name("operators-name")
                 .with_attribute(opentelemetry::KeyValue::new("host.name", "operators-host"))
-                .with_attribute(opentelemetry::KeyValue::new("lmcache.deployment_mode", "mp_server"))
+                .with_attribute(opentelemetry::KeyValue::new(
+                    "lmcache.deployment_mode",
+                    "mp_server",
+                ))
                 .build(),
         )
         .with_batch_exporter(exporter)
@@ -336,7 +350,10 @@ fn the_exporter_works_in_a_stock_provider() {
     drop(tracer.start("a request of the engine"));
     // A span that carries the report as an event, as the engine may be used to.
     let mut span = tracer.start("start-up");
-    span.add_event("lmcache.mp_server", vec![opentelemetry::KeyValue::new("lmcache.chunk_size", 64)]);
+    span.add_event(
+        "lmcache.mp_server",
+        vec![opentelemetry::KeyValue::new("lmcache.chunk_size", 64)],
+    );
     drop(span);
     provider.shutdown().unwrap();
     let requests: Vec<Request> = server.requests.try_iter().collect();

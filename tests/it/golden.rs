@@ -65,7 +65,8 @@ fn every_message_of_every_contract_has_a_golden_or_says_why_not() {
     ];
     for contract in Contract::built_in() {
         for spec in contract.messages.iter() {
-            let golden = GOLDENS.iter().any(|(_, c, name)| c.id == contract.id && *name == spec.name);
+            let golden =
+                GOLDENS.iter().any(|(_, c, name)| c.id == contract.id && *name == spec.name);
             let excused = without.contains(&(contract.id.as_ref(), spec.name.as_ref()));
             assert!(golden != excused, "{} {}", contract.id, spec.name);
         }
@@ -133,7 +134,8 @@ fn child_that_flattens_otlp() {
                 Contract::built_in().into_iter().find(|c| c.id == id.value.as_str()).unwrap();
             let compiled = CompiledContract::new(contract).unwrap();
             let environment = compiled.read_resource(&resource);
-            let record = compiled.read_span(&span, &mut |loss, name| panic!("{loss} {name}")).unwrap();
+            let record =
+                compiled.read_span(&span, &mut |loss, name| panic!("{loss} {name}")).unwrap();
             out.push_str(&flatten(&compiled, &environment, &record).unwrap().to_json());
             out.push('\n');
         }
@@ -147,10 +149,8 @@ fn local_files_have_the_form_of_the_originals() {
     for (line, name) in lines.iter().zip(["report", "heartbeat"]) {
         let (resource, span) = unflatten(&vllm::CURRENT, message(&vllm::CURRENT, name), line);
         let compiled = CompiledContract::new(&vllm::CURRENT).unwrap();
-        let (environment, record) = (
-            compiled.read_resource(&resource),
-            compiled.read_span(&span, &mut |_, _| {}).unwrap(),
-        );
+        let (environment, record) =
+            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
         assert_eq!(flatten(&compiled, &environment, &record).unwrap().to_json(), *line);
     }
 
@@ -162,10 +162,8 @@ fn local_files_have_the_form_of_the_originals() {
     ] {
         let (resource, span) = unflatten(&lmcache::V1, message(&lmcache::V1, name), &read(file));
         let compiled = CompiledContract::new(&lmcache::V1).unwrap();
-        let (environment, record) = (
-            compiled.read_resource(&resource),
-            compiled.read_span(&span, &mut |_, _| {}).unwrap(),
-        );
+        let (environment, record) =
+            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
         text.push_str(&flatten(&compiled, &environment, &record).unwrap().to_text());
     }
     assert_eq!(text, read("lmcache-usage.log"));

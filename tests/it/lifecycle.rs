@@ -12,7 +12,8 @@ use crate::support::{Collected, Operator, keys, settled};
 
 /// vLLM with a beat a second and one runtime key.
 fn quick_beats() -> Contract {
-    let field = Field::from_record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions.");
+    let field =
+        Field::from_record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions.");
     let mut contract = vllm::CURRENT.clone().with_field("heartbeat", field);
     for spec in contract.messages.to_mut() {
         if matches!(spec.trigger, Trigger::Heartbeat { .. }) {
@@ -121,12 +122,8 @@ impl Sink for Held {
 fn recording_is_bounded_and_every_record_is_accounted_for() {
     let operator = Operator::new();
     let (release, held) = mpsc::channel();
-    let usage = operator
-        .engine(&vllm::V0_4_0)
-        .with_exporters([])
-        .with_sink(Held(held))
-        .init()
-        .unwrap();
+    let usage =
+        operator.engine(&vllm::V0_4_0).with_exporters([]).with_sink(Held(held)).init().unwrap();
     let records = 5_000;
     for _ in 0..records {
         usage.start(sample::vllm_report());

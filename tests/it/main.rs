@@ -1,7 +1,15 @@
 //! The integration tests: one binary, a module per topic. Nothing here talks to anything but
 //! loopback, and nothing reads or writes this process's own environment.
 
-#![expect(clippy::disallowed_methods, reason = "tests start processes and read the clock")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; it starts processes and reads the clock"
+)]
 
 #[path = "../../examples/support/receiver.rs"]
 mod receiver;

@@ -27,8 +27,8 @@ fn a_preview_of_vllm_is_the_post_body() {
     let snapshot = usage.snapshot(sample::vllm_report());
     usage.start(sample::vllm_report());
     let body = server.next().text();
-    assert_eq!(bytes(&preview), [body.clone()]);
-    assert_eq!(bytes(&snapshot), [body.clone()]);
+    assert_eq!(bytes(&preview), std::slice::from_ref(&body));
+    assert_eq!(bytes(&snapshot), std::slice::from_ref(&body));
     assert!(body.contains(&format!("\"uuid\": \"{SESSION}\"")));
     assert!(body.contains(&format!("\"log_time\": {NOW}")));
 }

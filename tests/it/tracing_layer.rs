@@ -114,11 +114,14 @@ fn log_enabled_before_an_event_loses_nothing() {
                 lmcache.chunk_size = chunk_size,
             );
             let _ = log::log_enabled!(target: "sqlx", log::Level::Debug);
-            drop(info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = chunk_size));
+            drop(
+                info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = chunk_size),
+            );
         }
     });
     settled(&usage);
-    let engines = collected.messages().iter().filter(|m| m["message_type"] == "EngineMessage").count();
+    let engines =
+        collected.messages().iter().filter(|m| m["message_type"] == "EngineMessage").count();
     assert_eq!(engines, 12);
 }
 
@@ -184,9 +187,19 @@ fn the_engines_own_otel_layer_lives_beside_ours_in_either_order() {
             drop(info_span!("inner"));
         };
         if ours_first {
-            tracing::subscriber::with_default(registry().with(usage.layer()).with(tracing_opentelemetry::layer().with_tracer(tracer)), act);
+            tracing::subscriber::with_default(
+                registry()
+                    .with(usage.layer())
+                    .with(tracing_opentelemetry::layer().with_tracer(tracer)),
+                act,
+            );
         } else {
-            tracing::subscriber::with_default(registry().with(tracing_opentelemetry::layer().with_tracer(tracer)).with(usage.layer()), act);
+            tracing::subscriber::with_default(
+                registry()
+                    .with(tracing_opentelemetry::layer().with_tracer(tracer))
+                    .with(usage.layer()),
+                act,
+            );
         }
         settled(&usage);
 
@@ -204,7 +217,10 @@ fn the_engines_own_otel_layer_lives_beside_ours_in_either_order() {
             engine_spans.iter().map(|span| span.span_context.trace_id()).collect();
         for report in collected.reports() {
             let span = report.span();
-            assert!(!engine_traces.contains(&span.span_context.trace_id()), "a report joined the engine's trace");
+            assert!(
+                !engine_traces.contains(&span.span_context.trace_id()),
+                "a report joined the engine's trace"
+            );
             assert_eq!(span.parent_span_id, opentelemetry::SpanId::INVALID);
             assert_eq!(span.instrumentation_scope.name(), "otel_usage");
         }
@@ -295,7 +311,14 @@ fn a_hostile_operator_environment_changes_nothing() {
         ("ALL_PROXY", "http://127.0.0.1:9"),
     ];
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--skip", "hostile_operator", "--skip", "stock_provider", "tracing_layer", "exporters"])
+        .args([
+            "--skip",
+            "hostile_operator",
+            "--skip",
+            "stock_provider",
+            "tracing_layer",
+            "exporters",
+        ])
         .envs(hostile)
         .output()
         .unwrap();

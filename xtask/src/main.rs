@@ -1,1 +1,36 @@
-fn main(){}
+//! House tasks: `cargo xtask <task>`.
+//!
+//! In: the workspace. Out: a check that passes, or one line that says what differs and how to
+//! accept it. What CI runs, a laptop runs.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a tool for developers: it starts cargo and is not part of the library"
+)]
+
+mod small_build;
+
+use clap::{Parser, Subcommand};
+
+/// House tasks of otel-usage.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the library without features, and compares its dependencies with the checked-in list.
+    SmallBuild {
+        /// Accept the dependencies as they are now.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::SmallBuild { write } => small_build::check(write),
+    }
+}

@@ -47,9 +47,7 @@ impl Driver for Nvml {
 
     fn is_sliced(&self, device: u32) -> bool {
         // Devices that cannot be sliced answer with an error; 1 means that this one is.
-        let mode = self
-            .device_by_index(device)
-            .and_then(|device| device.mig_mode());
+        let mode = self.device_by_index(device).and_then(|device| device.mig_mode());
         mode.is_ok_and(|mode| mode.current == 1)
     }
 
@@ -66,9 +64,7 @@ fn name(device: &Device<'_>) -> Option<String> {
 }
 
 fn memory_bytes(device: &Device<'_>) -> Option<i64> {
-    i64::try_from(device.memory_info().ok()?.total)
-        .ok()
-        .filter(|&bytes| bytes > 0)
+    i64::try_from(device.memory_info().ok()?.total).ok().filter(|&bytes| bytes > 0)
 }
 
 #[cfg(test)]
@@ -78,9 +74,7 @@ mod tests {
 
     #[test]
     fn a_library_that_is_not_there_is_nothing() {
-        let nvml = Nvml::builder()
-            .lib_path("/nowhere/libnvidia-ml.so.1".as_ref())
-            .init();
+        let nvml = Nvml::builder().lib_path("/nowhere/libnvidia-ml.so.1".as_ref()).init();
         assert!(nvml.is_err());
         assert_eq!(by(nvml, None, None), None);
     }

@@ -55,11 +55,7 @@ pub(super) fn describe(
             .then(|| i64::try_from(devices.len()).ok())
             .flatten(),
         name: name.filter(|_| certain),
-        memory_bytes: if certain && !sliced {
-            driver.memory_bytes(first)
-        } else {
-            None
-        },
+        memory_bytes: if certain && !sliced { driver.memory_bytes(first) } else { None },
         runtime: None,
         source: AcceleratorSource::Nvml,
     })
@@ -72,10 +68,7 @@ fn by_number(list: &str, all: u32) -> Vec<u32> {
     for entry in list.split(',') {
         let entry = entry.trim();
         let number = entry.strip_prefix('+').unwrap_or(entry);
-        let digits = number
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .unwrap_or_default();
+        let digits = number.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         let Some(device) = digits.parse().ok().filter(|&device| device < all) else {
             break;
         };
@@ -110,23 +103,10 @@ fn by_uuid(driver: &dyn Driver, list: &str, all: u32) -> Vec<u32> {
 /// Slices listed by unique name. How many of several a process can use depends on the
 /// driver, so that only one is counted.
 fn slices(driver: &dyn Driver, list: &str) -> Option<Accelerators> {
-    let mut entries = list
-        .split(',')
-        .map(str::trim)
-        .take_while(|entry| entry.starts_with("MIG-"));
+    let mut entries = list.split(',').map(str::trim).take_while(|entry| entry.starts_with("MIG-"));
     let (name, memory_bytes) = driver.slice(entries.next()?)?;
-    let count = if entries.next().is_none() {
-        Some(1)
-    } else {
-        None
-    };
-    Some(Accelerators {
-        count,
-        name,
-        memory_bytes,
-        runtime: None,
-        source: AcceleratorSource::Nvml,
-    })
+    let count = if entries.next().is_none() { Some(1) } else { None };
+    Some(Accelerators { count, name, memory_bytes, runtime: None, source: AcceleratorSource::Nvml })
 }
 
 #[cfg(test)]
@@ -153,8 +133,7 @@ mod tests {
             self.at(device).map(str::to_owned)
         }
         fn memory_bytes(&self, device: u32) -> Option<i64> {
-            self.at(device)
-                .and_then(|_| i64::from(device).checked_add(1000))
+            self.at(device).and_then(|_| i64::from(device).checked_add(1000))
         }
         fn is_sliced(&self, device: u32) -> bool {
             self.at(device).is_some_and(|name| name.contains("MIG"))
@@ -219,17 +198,11 @@ mod tests {
     #[test]
     fn which_of_different_devices_is_first_is_known_only_if_told() {
         let unknown = describe(&MIXED, None, None).unwrap();
-        assert_eq!(
-            (unknown.count, unknown.name, unknown.memory_bytes),
-            (Some(2), None, None)
-        );
+        assert_eq!((unknown.count, unknown.name, unknown.memory_bytes), (Some(2), None, None));
         let by_bus = describe(&MIXED, None, Some("PCI_BUS_ID")).unwrap();
         assert_eq!(by_bus.name.as_deref(), Some("T4"));
         let by_name = describe(&MIXED, Some("GPU-1"), None).unwrap();
-        assert_eq!(
-            (by_name.name.as_deref(), by_name.memory_bytes),
-            (Some("H100"), Some(1001))
-        );
+        assert_eq!((by_name.name.as_deref(), by_name.memory_bytes), (Some("H100"), Some(1001)));
         // The one device that number 0 stands for may be either.
         let by_number = describe(&MIXED, Some("0"), None).unwrap();
         assert_eq!((by_number.count, by_number.name), (Some(1), None));

@@ -52,7 +52,10 @@ pub(crate) fn keys(json: &str) -> Vec<String> {
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("an object")
         }
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut map: A,
+        ) -> Result<Vec<String>, A::Error> {
             let mut keys = Vec::new();
             while let Some((key, serde::de::IgnoredAny)) = map.next_entry()? {
                 keys.push(key);
@@ -60,7 +63,8 @@ pub(crate) fn keys(json: &str) -> Vec<String> {
             Ok(keys)
         }
     }
-    serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(json), Keys).unwrap()
+    serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(json), Keys)
+        .unwrap()
 }
 
 /// The text of a golden payload on one line, as Python's `json.dumps` writes it: same keys, order,

@@ -22,8 +22,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Vec<(Resource, SpanData)> {
     let mut found = Vec::new();
     for group in request.resource_spans {
         let attributes = group.resource.unwrap_or_default().attributes;
-        let resource =
-            Resource::builder_empty().with_attributes(attributes.into_iter().map(attribute)).build();
+        let resource = Resource::builder_empty()
+            .with_attributes(attributes.into_iter().map(attribute))
+            .build();
         for scope in group.scope_spans {
             let name = scope.scope.unwrap_or_default().name;
             for span in scope.spans {
@@ -34,10 +35,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Vec<(Resource, SpanData)> {
                 }));
                 let data = SpanData {
                     span_context: context(&span.trace_id, &span.span_id),
-                    parent_span_id: span.parent_span_id.try_into().map_or(
-                        opentelemetry::SpanId::INVALID,
-                        opentelemetry::SpanId::from_bytes,
-                    ),
+                    parent_span_id: span
+                        .parent_span_id
+                        .try_into()
+                        .map_or(opentelemetry::SpanId::INVALID, opentelemetry::SpanId::from_bytes),
                     parent_span_is_remote: false,
                     span_kind: SpanKind::Internal,
                     name: span.name.into(),
@@ -83,7 +84,11 @@ fn value(any: AnyValue) -> Value {
                 Some(Value::I64(_)) => {
                     let numbers: Vec<i64> = values
                         .iter()
-                        .map(|value| if let Value::I64(n) = value { *n } else { panic!("mixed list") })
+                        .map(
+                            |value| {
+                                if let Value::I64(n) = value { *n } else { panic!("mixed list") }
+                            },
+                        )
                         .collect();
                     Value::Array(numbers.into())
                 }

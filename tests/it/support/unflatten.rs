@@ -18,7 +18,11 @@ pub(crate) fn message<'a>(contract: &'a Contract, name: &str) -> &'a MessageSpec
 }
 
 /// The Resource and the span behind `payload`.
-pub(crate) fn unflatten(contract: &Contract, spec: &MessageSpec, payload: &str) -> (Resource, SpanData) {
+pub(crate) fn unflatten(
+    contract: &Contract,
+    spec: &MessageSpec,
+    payload: &str,
+) -> (Resource, SpanData) {
     let payload: Json = serde_json::from_str(payload).unwrap();
     let mut resource = Vec::new();
     let mut record = vec![KeyValue::new(transport::CONTRACT, contract.id.to_string())];
@@ -27,11 +31,14 @@ pub(crate) fn unflatten(contract: &Contract, spec: &MessageSpec, payload: &str) 
     let no_device = payload.get("gpu_type").is_some_and(|name| name == "");
     for field in spec.fields.iter() {
         let value = &payload[field.name.as_ref()];
-        let mut push = |name: &str, value: Value| resource.push(KeyValue::new(name.to_owned(), value));
+        let mut push =
+            |name: &str, value: Value| resource.push(KeyValue::new(name.to_owned(), value));
         match &field.source {
             Source::Constant(_) => {}
             Source::Time => time = value.as_u64().unwrap(),
-            Source::Resource(name) => attribute(value).into_iter().for_each(|value| push(name, value)),
+            Source::Resource(name) => {
+                attribute(value).into_iter().for_each(|value| push(name, value))
+            }
             Source::ResourceFirst(names) => {
                 let name = if no_device { names.last() } else { names.first() };
                 attribute(value).into_iter().for_each(|value| push(name.unwrap(), value));
@@ -82,9 +89,9 @@ fn attribute(value: &Json) -> Option<Value> {
             None => Value::F64(number.as_f64().unwrap()),
         },
         Json::String(text) => Value::String(text.clone().into()),
-        Json::Array(values) if values.iter().all(Json::is_i64) => {
-            Value::Array(values.iter().map(|value| value.as_i64().unwrap()).collect::<Vec<_>>().into())
-        }
+        Json::Array(values) if values.iter().all(Json::is_i64) => Value::Array(
+            values.iter().map(|value| value.as_i64().unwrap()).collect::<Vec<_>>().into(),
+        ),
         Json::Array(values) => Value::Array(
             values
                 .iter()

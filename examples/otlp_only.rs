@@ -1,0 +1,52 @@
+//! OTLP and nothing else: the same reports to any OpenTelemetry receiver, here one in this process.
+//!
+//! ```sh
+//! cargo run --example otlp_only
+//! ```
+
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use otel_usage::schema::lmcache;
+use otel_usage::{Env, Usage};
+use prost::Message as _;
+use support::receiver::Receiver;
+use support::sample;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (collector, home) = (Receiver::start(), tempfile::tempdir()?);
+    let usage = Usage::builder(&lmcache::V1)
+        .with_sample_data()
+        .with_environment(Env::given([
+            ("HOME", home.path().display().to_string()),
+            ("OTEL_USAGE_MODE", "on".to_owned()),
+            ("OTEL_USAGE_EXPORTERS", "otlp".to_owned()),
+            ("OTEL_USAGE_OTLP_ENDPOINT", collector.url()),
+        ]))
+        .with_version("0.5.6")
+        .init()?;
+    usage.start(sample::lmcache_engine());
+    usage.finish();
+
+    // Three reports, and the span of the whole run.
+    for request in collector.take(4) {
+        let decoded = ExportTraceServiceRequest::decode(request.body.as_slice())?;
+        for group in decoded.resource_spans {
+            let resource = group.resource.unwrap_or_default();
+            for span in group.scope_spans.iter().flat_map(|scope| &scope.spans) {
+                println!(
+                    "POST {}  span `{}`, {} resource attributes, {} span attributes, {} link(s)",
+                    request.path,
+                    span.name,
+                    resource.attributes.len(),
+                    span.attributes.len(),
+                    span.links.len(),
+                );
+            }
+        }
+    }
+    Ok(())
+}

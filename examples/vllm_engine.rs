@@ -1,0 +1,58 @@
+//! How a vLLM-like engine adopts it: one handle at start-up, one typed record when the device is
+//! ready, heartbeats by themselves, and one more field that only this engine knows.
+//!
+//! ```sh
+//! cargo run --example vllm_engine
+//! ```
+//!
+//! A beat is a second here instead of ten minutes. Everything goes to this process and a temporary
+//! home.
+
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use otel_usage::schema::{Field, Trigger, Type, vllm};
+use otel_usage::{Attributes, Env, Usage};
+use support::receiver::Receiver;
+use support::sample;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (server, home) = (Receiver::start(), tempfile::tempdir()?);
+    let environment = Env::given([
+        ("HOME", home.path().display().to_string()),
+        ("OTEL_USAGE_MODE", "on".to_owned()),
+        ("VLLM_USAGE_STATS_SERVER", server.url()),
+        ("VLLM_USAGE_SOURCE", "ci-test".to_owned()),
+    ]);
+
+    // The contract is a value: this engine's heartbeat carries one more, declared field.
+    let mut contract = vllm::CURRENT.clone().with_field(
+        "heartbeat",
+        Field::from_record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions."),
+    );
+    for message in contract.messages.to_mut() {
+        if matches!(message.trigger, Trigger::Heartbeat { .. }) {
+            message.trigger = Trigger::Heartbeat { seconds: 1 };
+        }
+    }
+
+    let usage = Usage::builder(&contract)
+        .with_sample_data()
+        .with_environment(environment)
+        .with_version("0.33.0")
+        // As torch counts them; they win over what the driver says.
+        .with_accelerators(sample::accelerators())
+        .init()?;
+    usage.start(sample::vllm_report());
+    usage.heartbeat(Attributes::of(vllm::HEARTBEAT).with("vllm.num_preemptions", 3_u64));
+
+    for request in server.take(3) {
+        println!("{}\n", request.text());
+    }
+    // vLLM sends nothing at shutdown.
+    usage.finish();
+    println!("{:#?}", usage.stats());
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! One attribute value: into its declared type, and through its sanitizers.
+//!
+//! In: whatever `tracing` or an engine handed over. Out: a value of the declared type, or the reason
+//! why there is none.
+
+use std::borrow::Cow;
+
+use opentelemetry::{Array, StringValue, Value};
+
+use super::sanitize::LIST;
+use super::{Sanitizer, Type};
+use crate::loss::Loss;
+
+/// `value` in the declared type.
+///
+/// `tracing` hands unsigned numbers over as text and lists in their `{:?}` form, so text is read
+/// where the contract says number, switch or list.
+pub(super) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
+    let value = match (ty, value) {
+        (Type::Bool, value @ Value::Bool(_))
+        | (Type::Int, value @ Value::I64(_))
+        | (Type::Str, value @ Value::String(_))
+        | (Type::Ints, value @ Value::Array(Array::I64(_)))
+        | (Type::Strs, value @ Value::Array(Array::String(_))) => value,
+        (Type::Float, Value::F64(number)) if number.is_finite() => Value::F64(number),
+        (Type::Float, Value::F64(_)) => return Err(Loss::NotFinite),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a float field takes whole numbers as they are"
+        )]
+        (Type::Float, Value::I64(number)) => Value::F64(number as f64),
+        (Type::Bool, Value::String(text)) => parse(text.as_str()).map(Value::Bool)?,
+        (Type::Int, Value::String(text)) => parse(text.as_str()).map(Value::I64)?,
+        (Type::Float, Value::String(text)) => match parse::<f64>(text.as_str())? {
+            number if number.is_finite() => Value::F64(number),
+            _ => return Err(Loss::NotFinite),
+        },
+        (Type::Ints, Value::String(text)) => Value::Array(Array::I64(list(text.as_str())?)),
+        (Type::Strs, Value::String(text)) => {
+            let words: Vec<String> = list(text.as_str())?;
+            Value::Array(Array::String(words.into_iter().map(StringValue::from).collect()))
+        }
+        _ => return Err(Loss::WrongType),
+    };
+    Ok(match value {
+        Value::Array(Array::I64(mut numbers)) => {
+            numbers.truncate(LIST);
+            Value::Array(Array::I64(numbers))
+        }
+        Value::Array(Array::String(mut words)) => {
+            words.truncate(LIST);
+            Value::Array(Array::String(words))
+        }
+        value => value,
+    })
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Loss> {
+    text.parse().map_err(|_| Loss::WrongType)
+}
+
+fn list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>, Loss> {
+    // The `{:?}` form of a list of numbers or plain words is also JSON.
+    serde_json::from_str(text).map_err(|_| Loss::WrongType)
+}
+
+/// `value` after all `steps`; a value that they leave alone is not copied.
+pub(super) fn sanitize(value: Value, steps: &[Sanitizer]) -> Value {
+    let replaced = |text: &StringValue| {
+        let clean = steps.iter().fold(Cow::Borrowed(text.as_str()), |text, step| match step {
+            Sanitizer::CapLen(limit) if text.len() <= *limit => text,
+            step => Cow::Owned(step.apply(&text)),
+        });
+        match clean {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(StringValue::from(text)),
+        }
+    };
+    match value {
+        Value::String(text) => Value::String(replaced(&text).unwrap_or(text)),
+        Value::Array(Array::String(words)) => Value::Array(Array::String(
+            words.into_iter().map(|word| replaced(&word).unwrap_or(word)).collect(),
+        )),
+        value => value,
+    }
+}
