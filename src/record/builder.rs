@@ -265,10 +265,22 @@ impl Builder {
         self.switches(&self.env()).mode_file().map(PathBuf::from)
     }
 
-    /// The pipeline that would run, consent aside.
+    /// The pipeline that would run, consent aside, with every mistake found in what was asked for.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings::resolve(&self.contract, &self.env(), &self.overrides)
+        let mut settings = Settings::resolve(&self.contract, &self.env(), &self.overrides);
+        let helper = Helper::default();
+        for exporter in settings.exporters.clone() {
+            // Made and dropped again: only then is it known whether a destination can be used.
+            if exporter.is_network() {
+                match self.network_outlet(exporter, &settings, &helper) {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(warning)) => settings.switch_off(exporter, warning),
+                    Err(error) => settings.switch_off(exporter, error.to_string()),
+                }
+            }
+        }
+        settings
     }
 
     fn env(&self) -> Env {
@@ -333,10 +345,7 @@ impl Builder {
                 Exporter::Otlp | Exporter::Server => {
                     match self.network_outlet(exporter, settings, helper)? {
                         Ok(outlet) => outlets.push(outlet),
-                        Err(warning) => {
-                            settings.warnings.push(warning);
-                            settings.exporters.retain(|other| *other != exporter);
-                        }
+                        Err(warning) => settings.switch_off(exporter, warning),
                     }
                 }
             }
