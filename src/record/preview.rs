@@ -54,3 +54,44 @@ pub(super) fn run(plan: &Arc<Plan>, record: impl UsageRecord, direct: bool) -> R
         finish,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RunPreview;
+    use crate::schema::{lmcache, vllm};
+    use crate::{Attributes, Env, Report, Usage};
+
+    fn kinds(reports: &[Report]) -> Vec<&str> {
+        reports.iter().map(Report::kind).collect()
+    }
+
+    #[test]
+    fn a_run_is_shown_from_start_to_end() {
+        let off = Env::given([("DO_NOT_TRACK", "1"), ("HOME", "/nowhere")]);
+        let builder = Usage::builder(&lmcache::DOC).with_environment(off.clone());
+        let run = builder.preview_run(lmcache::Engine::default()).unwrap();
+        assert_eq!(kinds(&run.start), [lmcache::ENVIRONMENT, lmcache::ENGINE]);
+        assert_eq!(kinds(&run.finish), [lmcache::METADATA, "run"]);
+        assert!(run.heartbeat.is_none());
+
+        let builder = Usage::builder(&vllm::CURRENT).with_environment(off);
+        let run = builder.preview_run(vllm::Report::default()).unwrap();
+        assert_eq!(kinds(&run.start), [vllm::REPORT]);
+        assert_eq!(
+            run.heartbeat.map(|beat| beat.kind().to_owned()).as_deref(),
+            Some(vllm::HEARTBEAT)
+        );
+        assert_eq!(kinds(&run.finish), ["run"]);
+    }
+
+    #[test]
+    fn a_kind_the_contract_does_not_have_causes_nothing() {
+        let builder = Usage::builder(&vllm::CURRENT).with_environment(Env::default());
+        let RunPreview {
+            start,
+            heartbeat,
+            finish,
+        } = builder.preview_run(Attributes::of("no.such.kind")).unwrap();
+        assert!(start.is_empty() && heartbeat.is_none() && finish.is_empty());
+    }
+}
