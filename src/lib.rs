@@ -81,7 +81,7 @@ pub use flatten::{Json, Message, flatten};
 pub use json::Python as PythonFormatter;
 pub use loss::Loss;
 pub use probe::Accelerators;
-pub use record::{Attributes, Builder, Flush, IntoAttribute, Usage, UsageRecord};
+pub use record::{Attributes, Builder, Flush, IntoAttribute, RunPreview, Usage, UsageRecord};
 pub use schema::Contract;
 pub use sink::{Outcome, Report, Sink};
 

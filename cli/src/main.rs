@@ -1,1 +1,21 @@
-fn main() {}
+//! The command `otel-usage`: arguments in, text and an exit code out. It never sends anything.
+
+mod app;
+mod contract;
+mod destination;
+mod exit;
+mod mode;
+mod output;
+mod preview;
+mod sample;
+mod status;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let code = app::run(std::env::args_os()).unwrap_or_else(|error| {
+        output::error(&error);
+        exit::ERROR
+    });
+    ExitCode::from(code)
+}

@@ -128,6 +128,17 @@ impl Settings {
         settings
     }
 
+    /// Takes a network exporter out that cannot run, and says why.
+    pub(crate) fn switch_off(&mut self, exporter: Exporter, warning: String) {
+        self.exporters.retain(|other| *other != exporter);
+        match exporter {
+            Exporter::Otlp => self.otlp = None,
+            Exporter::Server => self.server = None,
+            Exporter::Console | Exporter::File => {}
+        }
+        self.warnings.push(warning);
+    }
+
     /// The exporters that were named. `None`: none were, and the contract's defaults apply.
     fn named_exporters(&mut self, env: &Env, over: &Overrides) -> Option<Vec<Exporter>> {
         if let Some(exporters) = &over.exporters {

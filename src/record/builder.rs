@@ -11,12 +11,12 @@ use tracing::Level;
 
 use super::handle::{Live, State};
 use super::processor::provider;
-use super::{IntoAttribute, Usage, UsageRecord};
+use super::{IntoAttribute, RunPreview, Usage, UsageRecord, preview};
 use crate::clock::Clock;
 use crate::config::{Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
 use crate::error::Error;
 use crate::export::{
-    EngineFacts, Gate, Helper, Outlet, Pipeline, Plan, Progress, Run, Shared, UsageExporter, Worker,
+    EngineFacts, Gate, Helper, Outlet, Pipeline, Plan, Run, Shared, UsageExporter, Worker,
 };
 use crate::notice::{Callback, Voice};
 use crate::probe::{Accelerators, Machine};
@@ -239,8 +239,18 @@ impl Builder {
     ///
     /// As [`Builder::init`].
     pub fn preview(&self, record: impl UsageRecord) -> Result<Vec<Report>, Error> {
+        Ok(self.preview_run(record)?.start)
+    }
+
+    /// As [`Builder::preview`], with the heartbeat and the end of a run that starts with `record`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::init`].
+    pub fn preview_run(&self, record: impl UsageRecord) -> Result<RunPreview, Error> {
         let plan = Arc::new(self.plan(&self.env())?);
-        Ok(preview(&plan, record, self.settings().exporters.contains(&Exporter::Server)))
+        let direct = self.settings().exporters.contains(&Exporter::Server);
+        Ok(preview::run(&plan, record, direct))
     }
 
     /// Whether collection is on, and which switch decided it.
@@ -255,10 +265,22 @@ impl Builder {
         self.switches(&self.env()).mode_file().map(PathBuf::from)
     }
 
-    /// The pipeline that would run, consent aside.
+    /// The pipeline that would run, consent aside, with every mistake found in what was asked for.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings::resolve(&self.contract, &self.env(), &self.overrides)
+        let mut settings = Settings::resolve(&self.contract, &self.env(), &self.overrides);
+        let helper = Helper::default();
+        for exporter in settings.exporters.clone() {
+            // Made and dropped again: only then is it known whether a destination can be used.
+            if exporter.is_network() {
+                match self.network_outlet(exporter, &settings, &helper) {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(warning)) => settings.switch_off(exporter, warning),
+                    Err(error) => settings.switch_off(exporter, error.to_string()),
+                }
+            }
+        }
+        settings
     }
 
     fn env(&self) -> Env {
@@ -323,10 +345,7 @@ impl Builder {
                 Exporter::Otlp | Exporter::Server => {
                     match self.network_outlet(exporter, settings, helper)? {
                         Ok(outlet) => outlets.push(outlet),
-                        Err(warning) => {
-                            settings.warnings.push(warning);
-                            settings.exporters.retain(|other| *other != exporter);
-                        }
+                        Err(warning) => settings.switch_off(exporter, warning),
                     }
                 }
             }
@@ -400,17 +419,4 @@ impl Builder {
             }
         }
     }
-}
-
-/// The reports that `record` causes as the first of its run.
-pub(super) fn preview(plan: &Arc<Plan>, record: impl UsageRecord, direct: bool) -> Vec<Report> {
-    let kind = record.kind().to_owned();
-    let Some(record) = plan.make(&kind, &record.attributes()) else { return Vec::new() };
-    let environment = Arc::new(plan.environment_here());
-    plan.expand(record, &mut Progress::default())
-        .into_iter()
-        .map(|record| {
-            Report::new(Arc::clone(&plan.contract), Arc::clone(&environment), record, direct)
-        })
-        .collect()
 }

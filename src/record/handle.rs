@@ -185,7 +185,7 @@ impl Usage {
     #[must_use]
     pub fn snapshot(&self, record: impl UsageRecord) -> Vec<Report> {
         match &self.inner.state {
-            State::Live(live) => super::builder::preview(&live.plan, record, live.direct),
+            State::Live(live) => super::preview::run(&live.plan, record, live.direct).start,
             State::Off(builder) => {
                 let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
                 builder.preview(record).unwrap_or_default()

@@ -8,12 +8,14 @@
 mod builder;
 mod handle;
 mod layer;
+mod preview;
 mod processor;
 
 use opentelemetry::{KeyValue, Value};
 
 pub use builder::Builder;
 pub use handle::{Flush, Usage};
+pub use preview::RunPreview;
 
 /// Something an engine records: a kind and its attributes.
 ///

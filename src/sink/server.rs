@@ -62,13 +62,16 @@ impl Server {
     }
 }
 
-/// The endpoint below the base, whose own path is kept. An empty endpoint is the base itself.
+/// The endpoint below the base, whose own path and query are kept. An empty endpoint is the base.
 fn join(base: &Uri, endpoint: &str) -> Option<Uri> {
     if endpoint.is_empty() {
         return Some(base.clone());
     }
-    let text = base.to_string();
-    format!("{}/{endpoint}", text.trim_end_matches('/')).parse().ok()
+    let path = base.path().trim_end_matches('/');
+    let query = base.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(format!("{path}/{endpoint}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]
@@ -80,6 +83,7 @@ mod tests {
         for (base, endpoint, url) in [
             ("https://stats.vllm.ai", "", "https://stats.vllm.ai/"),
             ("http://stats.lmcache.ai:8080", "context", "http://stats.lmcache.ai:8080/context"),
+            ("http://127.0.0.1:9/?key=x", "context", "http://127.0.0.1:9/context?key=x"),
             ("http://127.0.0.1:9/base/", "cache-usage", "http://127.0.0.1:9/base/cache-usage"),
         ] {
             assert_eq!(join(&parse_url(base).unwrap(), endpoint).unwrap().to_string(), url);

@@ -1,0 +1,11 @@
+//! Runs the command as an operator does: arguments and environment in, text and exit code out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod mode;
+mod preview;
+mod same_bytes;
+#[path = "../../src/sample.rs"]
+mod sample;
+mod shell;
+mod status;

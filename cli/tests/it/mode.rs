@@ -1,0 +1,71 @@
+//! `otel-usage on|local|off`: the mode file, and what still overrides it.
+
+use std::fs;
+
+use crate::shell::Shell;
+
+#[test]
+fn the_modes_go_round() {
+    let shell = Shell::new();
+    for (mode, status) in [("off", 4), ("local", 3), ("on", 0), ("off", 4)] {
+        let ran = shell.run(mode);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.out.starts_with(&format!("wrote `{mode}` to ")), "{}", ran.out);
+        assert_eq!(fs::read_to_string(shell.mode_file()).unwrap(), format!("{mode}\n"));
+        assert_eq!(shell.run("status").code, status, "{mode}");
+    }
+    // The file and its two directories: no temporary file is left.
+    assert_eq!(shell.files().len(), 3, "{:?}", shell.files());
+}
+
+#[test]
+fn what_is_stricter_still_wins_and_is_named() {
+    for (variable, value, asked, stays, code) in [
+        ("DO_NOT_TRACK", "1", "on", "stays off", 4),
+        ("DO_NOT_TRACK", "1", "local", "stays off", 4),
+        ("OTEL_USAGE_MODE", "local", "on", "stays local", 3),
+        ("CI", "true", "on", "stays local", 3),
+    ] {
+        let shell = Shell::new().with(variable, value);
+        let ran = shell.run(asked);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.out.contains(stays) && ran.out.contains(variable), "{}", ran.out);
+        assert_eq!(fs::read_to_string(shell.mode_file()).unwrap().trim(), asked);
+        assert_eq!(shell.run("status").code, code);
+    }
+    // One engine's own switch concerns that engine only.
+    let ran = Shell::new().with("VLLM_NO_USAGE_STATS", "1").run("on");
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("vllm/current: stays off, because of: environment variable VLLM_NO_USAGE_STATS\nlmcache/1: on\n"), "{}", ran.out);
+}
+
+#[test]
+fn a_damaged_mode_file_means_off_until_it_is_written_anew() {
+    let shell = Shell::new();
+    fs::create_dir_all(shell.mode_file().parent().unwrap()).unwrap();
+    for damage in ["", "onn", "on off", "\0\0\0\0", "on\n\nlocal"] {
+        fs::write(shell.mode_file(), damage).unwrap();
+        let ran = shell.run("status");
+        assert_eq!(ran.code, 4, "{damage:?}");
+        assert!(
+            ran.out.contains("is damaged; write `on`, `local` or `off` into it"),
+            "{}",
+            ran.out
+        );
+    }
+    assert_eq!(shell.run("on").code, 0);
+    assert_eq!(shell.run("status").code, 0);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_an_error_with_a_remedy() {
+    let shell = Shell::new();
+    fs::write(shell.home().join(".config"), "a file").unwrap();
+    for (mode, remedy) in [("off", "DO_NOT_TRACK=1"), ("local", "OTEL_USAGE_MODE=local")] {
+        let ran = shell.run(mode);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.out.is_empty());
+        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+        assert!(ran.err.starts_with("otel-usage: ") && ran.err.contains(remedy), "{}", ran.err);
+    }
+}

@@ -1,0 +1,101 @@
+//! `preview --json` is the body of the POST, byte for byte: the same sample engine reports to a
+//! server on a loopback port, with the same clock and instance id.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use otel_usage::schema::{lmcache, vllm};
+use otel_usage::{Builder, Clock, Contract, Env, Flush, Usage, UsageRecord};
+
+use crate::sample;
+use crate::shell::Shell;
+
+const NANOS: i64 = 1_787_206_513_123_456_789;
+const ID: &str = "b1946ac9-2a4e-4d2a-9c55-0d6a2c8e11f0";
+
+#[test]
+fn preview_is_the_body_of_the_post() {
+    let single =
+        |builder: Builder| builder.with_attribute(lmcache::DEPLOYMENT_MODE, "single_process");
+    let server = |builder: Builder| builder.with_attribute(lmcache::DEPLOYMENT_MODE, "mp_server");
+    same("vllm", &vllm::CURRENT, sample::VLLM_VERSION, |b| b, sample::vllm_report());
+    same(
+        "vllm-0.4.0",
+        &vllm::V0_4_0,
+        sample::VLLM_DOCUMENTED_VERSION,
+        |b| b,
+        sample::vllm_report(),
+    );
+    same("lmcache", &lmcache::V1, sample::LMCACHE_VERSION, single, sample::lmcache_engine());
+    same("lmcache-mp", &lmcache::V1, sample::LMCACHE_VERSION, server, sample::lmcache_mp_server());
+}
+
+fn same(
+    name: &str,
+    contract: &Contract,
+    version: &str,
+    more: impl FnOnce(Builder) -> Builder,
+    record: impl UsageRecord,
+) {
+    let shell = Shell::new();
+    let ran =
+        shell.run(&format!("preview --contract {name} --json --clock {NANOS} --instance-id {ID}"));
+    let lines: Vec<&str> = ran.out.lines().collect();
+
+    let (url, bodies) = receiver(lines.len());
+    let environment = Env::given([
+        ("HOME", shell.home().to_str().unwrap()),
+        ("OTEL_USAGE_MODE", "on"),
+        ("OTEL_USAGE_EXPORTERS", "server"),
+        (contract.server_variable.as_deref().unwrap(), &url),
+    ]);
+    let builder = Usage::builder(contract)
+        .with_sample_data()
+        .with_environment(environment)
+        .with_version(version)
+        .with_clock(Clock::fixed(NANOS))
+        .with_instance_id(ID);
+    let usage = more(builder).init().unwrap();
+    usage.start(record);
+    assert_eq!(usage.flush(Duration::from_secs(30)), Flush::Durable);
+    let bodies = bodies.join().unwrap();
+    assert_eq!(bodies.len(), lines.len());
+    for (body, line) in bodies.iter().zip(lines) {
+        // How long the run lasts until then is not the clock's to say.
+        let fixed = |text: &str| text.split("\"duration\": ").next().unwrap().to_owned();
+        assert_eq!(fixed(body), fixed(line), "{name}");
+    }
+}
+
+/// Answers `count` POSTs on a loopback port and returns their bodies.
+fn receiver(count: usize) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = thread::spawn(move || {
+        let mut bodies = Vec::new();
+        while bodies.len() < count {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut length = 0;
+            for line in reader.by_ref().lines() {
+                let line = line.unwrap().to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            bodies.push(String::from_utf8(body).unwrap());
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .unwrap();
+        }
+        bodies
+    });
+    (url, thread)
+}
