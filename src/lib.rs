@@ -87,3 +87,8 @@ pub use sink::{Outcome, Report, Sink};
 
 /// The name of our instrumentation scope, on every exported span.
 pub const SCOPE: &str = "otel_usage";
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

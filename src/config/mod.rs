@@ -1,7 +1,7 @@
 //! Configuration: from the environment and the builder to one effective pipeline.
 //!
 //! One precedence for everything: consent, then the builder, then the environment, then the
-//! default. In: an [`Env`] snapshot, [`Overrides`] of the builder, a contract. Out: [`Settings`],
+//! default. In: an [`Env`] snapshot, what the builder says, a contract. Out: [`Settings`],
 //! and one warning for each mistake; a mistake switches its sink off and is never an error.
 
 mod consent;

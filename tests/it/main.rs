@@ -19,6 +19,7 @@ mod support;
 
 mod bad_input;
 mod closed_world;
+mod documents;
 mod exporters;
 mod golden;
 mod lifecycle;

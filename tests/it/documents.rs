@@ -1,0 +1,40 @@
+//! The documents say what the code does: every variable is documented, every promise has a name.
+
+use otel_usage::config::VARIABLES;
+use otel_usage::schema::{Contract, Directory};
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn every_variable_that_is_read_is_documented() {
+    let page = read("docs/environment.md");
+    let contracts = Contract::built_in();
+    let own = contracts.iter().flat_map(|contract| {
+        let directory = match &contract.directory {
+            Directory::Xdg { variable, .. } => variable.as_deref(),
+            _ => None,
+        };
+        let switches = contract.switches.iter().map(|switch| switch.variable.as_ref());
+        switches.chain(contract.server_variable.as_deref()).chain(directory)
+    });
+    for name in VARIABLES.iter().chain(otel_usage::probe::ENVIRONMENT).copied().chain(own) {
+        assert!(page.contains(&format!("`{name}`")), "docs/environment.md does not name {name}");
+    }
+}
+
+#[test]
+fn every_sanitized_field_is_among_the_differences() {
+    let page = read("docs/compatibility.md");
+    for contract in Contract::built_in() {
+        for field in contract.messages.iter().flat_map(|message| message.fields.iter()) {
+            let cap_only = field
+                .sanitize
+                .iter()
+                .all(|step| matches!(step, otel_usage::schema::Sanitizer::CapLen(_)));
+            let name = field.name.as_ref();
+            assert!(cap_only || page.contains(&format!("`{name}`")), "{name} is changed silently");
+        }
+    }
+}
