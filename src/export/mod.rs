@@ -3,6 +3,7 @@
 //! [`pipeline`] is the work itself, without a thread of its own. [`worker`] runs it on the one
 //! thread of a [`crate::Usage`]; [`exporter`] runs it inside a stock OpenTelemetry processor.
 
+mod assemble;
 mod exporter;
 mod helper;
 mod outlet;
@@ -14,6 +15,7 @@ mod worker;
 pub use exporter::UsageExporter;
 pub use stats::{SinkStats, Stats};
 
+pub(crate) use assemble::Assembly;
 pub(crate) use helper::Helper;
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline, note};

@@ -16,12 +16,12 @@ use crate::clock::Clock;
 use crate::config::{Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
 use crate::error::Error;
 use crate::export::{
-    EngineFacts, Gate, Helper, Outlet, Pipeline, Plan, Run, Shared, UsageExporter, Worker,
+    Assembly, EngineFacts, Gate, Helper, Pipeline, Plan, Run, Shared, UsageExporter, Worker,
 };
 use crate::notice::{Callback, Voice};
 use crate::probe::{Accelerators, Machine};
 use crate::schema::{CompiledContract, Contract};
-use crate::sink::{Console, JsonLines, Report, Sink, TextLog};
+use crate::sink::{Report, Sink};
 
 /// Sets reporting up for one engine.
 #[must_use = "nothing happens until `init`"]
@@ -268,19 +268,7 @@ impl Builder {
     /// The pipeline that would run, consent aside, with every mistake found in what was asked for.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let mut settings = Settings::resolve(&self.contract, &self.env(), &self.overrides);
-        let helper = Helper::default();
-        for exporter in settings.exporters.clone() {
-            // Made and dropped again: only then is it known whether a destination can be used.
-            if exporter.is_network() {
-                match self.network_outlet(exporter, &settings, &helper) {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(warning)) => settings.switch_off(exporter, warning),
-                    Err(error) => settings.switch_off(exporter, error.to_string()),
-                }
-            }
-        }
-        settings
+        self.assembly(&self.env(), &Helper::default()).settings()
     }
 
     fn env(&self) -> Env {
@@ -312,111 +300,16 @@ impl Builder {
         consent: Consent,
         voice: &Voice,
     ) -> Result<Pipeline, Error> {
-        let mut settings = Settings::resolve(&self.contract, env, &self.overrides);
         let helper = Helper::default();
-        let outlets = self.outlets(&mut settings, consent, voice, &helper)?;
+        let own = std::mem::take(&mut self.sinks);
+        let (settings, outlets) = self.assembly(env, &helper).outlets(consent, own, voice)?;
         for warning in &settings.warnings {
             voice.warn(warning);
         }
         Ok(Pipeline::new(plan, gate, helper, outlets, &settings, voice.clone()))
     }
 
-    /// The sinks that consent allows, local ones first.
-    fn outlets(
-        &mut self,
-        settings: &mut Settings,
-        consent: Consent,
-        voice: &Voice,
-        helper: &Helper,
-    ) -> Result<Vec<Outlet>, Error> {
-        settings.exporters.retain(|exporter| consent == Consent::Granted || !exporter.is_network());
-        let mut outlets = Vec::new();
-        for exporter in settings.exporters.clone() {
-            match exporter {
-                Exporter::Console => outlets.push(Outlet::direct(Box::new(Console))),
-                Exporter::File => {
-                    if let Some(path) = settings.local_log.clone() {
-                        outlets.push(Outlet::direct(Box::new(TextLog::new(path, voice.clone()))));
-                    }
-                    if let Some(path) = settings.file.clone() {
-                        outlets.push(Outlet::direct(Box::new(JsonLines::new(path, voice.clone()))));
-                    }
-                }
-                Exporter::Otlp | Exporter::Server => {
-                    match self.network_outlet(exporter, settings, helper)? {
-                        Ok(outlet) => outlets.push(outlet),
-                        Err(warning) => settings.switch_off(exporter, warning),
-                    }
-                }
-            }
-        }
-        outlets.extend(
-            self.sinks
-                .drain(..)
-                .map(Outlet::direct)
-                .filter(|outlet| consent == Consent::Granted || !outlet.is_network()),
-        );
-        Ok(outlets)
-    }
-
-    /// The outer error is the programmer's, the inner one is a warning for the operator.
-    #[cfg_attr(
-        not(feature = "http"),
-        expect(unused_variables, clippy::unused_self, reason = "for network sinks")
-    )]
-    fn network_outlet(
-        &self,
-        exporter: Exporter,
-        settings: &Settings,
-        helper: &Helper,
-    ) -> Result<Result<Outlet, String>, Error> {
-        match exporter {
-            #[cfg(feature = "http")]
-            Exporter::Server => {
-                let url = settings.server.as_deref().unwrap_or_default();
-                match crate::sink::Server::check(url, self.overrides.sample) {
-                    Ok(base) => {
-                        Ok(Ok(Outlet::server(crate::sink::Server::new(base, settings, helper))))
-                    }
-                    Err(what) if self.overrides.server_url.is_some() => {
-                        Err(Error::option("server", what))
-                    }
-                    Err(what) => {
-                        let name = self
-                            .contract
-                            .server_variable
-                            .as_deref()
-                            .unwrap_or("the contract's URL");
-                        Ok(Err(format!("{name} {what}; the usage server is off")))
-                    }
-                }
-            }
-            #[cfg(feature = "otlp")]
-            Exporter::Otlp => {
-                let Some(otlp) = &settings.otlp else {
-                    return Ok(Err("no OTLP endpoint is known; otlp is off".to_owned()));
-                };
-                match crate::sink::Otlp::new(otlp, settings, helper) {
-                    Ok(sink) => Ok(Ok(Outlet::otlp(sink))),
-                    Err(what) if self.overrides.otlp_endpoint.is_some() => {
-                        Err(Error::option("otlp_endpoint", what))
-                    }
-                    Err(warning) => Ok(Err(warning)),
-                }
-            }
-            // Reached when a network sink is not compiled in.
-            other => {
-                let word = other.as_str();
-                let feature = if other == Exporter::Server { "http" } else { "otlp" };
-                let what = format!(
-                    "the exporter `{word}` is not in this build; it needs the feature `{feature}`"
-                );
-                if self.overrides.exporters.is_some() {
-                    Err(Error::option("exporters", what))
-                } else {
-                    Ok(Err(what))
-                }
-            }
-        }
+    fn assembly<'a>(&'a self, env: &Env, helper: &'a Helper) -> Assembly<'a> {
+        Assembly::new(&self.contract, &self.overrides, env, helper)
     }
 }

@@ -237,9 +237,13 @@ fn post(agent: &Agent, request: &Request, clock: &Clock) -> Answer {
                 _ => Answer::Refused,
             }
         }
-        // A URL that no try can mend.
+        // A URL that no try can mend. Its text may hold a password and is not repeated.
         Err(ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_)) => Answer::Refused,
-        Err(_) => Answer::Later(None),
+        Err(error) => {
+            let to = shown_url(&request.url);
+            tracing::debug!(target: "otel_usage::http", to, %error, "not delivered yet");
+            Answer::Later(None)
+        }
     }
 }
 
