@@ -12,8 +12,10 @@ use crate::schema::Contract;
 use crate::sink::{Console, JsonLines, Sink, TextLog};
 
 pub(crate) struct Assembly<'a> {
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network sinks"))]
     contract: &'a Contract,
     over: &'a Overrides,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network sinks"))]
     helper: &'a Helper,
     settings: Settings,
 }
