@@ -118,13 +118,16 @@ fn is_absent(error: &std::io::Error) -> bool {
 /// `None` when there is no mode file. One that cannot be read or understood means off.
 fn read_mode(path: &Path) -> Option<Decision> {
     let because = format!("mode file {}", path.display());
-    let mut text = Vec::new();
-    match fs::File::open(path).and_then(|file| file.take(MODE_FILE_BYTES).read_to_end(&mut text)) {
-        Ok(_) => {}
-        Err(error) if is_absent(&error) => return None,
+    let text = match read_start(path) {
+        Ok(text) => text,
+        // A link that leads nowhere is there: whatever it led to may have said off.
+        Err(error) if is_absent(&error) && fs::symlink_metadata(path).is_err() => return None,
         Err(error) => return Some(off(format!("{because} cannot be read: {error}"))),
-    }
+    };
+    // One byte more than may be there was asked for, so that a long file is not taken for its start.
+    let whole = text.len() as u64 <= MODE_FILE_BYTES;
     Some(match text.trim_ascii() {
+        _ if !whole => off(format!("{because} is damaged: too long")),
         b"on" => Decision { consent: Consent::Granted, because },
         b"local" => Decision { consent: Consent::Local, because },
         b"off" => off(because),
@@ -132,6 +135,20 @@ fn read_mode(path: &Path) -> Option<Decision> {
             off(format!("{because} is damaged; write `on`, `local` or `off` into it, or remove it"))
         }
     })
+}
+
+/// The first bytes of a file, without waiting for them: a pipe nobody writes into reads as empty.
+fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    let mut text = Vec::new();
+    options.open(path)?.take(MODE_FILE_BYTES.saturating_add(1)).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// What environment and builder say, which never changes while the process runs.

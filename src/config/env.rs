@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::schema::{Contract, Directory};
 
@@ -160,8 +160,10 @@ impl Env {
             Directory::None => None,
             Directory::Home(name) => Some(self.home()?.join(".config").join(name.as_ref())),
             Directory::Xdg { variable, name } => {
-                match variable.as_ref().and_then(|variable| self.filled(variable)) {
-                    Some(path) => Some(self.expand(&path)),
+                // Not by way of text: a path need not be UTF-8, and a marker file may lie there.
+                let path = variable.as_ref().and_then(|variable| self.os(variable));
+                match path.filter(|path| !path.to_string_lossy().trim().is_empty()) {
+                    Some(path) => Some(self.expand(path)),
                     None => Some(self.config_home()?.join(name.as_ref())),
                 }
             }
@@ -169,13 +171,11 @@ impl Env {
     }
 
     /// `path` with a leading `~` replaced by the home directory.
-    pub(crate) fn expand(&self, path: &str) -> PathBuf {
-        match (path.strip_prefix('~'), self.home()) {
-            (Some(""), Some(home)) => home,
-            (Some(rest), Some(home)) if rest.starts_with('/') => {
-                home.join(rest.trim_start_matches('/'))
-            }
-            _ => PathBuf::from(path),
+    pub(crate) fn expand(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        match (path.strip_prefix("~"), self.home()) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
         }
     }
 }
@@ -212,5 +212,29 @@ mod tests {
         assert_eq!(env.directory(vllm), Some(PathBuf::from("/home/a/v")));
         let env = Env::given([("HOME", "/home/a"), ("XDG_CONFIG_HOME", "")]);
         assert_eq!(env.directory(vllm), Some(PathBuf::from("/home/a/.config/vllm")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let given = OsStr::from_bytes(b"~/\xff");
+        let env = Env::given([("HOME", OsStr::new("/home/a")), ("VLLM_CONFIG_ROOT", given)]);
+        let expected = PathBuf::from(OsStr::from_bytes(b"/home/a/\xff"));
+        assert_eq!(env.directory(&crate::schema::vllm::CURRENT.directory), Some(expected));
+    }
+
+    #[test]
+    fn only_a_leading_tilde_of_its_own_is_the_home_directory() {
+        let env = Env::given([("HOME", "/home/a")]);
+        for (path, expected) in [
+            ("~", "/home/a"),
+            ("~/b", "/home/a/b"),
+            ("~//b", "/home/a/b"),
+            ("~b/c", "~b/c"),
+            ("/~/b", "/~/b"),
+        ] {
+            assert_eq!(env.expand(path), PathBuf::from(expected));
+        }
     }
 }

@@ -181,9 +181,9 @@ impl Settings {
 
     fn file_sinks(&mut self, contract: &Contract, env: &Env, over: &Overrides, explicit: bool) {
         if let Some(path) = &over.local_log {
-            self.local_log = Some(env.expand(&path.to_string_lossy()));
+            self.local_log = Some(env.expand(path));
         } else if let Some(path) = &over.file {
-            self.file = Some(env.expand(&path.to_string_lossy()));
+            self.file = Some(env.expand(path));
         } else if let Some(path) = env.filled("OTEL_USAGE_FILE") {
             self.file = Some(env.expand(&path));
         } else if let Some(name) = &contract.local_file {

@@ -1,0 +1,117 @@
+//! A plain program that behaves like an engine under a filter that kills it for any trace it leaves.
+//!
+//! In: the contract's id (`vllm/current`, `vllm/0.4.0`, `lmcache/1`, `lmcache/doc`, or `own` for an
+//! engine that the library does not know), and options:
+//!
+//! - `--consent off|local`: what the engine itself says through the builder;
+//! - `--network-only`, `--files-only`, `--processes-only`: kill for that part alone;
+//! - `--no-filter`: kill for nothing, so that a system-call trace can watch instead.
+//!
+//! Out: exit status 0 and one line, `silent consent=off because <switch>`, or `alive consent=..`
+//! where it was not off; or death by SIGSYS. It has no test harness, whose threads and files would
+//! be mistaken for ours.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program; its output is its answer"
+)]
+
+mod engine;
+#[cfg(target_os = "linux")]
+mod filter;
+#[cfg(not(target_os = "linux"))]
+mod filter {
+    //! There is no seccomp here: only `--no-filter` works.
+
+    /// Parts of the filter.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Part {
+        Files,
+        Network,
+        Processes,
+    }
+
+    impl Part {
+        pub(crate) const ALL: &[Self] = &[Self::Files, Self::Network, Self::Processes];
+    }
+
+    pub(crate) fn install(parts: &[Part]) -> Result<(), Box<dyn std::error::Error>> {
+        if parts.is_empty() {
+            Ok(())
+        } else {
+            Err("seccomp filters exist on Linux only".into())
+        }
+    }
+}
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use filter::Part;
+use otel_usage::{Consent, Contract};
+
+const USAGE: &str = "usage: optout <contract id | own> [--consent off|local] \
+     [--network-only | --files-only | --processes-only | --no-filter]";
+
+struct Arguments {
+    contract: Contract,
+    consent: Option<Consent>,
+    parts: &'static [Part],
+}
+
+fn main() -> ExitCode {
+    let Some(arguments) = arguments(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("optout: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    // First of all: from here on a forbidden call is the last one.
+    filter::install(arguments.parts)?;
+    let decision = engine::run(&arguments.contract, arguments.consent)?;
+    let word = if decision.consent == Consent::Off {
+        "silent"
+    } else {
+        "alive"
+    };
+    println!(
+        "{word} consent={} because {}",
+        decision.consent.as_str(),
+        decision.because
+    );
+    Ok(())
+}
+
+fn arguments(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+    let contract = engine::contract(&words.next()?)?;
+    let mut arguments = Arguments {
+        contract,
+        consent: None,
+        parts: Part::ALL,
+    };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--consent" => {
+                arguments.consent = Some(match words.next()?.as_str() {
+                    "off" => Consent::Off,
+                    "local" => Consent::Local,
+                    _ => return None,
+                });
+            }
+            "--files-only" => arguments.parts = &[Part::Files],
+            "--network-only" => arguments.parts = &[Part::Network],
+            "--no-filter" => arguments.parts = &[],
+            "--processes-only" => arguments.parts = &[Part::Processes],
+            _ => return None,
+        }
+    }
+    Some(arguments)
+}

@@ -1,0 +1,363 @@
+//! Opted out is silent: the consent table, one run of `optout` per row, spelling and engine.
+//!
+//! In: tables of rows, each a set-up of environment and home directory and the engines it is for.
+//! Out: a failure that lists every run that went wrong. A run that is off must end well under
+//! a filter that kills for any socket, thread, process or changed file, and leave its home as it was;
+//! a run that is not off must die under that very filter, or the filter would prove nothing.
+//!
+//! The environment is set for the child only, and starts empty.
+#![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "a test that runs a program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test; helpers are not marked as such"
+)]
+
+mod support;
+
+use support::Engines::{Every, Lmcache, Nobody, Own, Vllm};
+use support::Expect::{Killed, Local, Silent};
+use support::{
+    Given, Row, check, check_locked, check_with, directory, env, file, link, locked, pipe, row,
+    word,
+};
+
+/// The reason that `status` shows when the builder's word decided.
+const ENGINE: &str = "the engine itself";
+const MARKER: &str = ".config/otel-usage/do_not_track";
+const MODE: &str = ".config/otel-usage/mode";
+const VLLM_MARKER: &str = ".config/vllm/do_not_track";
+const LMCACHE_MARKER: &str = ".config/lmcache/do_not_track";
+
+/// Variables that switch every engine off.
+#[rustfmt::skip]
+const FOR_EVERY_ENGINE: &[Row] = &[
+    // Present is enough, whatever its value.
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"true")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b" ")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"0")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"false")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"no")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"off")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"\xff\xfe")]),
+    // Anything but `on` and `local`.
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"off")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"OFF")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b" off ")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b" ")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"0")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"1")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"true")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"onn")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"o\xffn")]),
+    // Anything that does not say no.
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"true")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"TRUE")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b" true ")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"1")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"yes")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"on")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"maybe")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"\xff")]),
+];
+
+/// Variables of one engine, which are nobody else's business.
+#[rustfmt::skip]
+const FOR_ONE_ENGINE: &[Row] = &[
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"1")]),
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"true")]),
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"")]),
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"0")]),
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"false")]),
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"\xff")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b"1")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b"true")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b"True")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b"yes")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b" on\n")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b"anything")]),
+    row(Vllm, "VLLM_DO_NOT_TRACK", &[env("VLLM_DO_NOT_TRACK", b"\xff")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"false")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"False")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"0")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"no")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"off")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b" ")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"maybe")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"\xff")]),
+    // A third engine's, in each of the three forms that a contract can declare.
+    row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b"1")]),
+    row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b"")]),
+    row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b"0")]),
+    row(Own, "THIRD_STATS", &[env("THIRD_STATS", b"0")]),
+    row(Own, "THIRD_STATS", &[env("THIRD_STATS", b"")]),
+    row(Own, "THIRD_STATS", &[env("THIRD_STATS", b"maybe")]),
+    row(Own, "THIRD_DO_NOT_TRACK", &[env("THIRD_DO_NOT_TRACK", b"1")]),
+    row(Own, "THIRD_DO_NOT_TRACK", &[env("THIRD_DO_NOT_TRACK", b"maybe")]),
+];
+
+/// Marker files: to be there is enough.
+#[rustfmt::skip]
+const MARKERS: &[Row] = &[
+    row(Every, MARKER, &[file(MARKER, b"")]),
+    row(Every, MARKER, &[file(MARKER, b"0\n")]),
+    row(Every, MARKER, &[directory(MARKER)]),
+    row(Every, MARKER, &[link(MARKER, "nowhere")]),
+    row(Every, MARKER, &[pipe(MARKER)]),
+    row(Every, MARKER, &[env("XDG_CONFIG_HOME", b""), file(MARKER, b"")]),
+    row(Every, "x/otel-usage/do_not_track", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file("x/otel-usage/do_not_track", b"")]),
+    row(Every, "otel-usage/do_not_track", &[Given::Env("XDG_CONFIG_HOME", b"$HOME/\xff"), Given::File(b"\xff/otel-usage/do_not_track", b"")]),
+
+    row(Vllm, VLLM_MARKER, &[file(VLLM_MARKER, b"")]),
+    row(Vllm, VLLM_MARKER, &[directory(VLLM_MARKER)]),
+    row(Vllm, VLLM_MARKER, &[link(VLLM_MARKER, "nowhere")]),
+    row(Vllm, "x/vllm/do_not_track", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file("x/vllm/do_not_track", b"")]),
+    row(Vllm, "v/do_not_track", &[env("VLLM_CONFIG_ROOT", b"$HOME/v"), file("v/do_not_track", b"")]),
+    row(Vllm, "v/do_not_track", &[env("VLLM_CONFIG_ROOT", b"~/v"), file("v/do_not_track", b"")]),
+    row(Vllm, "v/do_not_track", &[env("VLLM_CONFIG_ROOT", b"v"), file("v/do_not_track", b"")]),
+    row(Vllm, "/do_not_track", &[env("VLLM_CONFIG_ROOT", b"~"), file("do_not_track", b"")]),
+    row(Vllm, "/do_not_track", &[Given::Env("VLLM_CONFIG_ROOT", b"$HOME/\xff"), Given::File(b"\xff/do_not_track", b"")]),
+    row(Vllm, VLLM_MARKER, &[env("VLLM_CONFIG_ROOT", b""), file(VLLM_MARKER, b"")]),
+
+    row(Lmcache, LMCACHE_MARKER, &[file(LMCACHE_MARKER, b"")]),
+    row(Lmcache, LMCACHE_MARKER, &[directory(LMCACHE_MARKER)]),
+    row(Lmcache, LMCACHE_MARKER, &[link(LMCACHE_MARKER, "nowhere")]),
+    // LMCache does not ask XDG_CONFIG_HOME.
+    row(Lmcache, LMCACHE_MARKER, &[env("XDG_CONFIG_HOME", b"$HOME/x"), file(LMCACHE_MARKER, b"")]),
+
+    row(Own, ".config/third/do_not_track", &[file(".config/third/do_not_track", b"")]),
+    row(Own, "t/do_not_track", &[env("THIRD_HOME", b"~/t"), file("t/do_not_track", b"")]),
+
+    // Where nobody looks, or nothing is.
+    row(Nobody, "", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file(MARKER, b""), file(VLLM_MARKER, b"")]),
+    row(Nobody, "", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file("x/lmcache/do_not_track", b"")]),
+    row(Nobody, "", &[env("VLLM_CONFIG_ROOT", b"$HOME/v"), file(VLLM_MARKER, b"")]),
+    row(Nobody, "", &[file("do_not_track", b"")]),
+    // A path through a file leads nowhere: absent, as ENOENT is.
+    row(Nobody, "", &[file(".config", b"")]),
+];
+
+/// The mode file of `otel-usage on|local|off`: everything but `on` and `local` means off.
+#[rustfmt::skip]
+const MODE_FILES: &[Row] = &[
+    row(Every, "mode file", &[file(MODE, b"off")]),
+    row(Every, "mode file", &[file(MODE, b"off\n")]),
+    row(Every, "mode file", &[file(MODE, b" off \n")]),
+    row(Every, "mode file", &[file(MODE, b"OFF")]),
+    row(Every, "mode", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file("x/otel-usage/mode", b"off")]),
+    row(Every, "damaged", &[file(MODE, b"")]),
+    row(Every, "damaged", &[file(MODE, b"\n")]),
+    row(Every, "damaged", &[file(MODE, b"maybe")]),
+    row(Every, "damaged", &[file(MODE, b"on\noff\n")]),
+    row(Every, "damaged", &[file(MODE, b"on\0")]),
+    row(Every, "damaged", &[file(MODE, b"\xff\xfe")]),
+    // Longer than what is read: its beginning alone would say `on`.
+    row(Every, "damaged", &[file(MODE, b"on                                                                              off")]),
+    row(Every, "cannot be read", &[directory(MODE)]),
+    // Nobody writes into it, so nobody may wait for it.
+    row(Every, "mode file", &[pipe(MODE)]),
+    row(Every, "cannot be read", &[link(MODE, "nowhere")]),
+    row(Every, "cannot be read", &[link(MODE, "mode")]),
+    row(Every, "mode file", &[file("elsewhere", b"off"), link(MODE, "../../elsewhere")]),
+    row(Nobody, "", &[file(MODE, b"on")]),
+    row(Nobody, "", &[file(MODE, b"on\n")]),
+    row(Nobody, "", &[file("elsewhere", b"on"), link(MODE, "../../elsewhere")]),
+];
+
+/// Directories that cannot be looked into: nobody knows whether a marker is there.
+#[rustfmt::skip]
+const UNREADABLE: &[Row] = &[
+    row(Every, "cannot be checked", &[link(".config", ".config")]),
+    row(Every, "cannot be checked", &[link(".config/otel-usage", "otel-usage")]),
+    row(Vllm, "cannot be checked", &[link(".config/vllm", "vllm")]),
+    row(Lmcache, "cannot be checked", &[link(".config/lmcache", "lmcache")]),
+];
+
+/// Files and directories without permission. Root may read them all the same.
+#[rustfmt::skip]
+const LOCKED: &[Row] = &[
+    row(Every, "cannot be read", &[file(MODE, b"on"), locked(MODE)]),
+    row(Every, "cannot be checked", &[directory(".config/otel-usage"), locked(".config/otel-usage")]),
+    row(Every, "cannot be checked", &[directory(".config"), locked(".config")]),
+    row(Vllm, "cannot be checked", &[directory(".config/vllm"), locked(".config/vllm")]),
+    row(Vllm, "cannot be checked", &[directory("v"), locked("v"), env("VLLM_CONFIG_ROOT", b"$HOME/v")]),
+    row(Lmcache, "cannot be checked", &[directory(".config/lmcache"), locked(".config/lmcache")]),
+];
+
+/// An off beside everything that could speak for on.
+#[rustfmt::skip]
+const OFF_BESIDE_ON: &[Row] = &[
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"0"), env("OTEL_USAGE_MODE", b"on"), file(MODE, b"on")]),
+    row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"true"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"off"), file(MODE, b"on")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"off"), env("OTEL_SDK_DISABLED", b"false")]),
+    row(Every, MARKER, &[file(MARKER, b""), env("OTEL_USAGE_MODE", b"on"), file(MODE, b"on")]),
+    row(Every, "mode file", &[file(MODE, b"off"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Every, "mode file", &[file(MODE, b"off"), env("OTEL_USAGE_MODE", b"local")]),
+    row(Every, "mode file", &[file(MODE, b"off"), env("CI", b"true")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("OTEL_USAGE_EXPORTERS", b"server,otlp,file,console")]),
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("OTEL_USAGE_OTLP_ENDPOINT", b"http://127.0.0.1:9"), env("OTEL_USAGE_FILE", b"$HOME/here")]),
+    // Mistakes that would be warned of are not worth a word either.
+    row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("OTEL_USAGE_EXPORTERS", b"pigeon"), env("OTEL_EXPORTER_OTLP_ENDPOINT", b"::")]),
+    row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"0"), env("VLLM_DO_NOT_TRACK", b"0"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Vllm, VLLM_MARKER, &[file(VLLM_MARKER, b""), env("OTEL_USAGE_MODE", b"on"), env("VLLM_USAGE_SOURCE", b"production")]),
+    row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"false"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Lmcache, LMCACHE_MARKER, &[file(LMCACHE_MARKER, b""), env("LMCACHE_TRACK_USAGE", b"true"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b""), env("THIRD_STATS", b"1"), env("OTEL_USAGE_MODE", b"on")]),
+];
+
+/// The builder says off; the operator cannot make it an on.
+#[rustfmt::skip]
+const ENGINE_SAYS_OFF: &[Row] = &[
+    row(Every, ENGINE, &[word("off")]),
+    row(Every, ENGINE, &[word("off"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Every, ENGINE, &[word("off"), env("OTEL_USAGE_MODE", b"local")]),
+    row(Every, ENGINE, &[word("off"), file(MODE, b"on")]),
+    row(Every, ENGINE, &[word("off"), env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")]),
+    // And a builder that says local cannot widen an off.
+    row(Every, "DO_NOT_TRACK", &[word("local"), env("DO_NOT_TRACK", b"")]),
+    row(Every, "mode file", &[word("local"), file(MODE, b"off")]),
+];
+
+/// Spellings that do not switch anything off. Each run must be killed.
+#[rustfmt::skip]
+const NOT_OFF: &[Row] = &[
+    row(Every, "", &[]),
+    row(Every, "", &[env("OTEL_USAGE_MODE", b"on")]),
+    row(Every, "", &[env("OTEL_USAGE_MODE", b"ON ")]),
+    row(Every, "", &[env("OTEL_USAGE_MODE", b"\ton\n")]),
+    row(Every, "", &[env("OTEL_SDK_DISABLED", b"false")]),
+    row(Every, "", &[env("OTEL_SDK_DISABLED", b"FALSE ")]),
+    row(Every, "", &[env("OTEL_SDK_DISABLED", b"0")]),
+    row(Every, "", &[env("OTEL_SDK_DISABLED", b"no")]),
+    row(Every, "", &[env("OTEL_SDK_DISABLED", b"off")]),
+    row(Every, "", &[env("OTEL_SDK_DISABLED", b"")]),
+    row(Every, "", &[env("VLLM_DO_NOT_TRACK", b"0")]),
+    row(Every, "", &[env("VLLM_DO_NOT_TRACK", b"false")]),
+    row(Every, "", &[env("VLLM_DO_NOT_TRACK", b"False")]),
+    row(Every, "", &[env("VLLM_DO_NOT_TRACK", b"no")]),
+    row(Every, "", &[env("VLLM_DO_NOT_TRACK", b"off")]),
+    row(Every, "", &[env("VLLM_DO_NOT_TRACK", b"")]),
+    row(Every, "", &[env("LMCACHE_TRACK_USAGE", b"1")]),
+    row(Every, "", &[env("LMCACHE_TRACK_USAGE", b"true")]),
+    row(Every, "", &[env("LMCACHE_TRACK_USAGE", b"TRUE")]),
+    row(Every, "", &[env("LMCACHE_TRACK_USAGE", b"yes")]),
+    row(Every, "", &[env("LMCACHE_TRACK_USAGE", b" on ")]),
+    row(Every, "", &[env("THIRD_STATS", b"1"), env("THIRD_DO_NOT_TRACK", b"0")]),
+    // Variables of OpenTelemetry that are not switches of ours.
+    row(Every, "", &[env("OTEL_TRACES_EXPORTER", b"none"), env("OTEL_TRACES_SAMPLER", b"always_off")]),
+];
+
+/// Ways to keep everything on this machine.
+#[rustfmt::skip]
+const LOCAL: &[Row] = &[
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"local")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b" Local\n")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"local"), file(MODE, b"on")]),
+    row(Every, "mode file", &[file(MODE, b"local")]),
+    row(Every, "mode file", &[file(MODE, b"local\n")]),
+    row(Every, "mode file", &[file(MODE, b"local"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Every, ENGINE, &[word("local")]),
+    row(Every, ENGINE, &[word("local"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"local"), env("OTEL_USAGE_OTLP_ENDPOINT", b"http://127.0.0.1:9")]),
+];
+
+/// Continuous integration keeps everything on its machine.
+#[rustfmt::skip]
+const CI: &[Row] = &[
+    row(Every, "variable CI:", &[env("CI", b"true")]),
+    row(Every, "variable CI:", &[env("CI", b"1")]),
+    row(Every, "variable CI:", &[env("CI", b" TRUE ")]),
+    row(Every, "variable CI:", &[env("CI", b"woodpecker")]),
+    row(Every, "GITHUB_ACTIONS", &[env("GITHUB_ACTIONS", b"true")]),
+    row(Every, "GITLAB_CI", &[env("GITLAB_CI", b"true")]),
+    row(Every, "JENKINS_URL", &[env("JENKINS_URL", b"https://jenkins.example/")]),
+    row(Every, "BUILDKITE", &[env("BUILDKITE", b"true")]),
+    // A mode file lies around for long; only a variable of this very job widens.
+    row(Every, "variable CI:", &[env("CI", b"true"), file(MODE, b"on")]),
+    row(Every, "variable CI:", &[env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"")]),
+    // vLLM's CI names itself as the source, and wants its reports; nobody else listens to that.
+    row(Nobody, "", &[env("CI", b"true"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Nobody, "", &[env("GITHUB_ACTIONS", b"true"), env("OTEL_USAGE_MODE", b"on")]),
+    row(Nobody, "", &[env("CI", b"false")]),
+    row(Nobody, "", &[env("CI", b"0")]),
+    row(Nobody, "", &[env("CI", b"")]),
+    row(Nobody, "", &[env("GITHUB_ACTIONS", b"false")]),
+];
+
+#[test]
+fn a_variable_for_every_engine_silences_each_of_them() {
+    check(FOR_EVERY_ENGINE, Silent, Killed);
+}
+
+#[test]
+fn a_variable_of_one_engine_silences_that_engine_and_no_other() {
+    check(FOR_ONE_ENGINE, Silent, Killed);
+}
+
+#[test]
+fn a_marker_file_silences_the_engines_that_look_for_it() {
+    check(MARKERS, Silent, Killed);
+}
+
+#[test]
+fn a_mode_file_that_is_off_or_damaged_silences_every_engine() {
+    check(MODE_FILES, Silent, Killed);
+}
+
+#[test]
+fn a_place_that_cannot_be_looked_into_counts_as_off() {
+    check(UNREADABLE, Silent, Killed);
+    check_locked(LOCKED, Silent, Killed);
+}
+
+#[test]
+fn nothing_turns_an_off_into_an_on() {
+    check(OFF_BESIDE_ON, Silent, Killed);
+}
+
+#[test]
+fn the_engine_can_say_off_and_nobody_can_overrule_it() {
+    check(ENGINE_SAYS_OFF, Silent, Killed);
+}
+
+#[test]
+fn without_a_switch_the_filter_kills_every_engine() {
+    check(NOT_OFF, Killed, Silent);
+}
+
+#[test]
+fn each_part_of_the_filter_kills_by_itself() {
+    const ON: &[Row] = &[row(Every, "", &[env("OTEL_USAGE_MODE", b"on")])];
+    for part in ["--files-only", "--network-only", "--processes-only"] {
+        check_with(part, ON, Killed, Silent);
+    }
+}
+
+#[test]
+fn local_writes_its_file_and_touches_no_network() {
+    check_with("--network-only", LOCAL, Local, Killed);
+}
+
+#[test]
+fn continuous_integration_is_local_unless_the_operator_says_on() {
+    check_with("--network-only", CI, Local, Killed);
+    const SOURCE: &[Row] = &[row(
+        Vllm,
+        "CI",
+        &[env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")],
+    )];
+    check_with("--network-only", SOURCE, Killed, Local);
+}
+
+// A test must not put a file into /etc, so this one has an /etc of its own, in a mount namespace.
+#[test]
+fn the_marker_of_the_whole_machine_silences_every_engine() {
+    support::check_system_marker();
+}

@@ -1,0 +1,471 @@
+//! How a row of the consent table is played: a temporary home, an empty environment, one child.
+//!
+//! In: [`Row`]s and what to expect of the engines they are for, and of all others. Out: a panic
+//! that lists every run that went otherwise.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Every engine that `optout` can play, each with its contract.
+const ENGINES: [&str; 5] = [
+    "vllm/current",
+    "vllm/0.4.0",
+    "lmcache/1",
+    "lmcache/doc",
+    "own",
+];
+
+/// The signal of a seccomp filter; the same number on every architecture the filter is for.
+const SIGSYS: i32 = 31;
+
+/// A user without rights, for whom permissions count: `nobody`.
+const NOBODY: u32 = 65_534;
+
+/// A run takes milliseconds; one that waits for a server, five seconds.
+const LONGEST_RUN: Duration = Duration::from_secs(60);
+
+/// Whose switch it is.
+#[derive(Clone, Copy)]
+pub(crate) enum Engines {
+    Every,
+    Lmcache,
+    Nobody,
+    Own,
+    Vllm,
+}
+
+impl Engines {
+    fn contain(self, engine: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Lmcache => engine.starts_with("lmcache/"),
+            Self::Nobody => false,
+            Self::Own => engine == "own",
+            Self::Vllm => engine.starts_with("vllm/"),
+        }
+    }
+}
+
+/// One thing that an operator did. Paths are below the home directory.
+pub(crate) enum Given {
+    Directory(&'static [u8]),
+    /// A variable; `$HOME` at the beginning of its value stands for the temporary home.
+    Env(&'static str, &'static [u8]),
+    File(&'static [u8], &'static [u8]),
+    /// A symbolic link, and where it leads.
+    Link(&'static [u8], &'static str),
+    /// Takes all permissions away from what is there.
+    Locked(&'static [u8]),
+    Pipe(&'static [u8]),
+    /// The engine's own word, through the builder.
+    Word(&'static str),
+}
+
+/// A row of the consent table: for whom it is, how the reason is named, and what the operator did.
+pub(crate) struct Row {
+    engines: Engines,
+    because: &'static str,
+    given: &'static [Given],
+}
+
+// Short names, so that a row fits a line.
+
+pub(crate) const fn row(engines: Engines, because: &'static str, given: &'static [Given]) -> Row {
+    Row {
+        engines,
+        because,
+        given,
+    }
+}
+
+pub(crate) const fn env(name: &'static str, value: &'static [u8]) -> Given {
+    Given::Env(name, value)
+}
+
+pub(crate) const fn file(path: &'static str, text: &'static [u8]) -> Given {
+    Given::File(path.as_bytes(), text)
+}
+
+pub(crate) const fn directory(path: &'static str) -> Given {
+    Given::Directory(path.as_bytes())
+}
+
+pub(crate) const fn link(path: &'static str, to: &'static str) -> Given {
+    Given::Link(path.as_bytes(), to)
+}
+
+pub(crate) const fn locked(path: &'static str) -> Given {
+    Given::Locked(path.as_bytes())
+}
+
+pub(crate) const fn pipe(path: &'static str) -> Given {
+    Given::Pipe(path.as_bytes())
+}
+
+pub(crate) const fn word(consent: &'static str) -> Given {
+    Given::Word(consent)
+}
+
+/// How a run must end.
+#[derive(Clone, Copy)]
+pub(crate) enum Expect {
+    /// The filter kills it, before it says anything.
+    Killed,
+    /// It says `local`, nothing on stderr, and its file is written.
+    Local,
+    /// It says `off`, nothing on stderr, and the home is as it was.
+    Silent,
+}
+
+/// Plays `rows` under the whole filter.
+pub(crate) fn check(rows: &[Row], theirs: Expect, others: Expect) {
+    play(&[], rows, theirs, others, None);
+}
+
+/// Plays `rows` under the part of the filter that `option` names.
+pub(crate) fn check_with(option: &str, rows: &[Row], theirs: Expect, others: Expect) {
+    play(&[option], rows, theirs, others, None);
+}
+
+/// As [`check`], by a user whom permissions stop.
+pub(crate) fn check_locked(rows: &[Row], theirs: Expect, others: Expect) {
+    let user = fs::metadata(tempfile::tempdir().unwrap().path())
+        .unwrap()
+        .uid();
+    if user != 0 {
+        return play(&[], rows, theirs, others, None);
+    }
+    // Where the program lies may be closed to that user.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_optout"));
+    match command.uid(NOBODY).gid(NOBODY).output() {
+        Ok(_) => play(&[], rows, theirs, others, Some(NOBODY)),
+        Err(error) => eprintln!("skipped: root may read everything, and as nobody: {error}"),
+    }
+}
+
+fn play(options: &[&str], rows: &[Row], theirs: Expect, others: Expect, user: Option<u32>) {
+    let mut wrong = Vec::new();
+    for row in rows {
+        for engine in ENGINES {
+            let expect = if row.engines.contain(engine) {
+                theirs
+            } else {
+                others
+            };
+            let home = Home::new(row.given, user);
+            let mut command = home.command(env!("CARGO_BIN_EXE_optout"), row.given);
+            command.arg(engine).args(options).args(row.words());
+            let before = home.tree();
+            let output = ended(&mut command);
+            if let Err(what) = verdict(expect, engine, row.because, &home, &before, &output) {
+                wrong.push(format!("{engine} with {}: {what}", row.shown()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} runs went wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+impl Row {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.given.iter().flat_map(|given| match given {
+            Given::Word(word) => vec!["--consent", *word],
+            _ => vec![],
+        })
+    }
+
+    fn shown(&self) -> String {
+        let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        let words: Vec<String> = self
+            .given
+            .iter()
+            .map(|given| match given {
+                Given::Directory(path) => format!("{}/", shown(path)),
+                Given::Env(name, value) => format!("{name}='{}'", shown(value)),
+                Given::File(path, text) => format!("{} holding '{}'", shown(path), shown(text)),
+                Given::Link(path, to) => format!("{} -> {to}", shown(path)),
+                Given::Locked(path) => format!("{} locked", shown(path)),
+                Given::Pipe(path) => format!("{} a pipe", shown(path)),
+                Given::Word(word) => format!("the builder saying {word}"),
+            })
+            .collect();
+        if words.is_empty() {
+            "nothing set".to_owned()
+        } else {
+            words.join(", ")
+        }
+    }
+}
+
+fn verdict(
+    expect: Expect,
+    engine: &str,
+    because: &str,
+    home: &Home,
+    before: &Tree,
+    output: &Output,
+) -> Result<(), String> {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let ended = format!(
+        "{}, stdout {out:?}, stderr {:?}",
+        output.status,
+        lossy(&output.stderr)
+    );
+    match expect {
+        Expect::Killed => {
+            let killed = output.status.signal() == Some(SIGSYS) && out.is_empty();
+            killed
+                .then_some(())
+                .ok_or_else(|| format!("not killed by the filter: {ended}"))
+        }
+        Expect::Local | Expect::Silent => {
+            let said = if matches!(expect, Expect::Local) {
+                "alive consent=local"
+            } else {
+                "silent consent=off"
+            };
+            if !output.status.success() || !out.starts_with(&format!("{said} because ")) {
+                return Err(format!("not `{said}`: {ended}"));
+            }
+            if out.lines().count() != 1 || !output.stderr.is_empty() {
+                return Err(format!("not one line alone: {ended}"));
+            }
+            if !out.contains(because) {
+                return Err(format!("not because of {because}: {ended}"));
+            }
+            if matches!(expect, Expect::Local) {
+                return match fs::read_to_string(home.0.path().join(local_file(engine))) {
+                    Ok(text) if text.starts_with('{') => Ok(()),
+                    other => Err(format!("the local file holds no report: {other:?}")),
+                };
+            }
+            let after = home.tree();
+            if after == *before {
+                Ok(())
+            } else {
+                Err(format!("the home was {before:?} and is {after:?}"))
+            }
+        }
+    }
+}
+
+/// Runs `command` to its end, which comes by SIGKILL where it does not come in time.
+fn ended(command: &mut Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    let (sender, end) = channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    end.recv_timeout(LONGEST_RUN)
+        .unwrap_or_else(|_| {
+            assert!(
+                Command::new("kill")
+                    .args(["-9", &id])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            end.recv().unwrap()
+        })
+        .unwrap()
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Where an engine's reports lie when `file` is among its exporters.
+fn local_file(engine: &str) -> &'static str {
+    match engine {
+        "own" => ".config/third/usage.jsonl",
+        _ if engine.starts_with("vllm/") => ".config/vllm/usage_stats.json",
+        _ => ".config/otel-usage/lmcache.jsonl",
+    }
+}
+
+/// Everything below a directory: permissions, time of change, and the bytes or what stands for them.
+type Tree = BTreeMap<PathBuf, (u32, i64, i64, Option<Vec<u8>>)>;
+
+/// A temporary home directory.
+struct Home(TempDir, Option<u32>);
+
+impl Home {
+    /// A home in which everything is as the operator left it, owned by `user`.
+    fn new(given: &[Given], user: Option<u32>) -> Self {
+        let home = Self(tempfile::tempdir().unwrap(), user);
+        for given in given {
+            home.apply(given);
+        }
+        if user.is_some() {
+            for path in home.tree().keys() {
+                chown(path, user, user).unwrap();
+            }
+            chown(home.0.path(), user, user).unwrap();
+        }
+        home
+    }
+
+    fn apply(&self, given: &Given) {
+        let path = |bytes: &[u8]| {
+            let path = self.0.path().join(OsStr::from_bytes(bytes));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        match given {
+            Given::Directory(at) => fs::create_dir_all(path(at)).unwrap(),
+            Given::Env(..) | Given::Word(_) => {}
+            Given::File(at, text) => fs::write(path(at), text).unwrap(),
+            Given::Link(at, to) => symlink(to, path(at)).unwrap(),
+            Given::Locked(at) => {
+                fs::set_permissions(path(at), Permissions::from_mode(0o0)).unwrap()
+            }
+            Given::Pipe(at) => {
+                assert!(
+                    Command::new("mkfifo")
+                        .arg(path(at))
+                        .status()
+                        .unwrap()
+                        .success()
+                );
+            }
+        }
+    }
+
+    /// `program` with this home, nothing else in its environment than what is given, and in a
+    /// working directory where even a relative path or a core file stays below the home.
+    fn command(&self, program: &str, given: &[Given]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("HOME", self.0.path())
+            .current_dir(self.0.path())
+            .stdin(Stdio::null());
+        for given in given {
+            if let Given::Env(name, value) = given {
+                let value = value.strip_prefix(b"$HOME").map_or_else(
+                    || value.to_vec(),
+                    |rest| [self.0.path().as_os_str().as_bytes(), rest].concat(),
+                );
+                command.env(name, OsStr::from_bytes(&value));
+            }
+        }
+        if let Some(user) = self.1 {
+            command.uid(user).gid(user);
+        }
+        command
+    }
+
+    fn tree(&self) -> Tree {
+        let mut tree = Tree::new();
+        let mut directories = vec![self.0.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            // A locked one is empty, as far as anybody can tell.
+            for entry in fs::read_dir(directory).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                let data = fs::symlink_metadata(&path).unwrap();
+                let bytes = if data.is_dir() {
+                    directories.push(path.clone());
+                    None
+                } else if data.is_symlink() {
+                    Some(
+                        fs::read_link(&path)
+                            .unwrap()
+                            .as_os_str()
+                            .as_bytes()
+                            .to_vec(),
+                    )
+                } else if data.is_file() {
+                    fs::read(&path).ok()
+                } else {
+                    None
+                };
+                tree.insert(path, (data.mode(), data.mtime(), data.mtime_nsec(), bytes));
+            }
+        }
+        tree
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Nobody but root could remove what is locked.
+        for path in self.tree().keys() {
+            if fs::symlink_metadata(path).is_ok_and(|data| data.is_dir()) {
+                let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
+            }
+        }
+    }
+}
+
+/// `/etc/otel-usage/do_not_track`, and beside it an `/etc` in which the file is missing.
+pub(crate) fn check_system_marker() {
+    let Some(flags) = ["-rm", "-m"]
+        .into_iter()
+        .find(|flags| own_etc(flags, "true").is_ok())
+    else {
+        eprintln!("skipped: no mount namespace can be made here");
+        return;
+    };
+    for engine in ENGINES {
+        let run = |make: &str, expect| {
+            let home = Home::new(&[], None);
+            let before = home.tree();
+            let program = env!("CARGO_BIN_EXE_optout");
+            let script = format!("mount -t tmpfs none /etc && {make} && exec '{program}' {engine}");
+            let mut command = home.command("unshare", &[]);
+            command
+                .env("PATH", SYSTEM_PATH)
+                .args([flags, "sh", "-c", &script]);
+            let output = ended(&mut command);
+            verdict(
+                expect,
+                engine,
+                "file /etc/otel-usage/do_not_track",
+                &home,
+                &before,
+                &output,
+            )
+        };
+        let marked = "mkdir /etc/otel-usage && : > /etc/otel-usage/do_not_track";
+        assert_eq!(run(marked, Expect::Silent), Ok(()), "{engine}");
+        assert_eq!(
+            run("mkdir /etc/otel-usage", Expect::Killed),
+            Ok(()),
+            "{engine}"
+        );
+        assert_eq!(run("true", Expect::Killed), Ok(()), "{engine}");
+    }
+}
+
+const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs `script` with an empty `/etc` of its own.
+fn own_etc(flags: &str, script: &str) -> Result<(), ()> {
+    let script = format!("mount -t tmpfs none /etc && {script}");
+    let mut command = Command::new("unshare");
+    command
+        .env_clear()
+        .env("PATH", SYSTEM_PATH)
+        .args([flags, "sh", "-c", &script]);
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err(()),
+    }
+}
