@@ -126,7 +126,7 @@ fn read_mode(path: &Path) -> Option<Decision> {
     };
     // One byte more than may be there was asked for, so that a long file is not taken for its start.
     let whole = text.len() as u64 <= MODE_FILE_BYTES;
-    Some(match text.trim_ascii() {
+    Some(match text.trim_ascii().to_ascii_lowercase().as_slice() {
         _ if !whole => off(format!("{because} is damaged: too long")),
         b"on" => Decision { consent: Consent::Granted, because },
         b"local" => Decision { consent: Consent::Local, because },

@@ -27,10 +27,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(crate) fn contract(id: &str) -> Option<Contract> {
     let mut contract = match id {
         "own" => own(),
-        _ => Contract::built_in()
-            .into_iter()
-            .find(|contract| contract.id == id)?
-            .clone(),
+        _ => Contract::built_in().into_iter().find(|contract| contract.id == id)?.clone(),
     };
     contract.server = Some(Cow::Borrowed(NOWHERE));
     Some(contract)
@@ -38,10 +35,7 @@ pub(crate) fn contract(id: &str) -> Option<Contract> {
 
 /// A third engine, which the library does not know: its own directory, and a switch of each form.
 fn own() -> Contract {
-    let switch = |variable, off| Switch {
-        variable: Cow::Borrowed(variable),
-        off,
-    };
+    let switch = |variable, off| Switch { variable: Cow::Borrowed(variable), off };
     let layers = Field::from_record("layers", Type::Int, "third.layers", "Layers of the model.");
     let message = |name, record, trigger| MessageSpec {
         name: Cow::Borrowed(name),
@@ -68,11 +62,7 @@ fn own() -> Contract {
         attributes: Cow::Borrowed(&[]),
         messages: Cow::Owned(vec![
             message("report", "third.report", Trigger::Record),
-            message(
-                "heartbeat",
-                "third.heartbeat",
-                Trigger::Heartbeat { seconds: 600 },
-            ),
+            message("heartbeat", "third.heartbeat", Trigger::Heartbeat { seconds: 600 }),
         ]),
     }
 }
@@ -101,11 +91,7 @@ fn builder(contract: &Contract, consent: Option<Consent>) -> Builder {
     let builder = Usage::builder(contract)
         .with_sample_data()
         .with_version("1.2.3")
-        .with_accelerators(Accelerators::new(
-            8,
-            "NVIDIA H100 80GB HBM3",
-            85_029_158_912,
-        ))
+        .with_accelerators(Accelerators::new(8, "NVIDIA H100 80GB HBM3", 85_029_158_912))
         .with_exporters([Exporter::Server, Exporter::Otlp, Exporter::File])
         .with_server(NOWHERE)
         .with_otlp_endpoint(NOWHERE);
@@ -132,15 +118,8 @@ fn live(usage: &Usage, contract: &Contract) {
     usage.heartbeat(Attributes::of("third.heartbeat").with("third.layers", 32));
     // With no server to answer there is nothing to wait for once the file is written; an engine
     // that is off has nothing to wait for at all, and must be told so.
-    let flushed = usage.flush(if usage.is_enabled() {
-        WAIT
-    } else {
-        Duration::MAX
-    });
-    assert!(
-        usage.is_enabled() || flushed == Flush::Durable,
-        "off, and yet something waits"
-    );
+    let flushed = usage.flush(if usage.is_enabled() { WAIT } else { Duration::MAX });
+    assert!(usage.is_enabled() || flushed == Flush::Durable, "off, and yet something waits");
     let _ = usage.stats();
     usage.withdraw();
     usage.finish();
@@ -150,14 +129,9 @@ fn live(usage: &Usage, contract: &Contract) {
 /// The exporter in a provider of the engine's own making.
 fn stock_provider(contract: &Contract, consent: Option<Consent>) -> Result<(), Error> {
     let exporter = builder(contract, consent).exporter()?;
-    let provider = SdkTracerProvider::builder()
-        .with_simple_exporter(exporter)
-        .build();
+    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter).build();
     for message in contract.messages.iter() {
-        provider
-            .tracer("engine")
-            .start(message.record.clone())
-            .end();
+        provider.tracer("engine").start(message.record.clone()).end();
     }
     let _ = (provider.force_flush(), provider.shutdown());
     Ok(())

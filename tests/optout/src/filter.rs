@@ -122,22 +122,12 @@ const OPENS: &[(libc::c_long, u8)] = &[
 
 /// Each of these bits in the flags means that the file may be changed. Both access modes that
 /// write have a bit of their own, and `O_TMPFILE` needs one of them.
-const WRITING: &[libc::c_int] = &[
-    libc::O_WRONLY,
-    libc::O_RDWR,
-    libc::O_CREAT,
-    libc::O_TRUNC,
-    libc::O_APPEND,
-];
+const WRITING: &[libc::c_int] =
+    &[libc::O_WRONLY, libc::O_RDWR, libc::O_CREAT, libc::O_TRUNC, libc::O_APPEND];
 
 /// Calls that write to an open file, the first argument.
-const WRITES: &[libc::c_long] = &[
-    libc::SYS_pwrite64,
-    libc::SYS_pwritev,
-    libc::SYS_pwritev2,
-    libc::SYS_write,
-    libc::SYS_writev,
-];
+const WRITES: &[libc::c_long] =
+    &[libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2, libc::SYS_write, libc::SYS_writev];
 
 /// Forbids `parts` to this thread and to whatever it starts. Nothing to forbid: no filter.
 pub(crate) fn install(parts: &[Part]) -> Result<(), Box<dyn Error>> {
@@ -157,10 +147,7 @@ fn program(parts: &[Part]) -> Result<BpfProgram, Box<dyn Error>> {
     }
     if parts.contains(&Part::Files) {
         for (call, flags) in OPENS {
-            let bits = WRITING
-                .iter()
-                .map(|bit| has_bit(*flags, *bit))
-                .collect::<Result<_, _>>()?;
+            let bits = WRITING.iter().map(|bit| has_bit(*flags, *bit)).collect::<Result<_, _>>()?;
             rules.insert(*call, bits);
         }
         for call in WRITES {

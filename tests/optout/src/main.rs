@@ -36,11 +36,7 @@ mod filter {
     }
 
     pub(crate) fn install(parts: &[Part]) -> Result<(), Box<dyn std::error::Error>> {
-        if parts.is_empty() {
-            Ok(())
-        } else {
-            Err("seccomp filters exist on Linux only".into())
-        }
+        if parts.is_empty() { Ok(()) } else { Err("seccomp filters exist on Linux only".into()) }
     }
 }
 
@@ -77,26 +73,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // First of all: from here on a forbidden call is the last one.
     filter::install(arguments.parts)?;
     let decision = engine::run(&arguments.contract, arguments.consent)?;
-    let word = if decision.consent == Consent::Off {
-        "silent"
-    } else {
-        "alive"
-    };
-    println!(
-        "{word} consent={} because {}",
-        decision.consent.as_str(),
-        decision.because
-    );
+    let word = if decision.consent == Consent::Off { "silent" } else { "alive" };
+    println!("{word} consent={} because {}", decision.consent.as_str(), decision.because);
     Ok(())
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
     let contract = engine::contract(&words.next()?)?;
-    let mut arguments = Arguments {
-        contract,
-        consent: None,
-        parts: Part::ALL,
-    };
+    let mut arguments = Arguments { contract, consent: None, parts: Part::ALL };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--consent" => {

@@ -262,6 +262,7 @@ const LOCAL: &[Row] = &[
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"local"), file(MODE, b"on")]),
     row(Every, "mode file", &[file(MODE, b"local")]),
     row(Every, "mode file", &[file(MODE, b"local\n")]),
+    row(Every, "mode file", &[file(MODE, b" Local \n")]),
     row(Every, "mode file", &[file(MODE, b"local"), env("OTEL_USAGE_MODE", b"on")]),
     row(Every, ENGINE, &[word("local")]),
     row(Every, ENGINE, &[word("local"), env("OTEL_USAGE_MODE", b"on")]),
@@ -348,11 +349,8 @@ fn local_writes_its_file_and_touches_no_network() {
 #[test]
 fn continuous_integration_is_local_unless_the_operator_says_on() {
     check_with("--network-only", CI, Local, Killed);
-    const SOURCE: &[Row] = &[row(
-        Vllm,
-        "CI",
-        &[env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")],
-    )];
+    const SOURCE: &[Row] =
+        &[row(Vllm, "CI", &[env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")])];
     check_with("--network-only", SOURCE, Killed, Local);
 }
 

@@ -17,13 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Every engine that `optout` can play, each with its contract.
-const ENGINES: [&str; 5] = [
-    "vllm/current",
-    "vllm/0.4.0",
-    "lmcache/1",
-    "lmcache/doc",
-    "own",
-];
+const ENGINES: [&str; 5] = ["vllm/current", "vllm/0.4.0", "lmcache/1", "lmcache/doc", "own"];
 
 /// The signal of a seccomp filter; the same number on every architecture the filter is for.
 const SIGSYS: i32 = 31;
@@ -81,11 +75,7 @@ pub(crate) struct Row {
 // Short names, so that a row fits a line.
 
 pub(crate) const fn row(engines: Engines, because: &'static str, given: &'static [Given]) -> Row {
-    Row {
-        engines,
-        because,
-        given,
-    }
+    Row { engines, because, given }
 }
 
 pub(crate) const fn env(name: &'static str, value: &'static [u8]) -> Given {
@@ -139,9 +129,7 @@ pub(crate) fn check_with(option: &str, rows: &[Row], theirs: Expect, others: Exp
 
 /// As [`check`], by a user whom permissions stop.
 pub(crate) fn check_locked(rows: &[Row], theirs: Expect, others: Expect) {
-    let user = fs::metadata(tempfile::tempdir().unwrap().path())
-        .unwrap()
-        .uid();
+    let user = fs::metadata(tempfile::tempdir().unwrap().path()).unwrap().uid();
     if user != 0 {
         return play(&[], rows, theirs, others, None);
     }
@@ -157,11 +145,7 @@ fn play(options: &[&str], rows: &[Row], theirs: Expect, others: Expect, user: Op
     let mut wrong = Vec::new();
     for row in rows {
         for engine in ENGINES {
-            let expect = if row.engines.contain(engine) {
-                theirs
-            } else {
-                others
-            };
+            let expect = if row.engines.contain(engine) { theirs } else { others };
             let home = Home::new(row.given, user);
             let mut command = home.command(env!("CARGO_BIN_EXE_optout"), row.given);
             command.arg(engine).args(options).args(row.words());
@@ -172,12 +156,7 @@ fn play(options: &[&str], rows: &[Row], theirs: Expect, others: Expect, user: Op
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} runs went wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} runs went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 impl Row {
@@ -203,11 +182,7 @@ impl Row {
                 Given::Word(word) => format!("the builder saying {word}"),
             })
             .collect();
-        if words.is_empty() {
-            "nothing set".to_owned()
-        } else {
-            words.join(", ")
-        }
+        if words.is_empty() { "nothing set".to_owned() } else { words.join(", ") }
     }
 }
 
@@ -220,17 +195,11 @@ fn verdict(
     output: &Output,
 ) -> Result<(), String> {
     let out = String::from_utf8_lossy(&output.stdout);
-    let ended = format!(
-        "{}, stdout {out:?}, stderr {:?}",
-        output.status,
-        lossy(&output.stderr)
-    );
+    let ended = format!("{}, stdout {out:?}, stderr {:?}", output.status, lossy(&output.stderr));
     match expect {
         Expect::Killed => {
             let killed = output.status.signal() == Some(SIGSYS) && out.is_empty();
-            killed
-                .then_some(())
-                .ok_or_else(|| format!("not killed by the filter: {ended}"))
+            killed.then_some(()).ok_or_else(|| format!("not killed by the filter: {ended}"))
         }
         Expect::Local | Expect::Silent => {
             let said = if matches!(expect, Expect::Local) {
@@ -265,23 +234,13 @@ fn verdict(
 
 /// Runs `command` to its end, which comes by SIGKILL where it does not come in time.
 fn ended(command: &mut Command) -> Output {
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id().to_string();
     let (sender, end) = channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
     end.recv_timeout(LONGEST_RUN)
         .unwrap_or_else(|_| {
-            assert!(
-                Command::new("kill")
-                    .args(["-9", &id])
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            assert!(Command::new("kill").args(["-9", &id]).status().unwrap().success());
             end.recv().unwrap()
         })
         .unwrap()
@@ -337,13 +296,7 @@ impl Home {
                 fs::set_permissions(path(at), Permissions::from_mode(0o0)).unwrap()
             }
             Given::Pipe(at) => {
-                assert!(
-                    Command::new("mkfifo")
-                        .arg(path(at))
-                        .status()
-                        .unwrap()
-                        .success()
-                );
+                assert!(Command::new("mkfifo").arg(path(at)).status().unwrap().success());
             }
         }
     }
@@ -384,13 +337,7 @@ impl Home {
                     directories.push(path.clone());
                     None
                 } else if data.is_symlink() {
-                    Some(
-                        fs::read_link(&path)
-                            .unwrap()
-                            .as_os_str()
-                            .as_bytes()
-                            .to_vec(),
-                    )
+                    Some(fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec())
                 } else if data.is_file() {
                     fs::read(&path).ok()
                 } else {
@@ -416,10 +363,7 @@ impl Drop for Home {
 
 /// `/etc/otel-usage/do_not_track`, and beside it an `/etc` in which the file is missing.
 pub(crate) fn check_system_marker() {
-    let Some(flags) = ["-rm", "-m"]
-        .into_iter()
-        .find(|flags| own_etc(flags, "true").is_ok())
-    else {
+    let Some(flags) = ["-rm", "-m"].into_iter().find(|flags| own_etc(flags, "true").is_ok()) else {
         eprintln!("skipped: no mount namespace can be made here");
         return;
     };
@@ -430,26 +374,13 @@ pub(crate) fn check_system_marker() {
             let program = env!("CARGO_BIN_EXE_optout");
             let script = format!("mount -t tmpfs none /etc && {make} && exec '{program}' {engine}");
             let mut command = home.command("unshare", &[]);
-            command
-                .env("PATH", SYSTEM_PATH)
-                .args([flags, "sh", "-c", &script]);
+            command.env("PATH", SYSTEM_PATH).args([flags, "sh", "-c", &script]);
             let output = ended(&mut command);
-            verdict(
-                expect,
-                engine,
-                "file /etc/otel-usage/do_not_track",
-                &home,
-                &before,
-                &output,
-            )
+            verdict(expect, engine, "file /etc/otel-usage/do_not_track", &home, &before, &output)
         };
         let marked = "mkdir /etc/otel-usage && : > /etc/otel-usage/do_not_track";
         assert_eq!(run(marked, Expect::Silent), Ok(()), "{engine}");
-        assert_eq!(
-            run("mkdir /etc/otel-usage", Expect::Killed),
-            Ok(()),
-            "{engine}"
-        );
+        assert_eq!(run("mkdir /etc/otel-usage", Expect::Killed), Ok(()), "{engine}");
         assert_eq!(run("true", Expect::Killed), Ok(()), "{engine}");
     }
 }
@@ -460,10 +391,7 @@ const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 fn own_etc(flags: &str, script: &str) -> Result<(), ()> {
     let script = format!("mount -t tmpfs none /etc && {script}");
     let mut command = Command::new("unshare");
-    command
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .args([flags, "sh", "-c", &script]);
+    command.env_clear().env("PATH", SYSTEM_PATH).args([flags, "sh", "-c", &script]);
     match command.output() {
         Ok(output) if output.status.success() => Ok(()),
         _ => Err(()),
