@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use otel_usage::schema::{lmcache, transport, vllm};
-use otel_usage::{Attributes, Exporter, Flush, Loss, Stats, Usage};
+use otel_usage::{Attributes, Exporter, Flush, Loss, Outcome, Report, Sink, Stats, Usage};
 
 use crate::receiver::{Answer, Receiver, Request};
 use crate::sample;
@@ -107,6 +107,8 @@ fn server_file_otlp_and_a_sink_of_the_engine_get_the_same_records_at_the_same_ti
     assert_eq!(span.path, "/v1/traces");
     assert_eq!(span.header("content-type"), Some("application/x-protobuf"));
     assert_eq!(span.header("x-tenant"), Some("a b"));
+    // The operator's tracing credentials, where the environment has some.
+    assert_eq!(span.header("authorization"), None);
     let decoded = otlp::decode(&span.body);
     assert_eq!(decoded.len(), 1);
     let (resource, data) = &decoded[0];
@@ -322,6 +324,50 @@ fn local_consent_keeps_reports_on_this_machine() {
     drop(usage);
     assert!(operator.path(".config/vllm/usage_stats.json").exists());
     assert!(server.is_silent() && collector.is_silent());
+}
+
+/// A sink of the engine's own that leaves the machine.
+#[derive(Debug)]
+struct Elsewhere(Collected);
+
+impl Sink for Elsewhere {
+    fn name(&self) -> &str {
+        "elsewhere"
+    }
+
+    fn is_network(&self) -> bool {
+        true
+    }
+
+    fn take(&mut self, report: &Report) -> Outcome {
+        self.0.take(report)
+    }
+}
+
+#[test]
+fn a_mode_file_that_says_local_while_running_stops_the_network_only() {
+    let (server, elsewhere, here) = (Receiver::start(), Collected::default(), Collected::default());
+    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
+    let usage = operator
+        .engine(&lmcache::V1)
+        .with_sink(Elsewhere(elsewhere.clone()))
+        .with_sink(here.clone())
+        .init()
+        .unwrap();
+    usage.start(sample::lmcache_engine());
+    settled(&usage);
+    assert_eq!(
+        (server.take(3).len(), elsewhere.messages().len(), here.messages().len()),
+        (3, 3, 3)
+    );
+
+    std::fs::create_dir_all(operator.path(".config/otel-usage")).unwrap();
+    std::fs::write(operator.path(".config/otel-usage/mode"), "local").unwrap();
+    usage.start(sample::lmcache_engine());
+    settled(&usage);
+    assert!(server.is_silent());
+    assert_eq!((elsewhere.messages().len(), here.messages().len()), (3, 4));
+    assert_eq!(sink(&usage.stats(), "elsewhere").dropped[&Loss::Consent], 1);
 }
 
 #[test]
