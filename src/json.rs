@@ -7,7 +7,7 @@
 use std::io;
 
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 /// Appends `value` to `out` in the form of Python's `json.dumps`.
 ///
@@ -52,7 +52,11 @@ impl Formatter for Python {
     }
 
     fn write_f64<W: ?Sized + io::Write>(&mut self, w: &mut W, value: f64) -> io::Result<()> {
-        w.write_all(float(value).as_bytes())
+        if is_decimal(value) {
+            CompactFormatter.write_f64(w, value)
+        } else {
+            w.write_all(float(value).as_bytes())
+        }
     }
 
     fn write_string_fragment<W: ?Sized + io::Write>(
@@ -60,7 +64,8 @@ impl Formatter for Python {
         w: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // Without an early exit the compiler checks many bytes at once.
+        if fragment.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
             return w.write_all(fragment.as_bytes());
         }
         for character in fragment.chars() {
@@ -76,19 +81,40 @@ impl Formatter for Python {
     }
 }
 
-/// Python's `repr` of a float: the shortest digits that read back, with its exponent spelling.
+/// Whether Python spells a float without an exponent; serde_json then spells it the same way.
+fn is_decimal(value: f64) -> bool {
+    value == 0.0 || (1e-4..1e16).contains(&value.abs())
+}
+
+/// Python's `repr` of a finite float: the shortest digits that read back, with its exponent spelling.
 ///
-/// Rust's `{:?}` picks the same digits and switches to an exponent at the same magnitudes; it
-/// only spells the exponent `1e-5` where Python writes `1e-05`, and `1e16` where it is `1e+16`.
+/// The digits are serde_json's. Rust's own `{:?}` picks others where two are equally near:
+/// `813979665447375.3` where Python has `.2`.
 pub(crate) fn float(value: f64) -> String {
-    let text = format!("{value:?}");
-    let Some((digits, exponent)) = text.split_once('e') else { return text };
-    let (sign, magnitude) = match exponent.strip_prefix('-') {
-        Some(magnitude) => ('-', magnitude),
-        None => ('+', exponent),
+    let mut text = Vec::with_capacity(24);
+    // Writing to a `Vec` cannot fail.
+    let _ = CompactFormatter.write_f64(&mut text, value.abs());
+    let text = String::from_utf8(text).unwrap_or_default();
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    if is_decimal(value) {
+        return format!("{sign}{text}");
+    }
+    // `1e16`, `1.5e-7`; or `0.000015`, which serde_json still writes without an exponent.
+    let (digits, exponent) = match text.split_once('e') {
+        Some((digits, exponent)) => (digits.to_owned(), exponent),
+        None => {
+            let digits = text.trim_start_matches(['0', '.']);
+            let (first, rest) = digits.split_at_checked(1).unwrap_or((digits, ""));
+            let point = if rest.is_empty() { "" } else { "." };
+            (format!("{first}{point}{rest}"), "-5")
+        }
     };
-    let digits = digits.strip_suffix(".0").unwrap_or(digits);
-    format!("{digits}e{sign}{magnitude:0>2}")
+    let (direction, magnitude) = match exponent.strip_prefix('-') {
+        Some(magnitude) => ('-', magnitude),
+        None => ('+', exponent.trim_start_matches('+')),
+    };
+    let digits = digits.strip_suffix(".0").unwrap_or(&digits);
+    format!("{sign}{digits}e{direction}{magnitude:0>2}")
 }
 
 #[cfg(test)]
@@ -116,8 +142,31 @@ mod tests {
             (1e16, "1e+16"),
             (1.5e300, "1.5e+300"),
             (-0.0, "-0.0"),
+            (-2.5e-5, "-2.5e-05"),
+            (0.000_099_999_999_999_999_99, "9.999999999999999e-05"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            // Two shortest spellings are equally near; the even one is Python's.
+            (813_979_665_447_375.25, "813979665447375.2"),
+            (813_979_665_447_375.75, "813979665447375.8"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
         ] {
             assert_eq!(to_string(&value), python);
+        }
+    }
+
+    #[test]
+    fn floats_read_back_and_are_short() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..100_000 {
+            bits = bits.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
+            let value = f64::from_bits(bits);
+            if value.is_finite() {
+                let text = to_string(&value);
+                assert_eq!(text.parse(), Ok(value), "{text}");
+                assert_eq!(text, float(value));
+                assert!(text.len() <= 24, "{text}");
+            }
         }
     }
 }
