@@ -12,8 +12,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::json;
 use crate::schema::{
-    CompiledContract, CompiledField, Environment, Field, Literal, MessageSpec, Record, Slot,
-    Source, Type,
+    CompiledContract, CompiledField, CompiledMessage, Environment, Field, Literal, MessageSpec,
+    Record, Slot, Source, Type,
 };
 
 /// Flattens `record`; `None` when its kind has no message (the span of the whole run).
@@ -25,15 +25,15 @@ pub fn flatten<'a>(
     environment: &'a Environment,
     record: &'a Record,
 ) -> Option<Message<'a>> {
-    let (spec, fields) = contract.message(record)?;
-    Some(Message { spec, fields, environment, record })
+    let (spec, compiled) = contract.message(record)?;
+    Some(Message { spec, compiled, environment, record })
 }
 
 /// One flat message, ready to be serialised.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     spec: &'a MessageSpec,
-    fields: &'a [CompiledField],
+    compiled: &'a CompiledMessage,
     environment: &'a Environment,
     record: &'a Record,
 }
@@ -79,11 +79,11 @@ impl<'a> Message<'a> {
 
     /// The fields with their values, in the order of the wire.
     pub fn fields(&self) -> impl Iterator<Item = (&'a Field, Json<'a>)> + '_ {
-        self.spec
-            .fields
-            .iter()
-            .zip(self.fields)
-            .map(|(field, compiled)| (field, self.value(field, compiled)))
+        self.places().map(|(field, compiled)| (field, self.value(field, compiled)))
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&'a Field, &'a CompiledField)> + use<'a> {
+        self.spec.fields.iter().zip(&self.compiled.fields)
     }
 
     fn value(&self, field: &'a Field, compiled: &'a CompiledField) -> Json<'a> {
@@ -123,12 +123,28 @@ impl<'a> Message<'a> {
     /// The exact bytes of the wire: one flat JSON object in the form of Python's `json.dumps`.
     #[must_use]
     pub fn to_json(&self) -> String {
-        json::to_string(self)
+        let mut out = Vec::with_capacity(2048);
+        self.append_json(&mut out);
+        String::from_utf8(out).unwrap_or_default()
     }
 
     /// Appends the exact bytes of the wire to `out`.
+    ///
+    /// Writes what [`Serialize`] with [`crate::PythonFormatter`] would, without asking for each key
+    /// how it is spelt.
     pub fn append_json(&self, out: &mut Vec<u8>) {
-        json::append(out, self);
+        out.push(b'{');
+        for (field, compiled) in self.places() {
+            out.extend_from_slice(self.compiled.key(compiled));
+            match self.value(field, compiled) {
+                Json::Bool(true) => out.extend_from_slice(b"true"),
+                Json::Bool(false) => out.extend_from_slice(b"false"),
+                Json::Null => out.extend_from_slice(b"null"),
+                Json::Str(text) => json::append_text(out, &text),
+                value => json::append(out, &value),
+            }
+        }
+        out.push(b'}');
     }
 
     /// The message for a reader: a field a line, two spaces of indent.
@@ -157,7 +173,7 @@ impl<'a> Message<'a> {
 
 impl Serialize for Message<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        let mut map = serializer.serialize_map(Some(self.compiled.fields.len()))?;
         for (field, value) in self.fields() {
             map.serialize_entry(field.name.as_ref(), &value)?;
         }
@@ -237,5 +253,62 @@ fn tuple(
     match values.as_slice() {
         [one] => write!(f, "({one},)"),
         values => write!(f, "({})", values.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Contract, TraceIds, lmcache, vllm};
+
+    #[test]
+    fn appended_bytes_are_those_of_serde() {
+        let odd = "é\u{7f}😀\n\"\\ and a plain tail";
+        let extended = vllm::CURRENT.clone().with_field(
+            "report",
+            Field::from_record(odd, Type::Strs, "bench.words", "A key that needs escapes."),
+        );
+        for contract in [&extended, &vllm::V0_4_0, &lmcache::V1, &lmcache::DOC] {
+            for text in ["", "plain", odd, "\u{0}\u{1f} ~"] {
+                check(contract, text);
+            }
+        }
+    }
+
+    /// Every message of `contract`, once with every attribute and once with none.
+    fn check(contract: &Contract, text: &str) {
+        let compiled = CompiledContract::new(contract).unwrap();
+        let value = |ty: Type| match ty {
+            Type::Bool => Value::Bool(true),
+            Type::Float => Value::F64(1e-7),
+            Type::Int => Value::I64(i64::MIN),
+            Type::Ints => Value::Array(vec![1_i64, -2].into()),
+            Type::Str => Value::String(text.to_owned().into()),
+            Type::Strs => Value::Array(vec![StringValue::from(text.to_owned())].into()),
+        };
+        let mut known = compiled.environment();
+        for attribute in crate::schema::ENVIRONMENT.iter().chain(contract.attributes.iter()) {
+            compiled.set(&mut known, &attribute.name, value(attribute.ty), &mut |_, _| {});
+        }
+        let ids = TraceIds {
+            trace: opentelemetry::TraceId::INVALID,
+            span: opentelemetry::SpanId::INVALID,
+        };
+        for spec in contract.messages.iter() {
+            let all = spec.fields.iter().filter_map(|field| match &field.source {
+                Source::Record(name) => {
+                    Some(opentelemetry::KeyValue::new(name.clone(), value(field.ty)))
+                }
+                _ => None,
+            });
+            for (environment, attributes) in
+                [(&known, all.collect()), (&compiled.environment(), Vec::new())]
+            {
+                let record =
+                    compiled.read(&spec.record, &attributes, 7, ids, &mut |_, _| {}).unwrap();
+                let message = flatten(&compiled, environment, &record).unwrap();
+                assert_eq!(message.to_json(), json::to_string(&message));
+            }
+        }
     }
 }

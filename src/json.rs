@@ -19,6 +19,22 @@ pub(crate) fn append(out: &mut Vec<u8>, value: &impl Serialize) {
     let _ = value.serialize(&mut serializer);
 }
 
+/// Appends `text` as a JSON string.
+pub(crate) fn append_text(out: &mut Vec<u8>, text: &str) {
+    // Without an early exit the compiler checks many bytes at once.
+    let plain = text.bytes().fold(true, |plain, byte| {
+        plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+    });
+    if plain {
+        out.reserve(text.len().saturating_add(2));
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        append(out, &text);
+    }
+}
+
 /// `value` as text in the form of Python's `json.dumps`.
 pub(crate) fn to_string(value: &impl Serialize) -> String {
     let mut out = Vec::with_capacity(256);

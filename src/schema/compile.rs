@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
@@ -27,15 +28,19 @@ pub struct CompiledContract {
 }
 
 #[derive(Debug)]
-struct CompiledMessage {
+pub(crate) struct CompiledMessage {
     attributes: Vec<Attribute>,
-    fields: Vec<CompiledField>,
+    pub(crate) fields: Vec<CompiledField>,
+    /// What stands before each value on the wire, one field after the other.
+    keys: Vec<u8>,
 }
 
 /// Where a field finds its value.
 #[derive(Debug)]
 pub(crate) struct CompiledField {
     pub(crate) slot: Slot,
+    /// Its place in the message's `keys`.
+    key: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -121,9 +126,9 @@ impl CompiledContract {
     }
 
     /// The message table behind `record`, with its resolved fields. `None` for the run's span.
-    pub(crate) fn message(&self, record: &Record) -> Option<(&MessageSpec, &[CompiledField])> {
+    pub(crate) fn message(&self, record: &Record) -> Option<(&MessageSpec, &CompiledMessage)> {
         let index = record.message?;
-        Some((self.contract.messages.get(index)?, &self.messages.get(index)?.fields))
+        Some((self.contract.messages.get(index)?, self.messages.get(index)?))
     }
 
     /// An environment in which nothing is known yet.
@@ -325,10 +330,21 @@ impl CompiledMessage {
         }
         let mut attributes: Vec<Attribute> = Vec::new();
         let mut fields = Vec::with_capacity(spec.fields.len());
+        let mut keys = Vec::new();
         for field in spec.fields.iter() {
-            fields.push(CompiledField { slot: slot(field, &mut attributes, resource)? });
+            let start = keys.len();
+            keys.extend_from_slice(if fields.is_empty() { b"" } else { b", " });
+            crate::json::append_text(&mut keys, &field.name);
+            keys.extend_from_slice(b": ");
+            let slot = slot(field, &mut attributes, resource)?;
+            fields.push(CompiledField { slot, key: start..keys.len() });
         }
-        Ok(Self { attributes, fields })
+        Ok(Self { attributes, fields, keys })
+    }
+
+    /// The bytes between the value before `field` and its own: `, "key": `.
+    pub(crate) fn key(&self, field: &CompiledField) -> &[u8] {
+        self.keys.get(field.key.clone()).unwrap_or_default()
     }
 }
 

@@ -23,7 +23,7 @@ pub use environment::ENVIRONMENT;
 pub use field::{Attribute, Field, Literal, Source, Type};
 pub use sanitize::Sanitizer;
 
-pub(crate) use compile::{CompiledField, Slot};
+pub(crate) use compile::{CompiledField, CompiledMessage, Slot};
 
 /// Attributes that every exported span carries beside those of its contract: the bridge and the
 /// collector route by them. They never reach flat JSON.
