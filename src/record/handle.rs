@@ -11,7 +11,7 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::layer::{OurTarget, UsageLayer};
+use super::layer::{OurDoor, UsageLayer};
 use super::{Builder, UsageRecord};
 use crate::clock::system_time;
 use crate::config::Decision;
@@ -121,7 +121,7 @@ impl Usage {
             live.tracer.clone(),
             live.plan.clock.clone(),
         );
-        Some(layer.with_filter(OurTarget))
+        Some(OurDoor::new(layer))
     }
 
     /// Records the engine's start report. What belongs to it (the environment, the metadata of the
