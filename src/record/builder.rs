@@ -161,16 +161,18 @@ impl Builder {
     /// an exporter named here that this build lacks.
     pub fn init(mut self) -> Result<Usage, Error> {
         let env = self.env();
-        let decision = self.switches(&env).decide();
-        let live = self.live(&env, &decision)?;
+        let switches = self.switches(&env);
+        let decision = switches.decide();
+        let live = self.live(&env, switches, &decision)?;
         Ok(self.usage(decision, live))
     }
 
     /// As [`Builder::init`], with a programmer's mistake as a warning and a handle that is off.
     pub(super) fn init_or_off(mut self) -> Usage {
         let env = self.env();
-        let mut decision = self.switches(&env).decide();
-        let live = self.live(&env, &decision).unwrap_or_else(|error| {
+        let switches = self.switches(&env);
+        let mut decision = switches.decide();
+        let live = self.live(&env, switches, &decision).unwrap_or_else(|error| {
             Voice::new(self.callback.clone()).warn(&format!("{error}; usage reporting is off"));
             decision = Decision { consent: Consent::Off, because: error.to_string() };
             None
@@ -184,14 +186,19 @@ impl Builder {
     }
 
     /// Everything that happens once consent is known. `None`: it is off.
-    fn live(&mut self, env: &Env, decision: &Decision) -> Result<Option<Live>, Error> {
+    fn live(
+        &mut self,
+        env: &Env,
+        switches: Switches,
+        decision: &Decision,
+    ) -> Result<Option<Live>, Error> {
         if decision.consent == Consent::Off {
             return Ok(None);
         }
         let plan = Arc::new(self.plan(env)?);
         let voice = Voice::new(self.callback.clone());
         let withdrawn = Arc::new(AtomicBool::new(false));
-        let gate = Gate::new(self.switches(env), Arc::clone(&withdrawn));
+        let gate = Gate::new(switches, Arc::clone(&withdrawn));
         let pipeline = self.pipeline(Arc::clone(&plan), gate, env, decision.consent, &voice)?;
         let direct = pipeline.is_direct();
         let shared = Arc::new(Shared::new(pipeline.counters()));
