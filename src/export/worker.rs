@@ -79,6 +79,9 @@ impl Shared {
         }
         let bytes = shorten(&mut span);
         let mut state = self.lock();
+        // The worker takes the whole queue at once, and looks before it sleeps: only the first
+        // span has to wake it.
+        let first = state.queue.is_empty();
         let loss = if state.finish {
             Some(Loss::TooLate)
         } else if state.queue.len() >= QUEUE
@@ -92,7 +95,8 @@ impl Shared {
         };
         drop(state);
         match loss {
-            None => self.wake.notify_one(),
+            None if first => self.wake.notify_one(),
+            None => {}
             Some(loss) => self.counters.lost.add(loss, 1),
         }
     }

@@ -183,9 +183,6 @@ impl UsageLayer {
 
     /// Whether a span or event of this name is for us. Another contract's kind is its business.
     fn knows(&self, name: &str) -> bool {
-        if self.shared.is_forked() {
-            return false;
-        }
         let known = self.contract.has_record(name);
         if !known {
             crate::export::note(&self.shared.counters, Loss::UnknownRecord, name);
