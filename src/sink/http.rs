@@ -35,6 +35,10 @@ const TRIES: usize = 10;
 /// A server that asks for more patience than this is not waited for any longer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// Buffers of a connection. ureq's own are 128 KiB each, for traffic that we do not have; clearing
+/// them took longer than the rest of a POST.
+const BUFFER_BYTES: usize = 16 * 1024;
+
 /// An answer's body is read only to keep the connection usable, and never further than this.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
@@ -98,6 +102,8 @@ impl Outbox {
             // From the snapshot: ureq would read the environment again.
             .proxy(proxy(destination, &settings.proxy))
             .tls_config(tls.build())
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
             .build();
         let resolver = OwnResolver { helper: helper.clone(), timeout };
         Self {
