@@ -129,7 +129,10 @@ fn serve(
         let mut writer = stream;
         match answer {
             Answer::Status(status, lines) => {
-                write!(writer, "HTTP/1.1 {status} X\r\n{lines}Content-Length: 0\r\n\r\n")?;
+                // In one write: in several, the second would wait for the client's delayed
+                // acknowledgement of the first, 40 ms.
+                let head = format!("HTTP/1.1 {status} X\r\n{lines}Content-Length: 0\r\n\r\n");
+                writer.write_all(head.as_bytes())?;
             }
             Answer::BreakOff => {
                 write!(writer, "HTTP/1.1 200 OK\r\nContent-Len")?;
