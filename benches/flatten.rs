@@ -14,7 +14,6 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
-#[allow(dead_code, reason = "shared with the examples")]
 #[path = "../examples/support/sample.rs"]
 mod sample;
 mod support;

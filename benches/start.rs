@@ -13,10 +13,8 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 #![expect(clippy::cast_precision_loss, reason = "figures of three digits are printed")]
 
-#[allow(clippy::expect_used, reason = "shared with the examples and tests")]
 #[path = "../examples/support/receiver.rs"]
 mod receiver;
-#[allow(dead_code, reason = "shared with the examples")]
 #[path = "../examples/support/sample.rs"]
 mod sample;
 mod support;

@@ -18,7 +18,7 @@ pub use stats::{SinkStats, Stats};
 pub(crate) use assemble::Assembly;
 pub(crate) use helper::Helper;
 pub(crate) use outlet::Outlet;
-pub(crate) use pipeline::{Gate, Pipeline, note};
+pub(crate) use pipeline::{Gate, Pipeline};
 pub(crate) use plan::{EngineFacts, Found, Plan, Progress, Run};
 pub(crate) use stats::{Counters, SinkCounters};
 pub(crate) use worker::{Shared, Worker};

@@ -106,7 +106,7 @@ impl Pipeline {
     pub(crate) fn accept(&mut self, span: &SpanData) {
         let contract = Arc::clone(&self.plan.contract);
         let counters = Arc::clone(&self.counters);
-        let mut lost = |loss: Loss, name: &str| note(&counters, loss, name);
+        let mut lost = |loss: Loss, name: &str| counters.note(loss, name);
         let mut records = Vec::new();
         let events: Vec<&opentelemetry::trace::Event> =
             span.events.iter().filter(|event| contract.has_record(&event.name)).collect();
@@ -175,7 +175,7 @@ impl Pipeline {
         }
         let counters = Arc::clone(&self.counters);
         let environment =
-            self.plan.environment(&self.helper, &mut |loss, name| note(&counters, loss, name));
+            self.plan.environment(&self.helper, &mut |loss, name| counters.note(loss, name));
         let environment = Arc::new(environment);
         self.environment = Some(Arc::clone(&environment));
         environment
@@ -208,11 +208,4 @@ impl Pipeline {
     pub(crate) fn pending(&self) -> usize {
         self.outlets.iter().map(Outlet::pending).sum()
     }
-}
-
-/// Counts a loss, and names what was lost once, at debug level.
-pub(crate) fn note(counters: &Counters, loss: Loss, name: &str) {
-    counters.lost.add(loss, 1);
-    let name: String = name.chars().take(64).collect();
-    tracing::debug!(target: "otel_usage::loss", reason = loss.as_str(), name, "not recorded");
 }

@@ -1,8 +1,8 @@
 //! Accounting: every record and every message is delivered, waiting, or dropped for a reason.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::loss::Loss;
 
@@ -55,15 +55,39 @@ impl Losses {
     }
 }
 
+/// Characters of a lost thing's name that are shown, and how many things are named at most.
+const NAME: usize = 64;
+const NAMES: usize = 64;
+
 /// The counters of one pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) recorded: AtomicU64,
     pub(crate) lost: Losses,
+    /// What was named already.
+    named: Mutex<BTreeSet<(Loss, String)>>,
     pub(crate) sinks: std::sync::OnceLock<Vec<Arc<SinkCounters>>>,
 }
 
 impl Counters {
+    /// Counts a loss, and names what was lost.
+    pub(crate) fn note(&self, loss: Loss, name: &str) {
+        self.lost.add(loss, 1);
+        self.name(loss, name);
+    }
+
+    /// Names what was lost, once each, at debug level. Not for the engine's threads.
+    pub(crate) fn name(&self, loss: Loss, name: &str) {
+        let name: String = name.chars().take(NAME).collect();
+        let new = self
+            .named
+            .lock()
+            .is_ok_and(|mut named| named.len() < NAMES && named.insert((loss, name.clone())));
+        if new {
+            tracing::debug!(target: "otel_usage::loss", reason = loss.as_str(), name, "not recorded");
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
             recorded: self.recorded.load(Ordering::Relaxed),

@@ -25,6 +25,9 @@ const QUEUE_BYTES: usize = 1024 * 1024;
 /// Longest text that is kept until it is sanitized; every field's own cap is shorter.
 const TEXT_BYTES: usize = 4096;
 
+/// Unknown kinds that wait to be named; a wrong name is wrong every time.
+const UNKNOWN: usize = 16;
+
 /// What the engine's threads and the worker share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -40,6 +43,8 @@ struct State {
     queue: VecDeque<SpanData>,
     queue_bytes: usize,
     beat: Vec<KeyValue>,
+    /// Kinds that the contract does not have, to be named.
+    unknown: Vec<&'static str>,
     finish: bool,
     hurry: bool,
     /// The worker holds spans that it took from the queue.
@@ -98,6 +103,17 @@ impl Shared {
             None if first => self.wake.notify_one(),
             None => {}
             Some(loss) => self.counters.lost.add(loss, 1),
+        }
+    }
+
+    /// Counts a record of a kind that the contract does not have, and keeps its name for the worker.
+    pub(crate) fn unknown(&self, kind: &'static str) {
+        self.counters.lost.add(Loss::UnknownRecord, 1);
+        if !self.is_forked() {
+            let mut state = self.lock();
+            if state.unknown.len() < UNKNOWN && !state.unknown.contains(&kind) {
+                state.unknown.push(kind);
+            }
         }
     }
 
@@ -204,6 +220,9 @@ impl Worker {
     fn run(mut self) {
         loop {
             let work = self.wait();
+            for kind in &work.unknown {
+                self.shared.counters.name(Loss::UnknownRecord, kind);
+            }
             let first = !work.spans.is_empty();
             self.guarded(|worker| {
                 for span in &work.spans {
@@ -272,6 +291,7 @@ impl Worker {
                 return Work {
                     spans: std::mem::take(&mut state.queue),
                     beat: state.beat.clone(),
+                    unknown: std::mem::take(&mut state.unknown),
                     finish: state.finish,
                     hurry: std::mem::take(&mut state.hurry),
                 };
@@ -293,6 +313,7 @@ impl Worker {
 struct Work {
     spans: VecDeque<SpanData>,
     beat: Vec<KeyValue>,
+    unknown: Vec<&'static str>,
     finish: bool,
     hurry: bool,
 }
