@@ -1,11 +1,21 @@
-//! A made-up engine. Its numbers are plausible and nobody's.
+//! A made-up engine, for the examples, the tests, the benches and the command's previews. In: nothing.
+//! Out: records that are plausible and nobody's.
 
-#![allow(dead_code, reason = "shared between examples and tests")]
+#![allow(dead_code, reason = "each program uses a part")]
 
 use otel_usage::Accelerators;
 use otel_usage::probe::Runtime;
 use otel_usage::schema::{lmcache, vllm};
 
+/// Version of the sample vLLM engine.
+pub(crate) const VLLM_VERSION: &str = "0.33.0";
+/// Version of the sample vLLM engine of the documented contract.
+pub(crate) const VLLM_DOCUMENTED_VERSION: &str = "0.4.0";
+/// Version of the sample LMCache engine.
+pub(crate) const LMCACHE_VERSION: &str = "0.5.6";
+
+/// Devices as the engine's framework would see them. A preview leaves them out: it shows this
+/// machine's.
 pub(crate) fn accelerators() -> Accelerators {
     Accelerators::new(8, "NVIDIA H100 80GB HBM3", 85_029_158_912)
         .with_runtime(Runtime::Cuda("13.0".to_owned()))
@@ -25,7 +35,7 @@ pub(crate) fn vllm_report() -> vllm::Report {
         gpu_memory_utilization: 0.9,
         kv_cache_dtype: "auto".to_owned(),
         enable_prefix_caching: Some(true),
-        tensor_parallel_size: 8,
+        tensor_parallel_size: 1,
         data_parallel_size: 1,
         pipeline_parallel_size: 1,
         all2all_backend: Some("allgather_reducescatter".to_owned()),
@@ -42,6 +52,7 @@ pub(crate) fn lmcache_engine() -> lmcache::Engine {
         chunk_size: 256,
         local_device: "cpu".to_owned(),
         max_local_cache_size: 20,
+        // Has a host, so that the preview shows that only the scheme leaves.
         remote_url: Some("redis://cache.example.internal:6379".to_owned()),
         remote_serde: Some("naive".to_owned()),
         blend_min_tokens: 256,
@@ -49,6 +60,26 @@ pub(crate) fn lmcache_engine() -> lmcache::Engine {
         world_size: 1,
         kv_dtype: "torch.bfloat16".to_owned(),
         kv_shape: vec![32, 2, 256, 8, 128],
+        ..Default::default()
+    }
+}
+
+pub(crate) fn lmcache_mp_server() -> lmcache::MpServer {
+    lmcache::MpServer {
+        chunk_size: 256,
+        hash_algorithm: "blake3".to_owned(),
+        engine_type: "default".to_owned(),
+        supported_transfer_mode: "lmcache_driven".to_owned(),
+        max_gpu_workers: 4,
+        max_cpu_workers: 8,
+        l1_size_bytes: 64_424_509_440,
+        l1_medium: "dram".to_owned(),
+        l1_shm_enabled: true,
+        eviction_policy: "LRU".to_owned(),
+        l2_adapter_types: "fs,nixl_store".to_owned(),
+        l2_serde_types: "fp8,".to_owned(),
+        l2_store_policy: "default".to_owned(),
+        l2_prefetch_policy: "default".to_owned(),
         ..Default::default()
     }
 }

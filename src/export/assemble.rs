@@ -9,7 +9,7 @@ use crate::config::{Consent, Env, Exporter, Overrides, Settings};
 use crate::error::Error;
 use crate::notice::Voice;
 use crate::schema::Contract;
-use crate::sink::{Console, JsonLines, Sink, TextLog};
+use crate::sink::{Console, File, Form, Sink};
 
 pub(crate) struct Assembly<'a> {
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network sinks"))]
@@ -86,12 +86,13 @@ impl<'a> Assembly<'a> {
 
     fn files(&self, voice: &Voice) -> Vec<Outlet> {
         let Settings { local_log, file, .. } = &self.settings;
-        let log = local_log
-            .clone()
-            .map(|path| Outlet::direct(Box::new(TextLog::new(path, voice.clone()))));
-        let lines =
-            file.clone().map(|path| Outlet::direct(Box::new(JsonLines::new(path, voice.clone()))));
-        log.into_iter().chain(lines).collect()
+        [(local_log, Form::Text), (file, Form::JsonLines)]
+            .into_iter()
+            .filter_map(|(path, form)| {
+                let sink = File::new(path.clone()?, form, voice.clone());
+                Some(Outlet::direct(Box::new(sink)))
+            })
+            .collect()
     }
 
     /// The sink of an exporter. `None`: files, of which there may be two.

@@ -16,34 +16,30 @@ use crate::notice::Voice;
 /// ten minutes cannot fill a disk: about ten years of heartbeats, or ten thousand start reports.
 const ROTATE_BYTES: u64 = 10 * 1024 * 1024;
 
-/// One JSON object a line, the very bytes that are posted.
-#[derive(Debug)]
-pub(crate) struct JsonLines(Appender);
+/// What a report looks like in the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// One JSON object a line, the very bytes that are posted.
+    JsonLines,
+    /// `key: value` a line in Python's notation, and an empty line after each message.
+    Text,
+}
 
-/// `key: value` a line in Python's notation, and an empty line after each message.
 #[derive(Debug)]
-pub(crate) struct TextLog(Appender);
-
-#[derive(Debug)]
-struct Appender {
+pub(crate) struct File {
     path: PathBuf,
+    form: Form,
     voice: Voice,
     warned: bool,
 }
 
-impl JsonLines {
-    pub(crate) const fn new(path: PathBuf, voice: Voice) -> Self {
-        Self(Appender { path, voice, warned: false })
+impl File {
+    pub(crate) const fn new(path: PathBuf, form: Form, voice: Voice) -> Self {
+        Self { path, form, voice, warned: false }
     }
 }
 
-impl TextLog {
-    pub(crate) const fn new(path: PathBuf, voice: Voice) -> Self {
-        Self(Appender { path, voice, warned: false })
-    }
-}
-
-impl Sink for JsonLines {
+impl Sink for File {
     fn name(&self) -> &str {
         "file"
     }
@@ -54,31 +50,16 @@ impl Sink for JsonLines {
 
     fn take(&mut self, report: &Report) -> Outcome {
         let Some(message) = report.message() else { return Outcome::Ignored };
-        let mut line = Vec::with_capacity(2048);
-        message.append_json(&mut line);
-        line.push(b'\n');
-        self.0.append(&line)
-    }
-}
-
-impl Sink for TextLog {
-    fn name(&self) -> &str {
-        "file"
-    }
-
-    fn is_network(&self) -> bool {
-        false
-    }
-
-    fn take(&mut self, report: &Report) -> Outcome {
-        let Some(message) = report.message() else { return Outcome::Ignored };
-        self.0.append(message.to_text().as_bytes())
-    }
-}
-
-impl Appender {
-    fn append(&mut self, bytes: &[u8]) -> Outcome {
-        match append(&self.path, bytes) {
+        let bytes = match self.form {
+            Form::JsonLines => {
+                let mut line = Vec::with_capacity(2048);
+                message.append_json(&mut line);
+                line.push(b'\n');
+                line
+            }
+            Form::Text => message.to_text().into_bytes(),
+        };
+        match append(&self.path, &bytes) {
             Ok(()) => Outcome::Delivered,
             Err(error) => {
                 if !self.warned {

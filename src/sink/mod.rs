@@ -20,7 +20,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
 pub(crate) use console::Console;
-pub(crate) use file::{JsonLines, TextLog};
+pub(crate) use file::{File, Form};
 #[cfg(feature = "otlp")]
 pub(crate) use otlp::Otlp;
 #[cfg(feature = "http")]

@@ -5,7 +5,7 @@
 mod mode;
 mod preview;
 mod same_bytes;
-#[path = "../../src/sample.rs"]
+#[path = "../../../examples/support/sample.rs"]
 mod sample;
 mod shell;
 mod status;
