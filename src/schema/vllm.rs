@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use opentelemetry::Value;
+
 use super::field::{AS_IS, FALSE, ONE, ZERO, attributes, fields, list, record, resource, text};
 use super::record::{IntoAttribute, typed_record};
 use super::sanitize::{FREE_TEXT, SETTINGS};
@@ -12,7 +14,6 @@ use super::{
     Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source,
     Switch, Trigger, environment,
 };
-use opentelemetry::Value;
 
 use Literal::Null;
 
