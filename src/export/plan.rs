@@ -131,8 +131,8 @@ impl Plan {
         // The engine's numbers win; then the driver need not be asked at all.
         let ask_driver = self.engine.accelerators.is_none();
         let machine_id = self.directory.as_deref().and_then(resource::machine_id);
-        let facts = probe(&self.machine, ask_driver, &mut |facts| {
-            progress(&Found { facts: facts.clone(), machine_id: machine_id.clone() });
+        let facts = probe(&self.machine, ask_driver, &mut |step| {
+            progress(&Found { facts: step.facts.clone(), machine_id: machine_id.clone() });
         });
         progress(&Found { facts, machine_id: machine_id.clone() });
     }

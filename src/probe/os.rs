@@ -6,6 +6,7 @@
 //! the first prints nothing, `unknown` or the hardware name wherever engines run, all of
 //! which Python leaves out again, and of the second only its presence matters.
 
+use super::trace::{Answer, Asked};
 use super::{Facts, Machine};
 use crate::sys::SystemName;
 
@@ -123,14 +124,16 @@ pub(super) fn joined(parts: &[&str]) -> Option<String> {
 
 /// Whether a program `file` is on `PATH`. Relative folders are left out: they depend on
 /// where the process happens to stand.
-fn has_program_file(machine: &Machine) -> bool {
-    machine
+pub(super) fn has_program_file(machine: &Machine) -> bool {
+    let there = machine
         .variable("PATH")
         .unwrap_or(DEFAULT_PATH)
         .split(':')
         .take(PATH_FOLDERS)
         .filter(|folder| folder.starts_with('/'))
-        .any(|folder| machine.is_program(&format!("{folder}/file")))
+        .any(|folder| machine.is_program(&format!("{folder}/file")));
+    machine.note(Asked::Program, "file", || Answer::there(there));
+    there
 }
 
 #[cfg(test)]
