@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{UsageRecord, preview};
+use super::preview;
 use crate::probe::{Facts, Machine, probe};
+use crate::schema::UsageRecord;
 use crate::schema::{lmcache, vllm};
 use crate::{Contract, Env, Usage};
 
