@@ -3,6 +3,7 @@
 //! Every probe reads through these methods, so that this is the one place where a read is
 //! bounded, cannot wait and cannot leave the machine's root.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
@@ -13,6 +14,9 @@ use super::Machine;
 /// what is read of larger files (`MemTotal`, the first processor) stands in the first page.
 pub(super) const ATTRIBUTE_BYTES: usize = 4096;
 
+/// Bytes of the first read: nearly all attributes are shorter, and a small buffer is cleared fast.
+const FIRST_BYTES: usize = 512;
+
 /// Most bytes taken from a file that must be read on: the whole `/proc/cpuinfo` of a machine
 /// with 1024 CPUs has about 1.5 MB.
 pub(super) const FILE_BYTES: usize = 4 * 1024 * 1024;
@@ -22,23 +26,57 @@ pub(super) const FILE_BYTES: usize = 4 * 1024 * 1024;
 const FOLDER_ENTRIES: usize = 16_384;
 
 impl Machine {
-    /// A small file by one `read`, trimmed; `None` if it cannot be read or is blank.
+    /// A small file, trimmed; `None` if it cannot be read or is blank.
     ///
-    /// One call is enough for what the kernel makes up: an attribute, or the first record of
-    /// a longer file, comes whole. The rest of a longer file is never made.
+    /// One read is enough for what the kernel makes up, two where it is longer than most: an
+    /// attribute, or the first record of a longer file, comes whole. The rest of a longer file
+    /// is never made.
     pub(super) fn attribute(&self, path: &str) -> Option<String> {
+        self.piece(path, ATTRIBUTE_BYTES, |text| {
+            let text = text.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        })
+    }
+
+    /// The number in a small file; `None` if there is none.
+    pub(super) fn number(&self, path: &str) -> Option<i64> {
+        self.piece(path, ATTRIBUTE_BYTES, |text| text.trim_ascii().parse().ok())
+    }
+
+    /// What `read` makes of the lines in the first half kilobyte of a file; `None` if it cannot
+    /// be read. A line that is cut off is not one of them.
+    pub(super) fn head<T>(&self, path: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.piece(path, FIRST_BYTES, |text| {
+            let cut = text.len() >= FIRST_BYTES;
+            let whole =
+                if cut { text.rsplit_once('\n').map_or("", |(whole, _)| whole) } else { text };
+            read(whole)
+        })
+    }
+
+    /// What `read` makes of a file that the kernel makes up as one piece, up to `limit` bytes;
+    /// `None` if it cannot be read. A read that does not fill its buffer is then the last: the
+    /// one that only finds the end is saved.
+    pub(super) fn piece<T>(
+        &self,
+        path: &str,
+        limit: usize,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let mut file = open(&self.path(path)?)?;
-        let mut buffer = [0; ATTRIBUTE_BYTES];
-        let length = loop {
-            match file.read(&mut buffer) {
-                Ok(length) => break length,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
-        };
-        let text = String::from_utf8_lossy(buffer.get(..length)?);
-        let text = text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
+        let mut first = [0; FIRST_BYTES];
+        let length = some(&mut file, first.get_mut(..limit.min(FIRST_BYTES))?)?;
+        let bytes = first.get(..length)?;
+        if length < FIRST_BYTES || limit == FIRST_BYTES {
+            return read(&characters(bytes));
+        }
+        let mut bytes = bytes.to_vec();
+        let mut filled = length;
+        while filled == bytes.len() && filled < limit {
+            bytes.resize(filled.saturating_mul(8).min(limit), 0);
+            filled = filled.checked_add(some(&mut file, bytes.get_mut(filled..)?)?)?;
+        }
+        read(&characters(bytes.get(..filled)?))
     }
 
     /// A file up to `limit` bytes; `None` if it cannot be read.
@@ -80,10 +118,14 @@ impl Machine {
     ///
     /// `..` never leads out of the root. A relative path has no meaning on a described
     /// machine: `None`.
-    fn path(&self, path: &str) -> Option<PathBuf> {
+    fn path<'path>(&self, path: &'path str) -> Option<Cow<'path, Path>> {
         let path = Path::new(path);
         if !path.has_root() {
             return None;
+        }
+        // Nothing lies above the root of this machine: the path is its own.
+        if self.is_live() {
+            return Some(Cow::Borrowed(path));
         }
         let mut inside = PathBuf::new();
         for component in path.components() {
@@ -95,7 +137,7 @@ impl Machine {
                 Component::CurDir | Component::Prefix(_) | Component::RootDir => {}
             }
         }
-        Some(self.root().join(inside))
+        Some(Cow::Owned(self.root().join(inside)))
     }
 }
 
@@ -106,6 +148,22 @@ fn open(path: &Path) -> Option<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     options.open(path).ok()
+}
+
+/// One read.
+fn some(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
+    loop {
+        match file.read(buffer) {
+            Ok(length) => return Some(length),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Bytes as text. Nearly all are, and the check for that is the fast one.
+pub(super) fn characters(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 #[cfg(unix)]

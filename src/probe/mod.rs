@@ -78,7 +78,8 @@ pub fn probe(
     step(&|facts| cores::fill_online(machine, online.as_ref(), facts));
     step(&|facts| cores::fill_physical(machine, online.as_ref(), facts));
     step(&|facts| memory::fill_limit(machine, facts));
-    let cgroup = machine.text("/proc/1/cgroup", CGROUP_BYTES).unwrap_or_default();
+    let whole = |text: &str| Some(text.to_owned());
+    let cgroup = machine.piece("/proc/1/cgroup", CGROUP_BYTES, whole).unwrap_or_default();
     step(&|facts| container::fill(machine, &cgroup, facts));
     if machine.is_live() {
         step(&fallback::fill);
