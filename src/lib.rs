@@ -81,8 +81,8 @@ pub use flatten::{Json, Message, flatten};
 pub use json::Python as PythonFormatter;
 pub use loss::Loss;
 pub use probe::Accelerators;
-pub use record::{Attributes, Builder, Flush, IntoAttribute, RunPreview, Usage, UsageRecord};
-pub use schema::Contract;
+pub use record::{Builder, Flush, RunPreview, Usage};
+pub use schema::{Attributes, Contract, IntoAttribute, UsageRecord};
 pub use sink::{Outcome, Report, Sink};
 
 /// The name of our instrumentation scope, on every exported span.

@@ -11,7 +11,7 @@ use tracing::Level;
 
 use super::handle::{Live, State};
 use super::processor::provider;
-use super::{IntoAttribute, RunPreview, Usage, UsageRecord, preview};
+use super::{RunPreview, Usage, preview};
 use crate::clock::Clock;
 use crate::config::{Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
 use crate::error::Error;
@@ -20,7 +20,7 @@ use crate::export::{
 };
 use crate::notice::{Callback, Voice};
 use crate::probe::{Accelerators, Machine};
-use crate::schema::{CompiledContract, Contract};
+use crate::schema::{CompiledContract, Contract, IntoAttribute, UsageRecord};
 use crate::sink::{Report, Sink};
 
 /// Sets reporting up for one engine.

@@ -11,12 +11,12 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::Builder;
 use super::layer::{OurDoor, UsageLayer};
-use super::{Builder, UsageRecord};
 use crate::clock::system_time;
 use crate::config::Decision;
 use crate::export::{Plan, Shared, Stats};
-use crate::schema::Contract;
+use crate::schema::{Contract, UsageRecord};
 use crate::sink::Report;
 
 /// Time that the end of an engine may be delayed by reports that still wait.

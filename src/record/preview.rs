@@ -4,9 +4,8 @@
 
 use std::sync::Arc;
 
-use super::UsageRecord;
 use crate::export::{Plan, Progress};
-use crate::schema::Record;
+use crate::schema::{Record, UsageRecord};
 use crate::sink::Report;
 
 /// The reports of a whole run, as [`Builder::preview_run`](crate::Builder::preview_run) shows them.

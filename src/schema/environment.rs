@@ -2,7 +2,10 @@
 //!
 //! Names are those of OpenTelemetry's semantic conventions where they have one, else `usage.*`.
 //! Nothing here names the machine, its user or its network: `host.name`, `host.id`, process and
-//! Kubernetes attributes are left out on purpose.
+//! Kubernetes attributes are left out on purpose. The wire words that vLLM and LMCache share stand
+//! here too.
+
+use std::borrow::Cow;
 
 use super::Attribute;
 use super::field::{AS_IS, attributes};
@@ -51,3 +54,19 @@ pub static ENVIRONMENT: &[Attribute] = attributes! {
     "usage.accelerator.memory", Int, AS_IS, "Memory of the first accelerator in bytes.";
     "usage.accelerator.source", Str, FREE_TEXT, "Who counted the accelerators: `engine`, `nvml`.";
 };
+
+/// Wire words of `cloud.provider`; a provider that the originals do not know is `UNKNOWN`.
+pub(super) const PROVIDERS: &[(Cow<'static, str>, Cow<'static, str>)] = &[
+    (Cow::Borrowed("aws"), Cow::Borrowed("AWS")),
+    (Cow::Borrowed("azure"), Cow::Borrowed("AZURE")),
+    (Cow::Borrowed("gcp"), Cow::Borrowed("GCP")),
+    (Cow::Borrowed("oracle_cloud"), Cow::Borrowed("OCI")),
+    (Cow::Borrowed("runpod"), Cow::Borrowed("RUNPOD")),
+];
+
+/// The three parts of `cpu_family_model_stepping`.
+pub(super) const CPU_PARTS: &[Cow<'static, str>] = &[
+    Cow::Borrowed("host.cpu.family"),
+    Cow::Borrowed("host.cpu.model.id"),
+    Cow::Borrowed("host.cpu.stepping"),
+];

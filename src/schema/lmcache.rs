@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use super::field::{
     AS_IS, FALSE, ONE, ZERO, attributes, field, fields, list, record, resource, text,
 };
+use super::record::typed_record;
 use super::sanitize::FREE_TEXT;
 use super::{
     Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source,
-    Switch, Trigger, Type,
+    Switch, Trigger, Type, environment,
 };
-use crate::record::typed_record;
 
 use Literal::Null;
 
@@ -158,13 +158,13 @@ fields! {
         "Random identity of the machine, kept by LMCache in a file.";
     MODE = "deployment_mode": Str, resource(DEPLOYMENT_MODE), else text("single_process"), AS_IS,
         "`single_process` or `mp_server`.";
-    PROVIDER = "provider": Str, Source::ResourceMapped(Cow::Borrowed("cloud.provider"), Cow::Borrowed(PROVIDERS)), else text("UNKNOWN"), AS_IS,
+    PROVIDER = "provider": Str, Source::ResourceMapped(Cow::Borrowed("cloud.provider"), Cow::Borrowed(environment::PROVIDERS)), else text("UNKNOWN"), AS_IS,
         "Cloud provider.";
     NUM_CPU = "num_cpu": Int in "{cpu}", resource("usage.cpu.count"), else ZERO, AS_IS,
         "Online logical CPUs of the host.";
     CPU_TYPE = "cpu_type": Str, resource("host.cpu.model.name"), else text(""), AS_IS,
         "CPU brand string.";
-    CPU_FAMILY = "cpu_family_model_stepping": Str, Source::ResourceJoined(Cow::Borrowed(CPU_PARTS)), else text(",,"), AS_IS,
+    CPU_FAMILY = "cpu_family_model_stepping": Str, Source::ResourceJoined(Cow::Borrowed(environment::CPU_PARTS)), else text(",,"), AS_IS,
         "CPU family, model and stepping, decimal.";
     TOTAL_MEMORY = "total_memory": Int in "By", resource("usage.memory.total"), else ZERO, AS_IS,
         "Physical memory of the host.";
@@ -281,22 +281,6 @@ const fn message(
         fields: Cow::Borrowed(fields),
     }
 }
-
-/// Wire words of `cloud.provider`; a provider that the originals do not know is `UNKNOWN`.
-pub(super) const PROVIDERS: &[(Cow<'static, str>, Cow<'static, str>)] = &[
-    (Cow::Borrowed("aws"), Cow::Borrowed("AWS")),
-    (Cow::Borrowed("azure"), Cow::Borrowed("AZURE")),
-    (Cow::Borrowed("gcp"), Cow::Borrowed("GCP")),
-    (Cow::Borrowed("oracle_cloud"), Cow::Borrowed("OCI")),
-    (Cow::Borrowed("runpod"), Cow::Borrowed("RUNPOD")),
-];
-
-/// The three parts of `cpu_family_model_stepping`.
-pub(super) const CPU_PARTS: &[Cow<'static, str>] = &[
-    Cow::Borrowed("host.cpu.family"),
-    Cow::Borrowed("host.cpu.model.id"),
-    Cow::Borrowed("host.cpu.stepping"),
-];
 
 const fn discriminator(name: &'static str) -> Field {
     let value = Source::Constant(text(name));

@@ -12,6 +12,7 @@ mod compile;
 mod environment;
 mod field;
 pub mod lmcache;
+pub(crate) mod record;
 pub mod sanitize;
 mod value;
 pub mod vllm;
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 pub use compile::{CompiledContract, Environment, Loss, Record, TraceIds};
 pub use environment::ENVIRONMENT;
 pub use field::{Attribute, Field, Literal, Source, Type};
+pub use record::{Attributes, IntoAttribute, UsageRecord};
 pub use sanitize::Sanitizer;
 
 pub(crate) use compile::{CompiledField, CompiledMessage, Slot};

@@ -5,13 +5,15 @@
 
 use std::borrow::Cow;
 
+use opentelemetry::Value;
+
 use super::field::{AS_IS, FALSE, ONE, ZERO, attributes, fields, list, record, resource, text};
+use super::record::{IntoAttribute, typed_record};
 use super::sanitize::{FREE_TEXT, SETTINGS};
 use super::{
     Attribute, Contract, Directory, Field, Literal, MessageSpec, OffWhen, Sanitizer, Source,
-    Switch, Trigger,
+    Switch, Trigger, environment,
 };
-use crate::record::typed_record;
 
 use Literal::Null;
 
@@ -108,8 +110,9 @@ pub struct Settings {
     pub enable_v1_multiprocessing: bool,
 }
 
-impl From<Settings> for opentelemetry::Value {
-    fn from(settings: Settings) -> Self {
+impl IntoAttribute for Settings {
+    fn into_attribute(self) -> Option<Value> {
+        let settings = self;
         let text = format!(
             "{{\"VLLM_USE_MODELSCOPE\": {}, \"VLLM_USE_FLASHINFER_SAMPLER\": {}, \
              \"VLLM_PP_LAYER_PARTITION\": {}, \"VLLM_USE_TRITON_AWQ\": {}, \
@@ -120,7 +123,7 @@ impl From<Settings> for opentelemetry::Value {
             settings.use_triton_awq,
             settings.enable_v1_multiprocessing,
         );
-        Self::String(text.into())
+        Some(Value::String(text.into()))
     }
 }
 
@@ -184,11 +187,9 @@ static ATTRIBUTES: &[Attribute] = attributes! {
         "XPU runtime version of the engine's framework; the engine supplies it.";
 };
 
-const PROVIDERS: Source = Source::ResourceMapped(
-    Cow::Borrowed("cloud.provider"),
-    Cow::Borrowed(super::lmcache::PROVIDERS),
-);
-const CPU: Source = Source::ResourceJoined(Cow::Borrowed(super::lmcache::CPU_PARTS));
+const PROVIDERS: Source =
+    Source::ResourceMapped(Cow::Borrowed("cloud.provider"), Cow::Borrowed(environment::PROVIDERS));
+const CPU: Source = Source::ResourceJoined(Cow::Borrowed(environment::CPU_PARTS));
 
 fields! {
     UUID = "uuid": Str, resource("service.instance.id"), else text(""), AS_IS,

@@ -38,3 +38,28 @@ fn every_sanitized_field_is_among_the_differences() {
         }
     }
 }
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let page = read("docs/promises.md");
+    let mut sources = String::new();
+    for folder in ["tests", "tests/it", "tests/optout/tests"] {
+        for entry in std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let names: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains('_') && !word.contains(['/', '.']))
+        .collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}

@@ -17,6 +17,7 @@ mod receiver;
 mod sample;
 mod support;
 
+mod accounting;
 mod bad_input;
 mod closed_world;
 mod documents;
