@@ -60,9 +60,10 @@ pub(crate) fn uname() -> Option<SystemName> {
 /// The characters of a fixed C array before its first NUL, or all of them if it has none.
 #[cfg(unix)]
 fn until_nul(field: &[libc::c_char]) -> String {
-    let bytes: Vec<u8> =
-        field.iter().map(|&c| c.to_ne_bytes()[0]).take_while(|&byte| byte != 0).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    let until = field.iter().position(|&c| c == 0).unwrap_or(field.len());
+    let bytes = field.iter().take(until).map(|&c| c.to_ne_bytes()[0]).collect();
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Version of the GNU C library this process runs on (`2.36`), not the one it was built with.

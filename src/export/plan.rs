@@ -50,6 +50,16 @@ pub(crate) struct Found {
     pub(crate) machine_id: Option<String>,
 }
 
+impl Found {
+    /// Keeps what is known so far.
+    fn learn(&mut self, facts: &Facts, machine_id: Option<&str>) {
+        self.facts.learn(facts);
+        if self.machine_id.is_none() {
+            self.machine_id = machine_id.map(str::to_owned);
+        }
+    }
+}
+
 /// The run, from the initialiser on.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -106,11 +116,14 @@ impl Plan {
         let found = Arc::new(Mutex::new(Found::default()));
         let (plan, progress) = (Arc::clone(self), Arc::clone(&found));
         let done = helper.run("otel-usage-probe", PROBE, move || {
-            plan.look(&mut |now| {
+            let all = plan.look(&mut |facts, machine_id| {
                 if let Ok(mut found) = progress.lock() {
-                    found.clone_from(now);
+                    found.learn(facts, machine_id);
                 }
             });
+            if let Ok(mut found) = progress.lock() {
+                *found = all;
+            }
         });
         if done.is_none() {
             lost(Loss::Probe, "the probe");
@@ -121,20 +134,19 @@ impl Plan {
 
     /// Reads the machine on the calling thread: for previews.
     pub(crate) fn environment_here(&self) -> Environment {
-        let mut found = Found::default();
-        self.look(&mut |now| found.clone_from(now));
+        let found = self.look(&mut |_, _| {});
         resource::environment(self, &found, &mut |_, _| {})
     }
 
     /// Looks at files and devices, and hands over what is known so far after each step.
-    fn look(&self, progress: &mut dyn FnMut(&Found)) {
+    fn look(&self, progress: &mut dyn FnMut(&Facts, Option<&str>)) -> Found {
         // The engine's numbers win; then the driver need not be asked at all.
         let ask_driver = self.engine.accelerators.is_none();
         let machine_id = self.directory.as_deref().and_then(resource::machine_id);
         let facts = probe(&self.machine, ask_driver, &mut |step| {
-            progress(&Found { facts: step.facts.clone(), machine_id: machine_id.clone() });
+            progress(step.facts, machine_id.as_deref());
         });
-        progress(&Found { facts, machine_id: machine_id.clone() });
+        Found { facts, machine_id }
     }
 
     /// The records to send when the engine makes `record`, in order: what belongs before it, the

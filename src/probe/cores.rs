@@ -7,10 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::FILE_BYTES;
+use super::files::{ATTRIBUTE_BYTES, FILE_BYTES};
 use super::{Facts, Machine};
 
 const FOLDER: &str = "/sys/devices/system/cpu";
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+const PRESENT: &str = "/sys/devices/system/cpu/present";
+const THREADS: &str = "/sys/devices/system/cpu/smt/active";
 
 /// Files that list the CPUs of one core, the newer name first.
 const SIBLINGS: [&str; 2] = ["core_cpus_list", "thread_siblings_list"];
@@ -29,25 +32,20 @@ struct CpuList {
     last: i64,
 }
 
-/// The CPUs that are online, as the kernel writes them and as numbers.
+/// The CPUs that are online.
 #[derive(Debug)]
-pub(super) struct Online {
-    text: String,
-    list: CpuList,
-}
+pub(super) struct Online(CpuList);
 
 impl Online {
     /// Reads the list, which both counts begin with.
     pub(super) fn read(machine: &Machine) -> Option<Self> {
-        let text = machine.attribute(&format!("{FOLDER}/online"))?;
-        let list = parse(&text)?;
-        Some(Self { text, list })
+        list(machine, ONLINE).map(Self)
     }
 }
 
 /// Fills in the number of logical CPUs that are online.
 pub(super) fn fill_online(machine: &Machine, online: Option<&Online>, facts: &mut Facts) {
-    facts.cpu_count = online.map(|online| online.list.count).or_else(|| {
+    facts.cpu_count = online.map(|online| online.0.count).or_else(|| {
         // The fallbacks of the C library and of psutil, in their order.
         count_lines(machine, "/proc/stat", is_cpu_name)
             .or_else(|| count_lines(machine, "/proc/cpuinfo", |key| key == "processor"))
@@ -68,26 +66,29 @@ pub(super) fn fill_physical(machine: &Machine, online: Option<&Online>, facts: &
 /// - Every CPU is online, and the first and the last core have the same number of threads:
 ///   all have. The kernel shows where cores of two kinds are mixed, and that is walked.
 fn summary(machine: &Machine, online: &Online) -> Option<i64> {
-    let Online { text, list } = online;
-    let threads = siblings(machine, list.first)?.count;
+    let online = online.0;
+    let threads = siblings(machine, online.first)?.count;
     if threads == 1 {
-        let active = machine.attribute(&format!("{FOLDER}/smt/active"))?;
-        return (active == "0").then_some(list.count);
+        return (machine.number(THREADS)? == 0).then_some(online.count);
     }
-    let present = machine.attribute(&format!("{FOLDER}/present"))?;
-    let regular = present == *text
-        && siblings(machine, list.last)?.count == threads
-        && list.count.checked_rem(threads)? == 0
+    // No CPU is online that is not there: as many between the same ends are the same ones.
+    let regular = list(machine, PRESENT)? == online
+        && siblings(machine, online.last)?.count == threads
+        && online.count.checked_rem(threads)? == 0
         && !machine.exists(SECOND_KIND);
-    if regular { list.count.checked_div(threads) } else { None }
+    if regular { online.count.checked_div(threads) } else { None }
 }
 
 /// The CPUs that share a core with this one.
 fn siblings(machine: &Machine, cpu: i64) -> Option<CpuList> {
-    SIBLINGS
-        .iter()
-        .find_map(|file| machine.attribute(&format!("{FOLDER}/cpu{cpu}/topology/{file}")))
-        .and_then(|text| parse(&text))
+    let cpu = cpu.to_string();
+    let of = |file| list(machine, &[FOLDER, "/cpu", &cpu, "/topology/", file].concat());
+    SIBLINGS.into_iter().find_map(of)
+}
+
+/// The list in a file.
+fn list(machine: &Machine, path: &str) -> Option<CpuList> {
+    machine.piece(path, ATTRIBUTE_BYTES, |text| parse(text.trim_ascii()))
 }
 
 /// Reads a list; `None` unless all of it makes sense.

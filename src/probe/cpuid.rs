@@ -5,6 +5,7 @@
 //! machine each takes some microseconds, because it leaves the guest.
 
 use super::cpu::Identity;
+use super::files;
 
 /// Highest basic leaf, and the vendor.
 const VENDOR: u32 = 0;
@@ -54,21 +55,19 @@ fn brand(leaf: &dyn Fn(u32) -> Option<[u32; 4]>) -> Option<String> {
     if !(EXTENDED.saturating_add(4)..=EXTENDED | 0xffff).contains(&highest) {
         return None;
     }
-    let mut registers = Vec::with_capacity(12);
-    for number in BRAND {
-        registers.extend(leaf(number)?);
-    }
-    Some(characters(&registers)).filter(|brand| !brand.is_empty())
+    let [first, second, third] = BRAND;
+    let leaves = [leaf(first)?, leaf(second)?, leaf(third)?];
+    Some(characters(leaves.as_flattened())).filter(|brand| !brand.is_empty())
 }
 
-/// The characters in registers up to the first NUL, trimmed at both ends.
+/// The characters in up to twelve registers up to the first NUL, trimmed at both ends.
 fn characters(registers: &[u32]) -> String {
-    let bytes: Vec<u8> = registers
-        .iter()
-        .flat_map(|register| register.to_le_bytes())
-        .take_while(|&byte| byte != 0)
-        .collect();
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    let mut bytes = [0; 48];
+    for (place, register) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(registers) {
+        *place = register.to_le_bytes();
+    }
+    let until = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    files::characters(bytes.get(..until).unwrap_or_default()).trim().to_owned()
 }
 
 #[cfg(test)]

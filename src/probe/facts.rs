@@ -85,3 +85,76 @@ pub struct Facts {
     /// cgroup version 2, where `install_source` is not.
     pub container: Option<String>,
 }
+
+impl Facts {
+    /// Takes over what is unknown here and known there.
+    ///
+    /// Steps of a probe only add facts, so this keeps up with its progress, and copies each fact
+    /// once instead of after every step.
+    pub fn learn(&mut self, newer: &Self) {
+        // All fields by name: a new one cannot be forgotten here.
+        let Self {
+            cloud_provider,
+            cpu_count,
+            cpu_physical_count,
+            cpu_brand,
+            cpu_vendor,
+            cpu_family,
+            cpu_model,
+            cpu_stepping,
+            memory_bytes,
+            memory_limit_bytes,
+            machine,
+            os_type,
+            platform,
+            architecture,
+            accelerators,
+            install_source,
+            container,
+        } = newer;
+        add(&mut self.cloud_provider, cloud_provider);
+        add(&mut self.cpu_count, cpu_count);
+        add(&mut self.cpu_physical_count, cpu_physical_count);
+        add(&mut self.cpu_brand, cpu_brand);
+        add(&mut self.cpu_vendor, cpu_vendor);
+        add(&mut self.cpu_family, cpu_family);
+        add(&mut self.cpu_model, cpu_model);
+        add(&mut self.cpu_stepping, cpu_stepping);
+        add(&mut self.memory_bytes, memory_bytes);
+        add(&mut self.memory_limit_bytes, memory_limit_bytes);
+        add(&mut self.machine, machine);
+        add(&mut self.os_type, os_type);
+        add(&mut self.platform, platform);
+        add(&mut self.architecture, architecture);
+        add(&mut self.accelerators, accelerators);
+        add(&mut self.install_source, install_source);
+        add(&mut self.container, container);
+    }
+}
+
+fn add<T: Clone>(known: &mut Option<T>, newer: &Option<T>) {
+    if known.is_none() && newer.is_some() {
+        known.clone_from(newer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Facts;
+
+    #[test]
+    fn what_is_learnt_is_added_and_what_is_known_stays() {
+        let mut known = Facts { cpu_count: Some(2), ..Facts::default() };
+        let newer = Facts {
+            cpu_count: Some(3),
+            machine: Some("x86_64".to_owned()),
+            container: Some("docker".to_owned()),
+            ..Facts::default()
+        };
+        known.learn(&newer);
+        assert_eq!(known, Facts { cpu_count: Some(2), ..newer.clone() });
+        let mut empty = Facts::default();
+        empty.learn(&newer);
+        assert_eq!(empty, newer);
+    }
+}

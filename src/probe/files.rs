@@ -3,6 +3,7 @@
 //! Every probe reads through these methods, so that this is the one place where a read is
 //! bounded, cannot wait and is taken note of. Paths are confined to the machine in `root`.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -14,6 +15,9 @@ use super::trace::{Answer, Asked};
 /// what is read of larger files (`MemTotal`, the first processor) stands in the first page.
 pub(super) const ATTRIBUTE_BYTES: usize = 4096;
 
+/// Bytes of the first read: nearly all attributes are shorter, and a small buffer is cleared fast.
+const FIRST_BYTES: usize = 512;
+
 /// Most bytes taken from a file that must be read on: the whole `/proc/cpuinfo` of a machine
 /// with 1024 CPUs has about 1.5 MB.
 pub(super) const FILE_BYTES: usize = 4 * 1024 * 1024;
@@ -23,14 +27,47 @@ pub(super) const FILE_BYTES: usize = 4 * 1024 * 1024;
 const FOLDER_ENTRIES: usize = 16_384;
 
 impl Machine {
-    /// A small file by one `read`, trimmed; `None` if it cannot be read or is blank.
+    /// A small file, trimmed; `None` if it cannot be read or is blank.
     ///
-    /// One call is enough for what the kernel makes up: an attribute, or the first record of
-    /// a longer file, comes whole. The rest of a longer file is never made.
+    /// One read is enough for what the kernel makes up, two where it is longer than most: an
+    /// attribute, or the first record of a longer file, comes whole. The rest of a longer file
+    /// is never made.
     pub(super) fn attribute(&self, path: &str) -> Option<String> {
-        let read = self.open(path).and_then(read_once);
-        self.note(Asked::File, path, || Answer::of(&read));
-        read.ok().filter(|text| !text.is_empty())
+        self.piece(path, ATTRIBUTE_BYTES, |text| {
+            let text = text.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        })
+    }
+
+    /// The number in a small file; `None` if there is none.
+    pub(super) fn number(&self, path: &str) -> Option<i64> {
+        self.piece(path, ATTRIBUTE_BYTES, |text| text.trim_ascii().parse().ok())
+    }
+
+    /// What `read` makes of the lines in the first half kilobyte of a file; `None` if it cannot
+    /// be read. A line that is cut off is not one of them.
+    pub(super) fn head<T>(&self, path: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.piece(path, FIRST_BYTES, |text| {
+            let cut = text.len() >= FIRST_BYTES;
+            let whole =
+                if cut { text.rsplit_once('\n').map_or("", |(whole, _)| whole) } else { text };
+            read(whole)
+        })
+    }
+
+    /// What `read` makes of a file that the kernel makes up as one piece, up to `limit` bytes;
+    /// `None` if it cannot be read. A read that does not fill its buffer is then the last: the
+    /// one that only finds the end is saved.
+    pub(super) fn piece<T>(
+        &self,
+        path: &str,
+        limit: usize,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let (mut first, mut more) = ([0; FIRST_BYTES], Vec::new());
+        let bytes = self.open(path).and_then(|file| fill(file, limit, &mut first, &mut more));
+        self.note(Asked::File, path, || Answer::of(&bytes));
+        read(&characters(bytes.ok()?))
     }
 
     /// A file up to `limit` bytes; `None` if it cannot be read.
@@ -81,17 +118,27 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// What one `read` gives, trimmed.
-fn read_once(mut file: File) -> io::Result<String> {
-    let mut buffer = [0; ATTRIBUTE_BYTES];
-    let length = loop {
-        match file.read(&mut buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            length => break length?,
-        }
-    };
-    let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-    Ok(text.trim().to_owned())
+/// The file's beginning, up to `limit` bytes: in `first` where it fits, else in `more`.
+fn fill<'bytes>(
+    mut file: File,
+    limit: usize,
+    first: &'bytes mut [u8; FIRST_BYTES],
+    more: &'bytes mut Vec<u8>,
+) -> io::Result<&'bytes [u8]> {
+    let wanted = first.get_mut(..limit.min(FIRST_BYTES)).unwrap_or_default();
+    let length = some(&mut file, wanted)?;
+    let bytes = first.get(..length).unwrap_or_default();
+    if length < FIRST_BYTES || limit == FIRST_BYTES {
+        return Ok(bytes);
+    }
+    more.extend_from_slice(bytes);
+    let mut filled = length;
+    while filled == more.len() && filled < limit {
+        more.resize(filled.saturating_mul(8).min(limit), 0);
+        let length = some(&mut file, more.get_mut(filled..).unwrap_or_default())?;
+        filled = filled.saturating_add(length);
+    }
+    Ok(more.get(..filled).unwrap_or_default())
 }
 
 /// The file from its beginning.
@@ -102,6 +149,21 @@ fn read_up_to(file: File, limit: usize) -> io::Result<String> {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     })
+}
+
+/// One read.
+fn some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            length => return length,
+        }
+    }
+}
+
+/// Bytes as text. Nearly all are, and the check for that is the fast one.
+pub(super) fn characters(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 #[cfg(unix)]

@@ -19,7 +19,7 @@ const UNLIMITED: i64 = 1 << 62;
 
 /// Fills in the host's memory.
 pub(super) fn fill_total(machine: &Machine, facts: &mut Facts) {
-    facts.memory_bytes = machine.attribute("/proc/meminfo").as_deref().and_then(total);
+    facts.memory_bytes = machine.head("/proc/meminfo", total);
 }
 
 /// Fills in the limit.
@@ -36,25 +36,37 @@ fn total(meminfo: &str) -> Option<i64> {
 
 /// The smallest limit on the way from this process' cgroup up to the root.
 fn limit(machine: &Machine) -> Option<i64> {
-    let groups = machine.text("/proc/self/cgroup", CGROUP_BYTES)?;
-    groups.lines().filter_map(|line| hierarchy(machine, line)).min()
+    machine.piece("/proc/self/cgroup", CGROUP_BYTES, |groups| {
+        let mut unified = None;
+        // As bytes: splitting text looks for characters of any width.
+        for line in groups.as_bytes().split(|&byte| byte == b'\n') {
+            let mut fields = line.splitn(3, |&byte| byte == b':');
+            let (Some(number), Some(controllers), Some(group)) =
+                (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            let Ok(group) = str::from_utf8(group) else {
+                continue;
+            };
+            if number == b"0" && controllers.is_empty() {
+                unified = Some(group);
+            } else if controllers.split(|&byte| byte == b',').any(|name| name == b"memory") {
+                // A controller is in one hierarchy: version 2 then has no memory here.
+                return smallest(machine, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+            }
+        }
+        smallest(machine, "/sys/fs/cgroup", unified?, "memory.max")
+    })
 }
 
-/// The smallest limit in the hierarchy one line of `/proc/self/cgroup` stands for.
-fn hierarchy(machine: &Machine, line: &str) -> Option<i64> {
-    let mut fields = line.splitn(3, ':');
-    let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
-    let (mount, file) = if number == "0" && controllers.is_empty() {
-        ("/sys/fs/cgroup", "memory.max")
-    } else if controllers.split(',').any(|controller| controller == "memory") {
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-    } else {
-        return None;
-    };
+/// The smallest limit in a hierarchy, from a group up to where it is mounted.
+fn smallest(machine: &Machine, mount: &str, group: &str, file: &str) -> Option<i64> {
     // Inside a container the path may be the host's, which is not mounted here; the levels
     // that are missing say nothing, and the mount itself is then the container's own group.
     let group = if group.contains("..") { "" } else { group.trim_matches('/') };
     let mut level = Some(group);
+    let mut path = String::with_capacity(256);
     std::iter::from_fn(|| {
         let group = level?;
         level = match group.rsplit_once('/') {
@@ -65,10 +77,14 @@ fn hierarchy(machine: &Machine, line: &str) -> Option<i64> {
     })
     .take(LEVELS)
     .filter_map(|group| {
-        let separator = if group.is_empty() { "" } else { "/" };
-        machine.attribute(&format!("{mount}{separator}{group}/{file}"))
+        path.clear();
+        path.push_str(mount);
+        path.push_str(if group.is_empty() { "" } else { "/" });
+        path.push_str(group);
+        path.push('/');
+        path.push_str(file);
+        machine.number(&path)
     })
-    .filter_map(|text| text.parse().ok())
     .filter(|bytes| (1..UNLIMITED).contains(bytes))
     .min()
 }

@@ -92,7 +92,8 @@ pub fn probe(
     step("cpu count", &|facts| cores::fill_online(machine, online.as_ref(), facts));
     step("core count", &|facts| cores::fill_physical(machine, online.as_ref(), facts));
     step("memory limit", &|facts| memory::fill_limit(machine, facts));
-    let cgroup = machine.text(CGROUP, CGROUP_BYTES).unwrap_or_default();
+    let whole = |text: &str| Some(text.to_owned());
+    let cgroup = machine.piece(CGROUP, CGROUP_BYTES, whole).unwrap_or_default();
     step("container", &|facts| container::fill(machine, &cgroup, facts));
     if machine.is_live() {
         step("fallback", &|facts| {

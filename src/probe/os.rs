@@ -59,6 +59,7 @@ fn known(text: &str) -> Option<String> {
 /// OpenTelemetry's word for a system that `uname` names.
 fn os_type(sysname: &str) -> String {
     match sysname {
+        "Linux" => "linux".to_owned(),
         "DragonFly" => "dragonflybsd".to_owned(),
         "SunOS" => "solaris".to_owned(),
         other => other.to_lowercase(),
@@ -71,7 +72,7 @@ fn platform(machine: &Machine) -> Option<String> {
     match name.sysname.as_str() {
         "Linux" => {
             // Python finds no name for musl, and the word "with" then stands alone.
-            let libc = machine.libc().map(|(name, version)| format!("{name}{version}"));
+            let libc = machine.libc().map(|(name, version)| [name, version].concat());
             joined(&["Linux", release, hardware, "with", &libc.unwrap_or_default()])
         }
         "Darwin" => {
@@ -101,37 +102,44 @@ fn macos_version(machine: &Machine) -> Option<String> {
 /// Joins the parts that are not empty by `-`, and cleans the result as Python does, in the
 /// same order. `None` where nothing is left, which Python does not survive.
 pub(super) fn joined(parts: &[&str]) -> Option<String> {
-    let parts: Vec<&str> =
-        parts.iter().filter(|part| !part.is_empty()).map(|part| part.trim()).collect();
-    let text: String = parts
-        .join("-")
-        .chars()
-        .map(|c| match c {
-            ' ' => '_',
-            '/' | '\\' | ':' | ';' | '"' | '(' | ')' => '-',
-            other => other,
-        })
-        .collect();
-    let mut cleaned = String::with_capacity(text.len());
-    for c in text.replace("unknown", "").chars() {
-        if c != '-' || !cleaned.ends_with('-') {
-            cleaned.push(c);
+    let mut text = String::with_capacity(128);
+    for (index, part) in parts.iter().filter(|part| !part.is_empty()).enumerate() {
+        if index > 0 {
+            text.push('-');
         }
+        text.push_str(part.trim());
     }
-    cleaned.truncate(cleaned.trim_end_matches('-').len());
-    (!cleaned.is_empty()).then_some(cleaned)
+    // Nearly always all of it is as it should be, and a look costs less than a copy.
+    if text.bytes().any(|byte| b" /\\:;\"()".contains(&byte)) {
+        text = text.replace(' ', "_").replace(['/', '\\', ':', ';', '"', '(', ')'], "-");
+    }
+    if text.contains("unknown") {
+        text = text.replace("unknown", "");
+    }
+    if text.contains("--") {
+        let mut before = ' ';
+        text.retain(|c| (c, std::mem::replace(&mut before, c)) != ('-', '-'));
+    }
+    text.truncate(text.trim_end_matches('-').len());
+    (!text.is_empty()).then_some(text)
 }
 
 /// Whether a program `file` is on `PATH`. Relative folders are left out: they depend on
 /// where the process happens to stand.
 pub(super) fn has_program_file(machine: &Machine) -> bool {
+    let mut program = String::with_capacity(128);
     let there = machine
         .variable("PATH")
         .unwrap_or(DEFAULT_PATH)
         .split(':')
         .take(PATH_FOLDERS)
         .filter(|folder| folder.starts_with('/'))
-        .any(|folder| machine.is_program(&format!("{folder}/file")));
+        .any(|folder| {
+            program.clear();
+            program.push_str(folder);
+            program.push_str("/file");
+            machine.is_program(&program)
+        });
     machine.note(Asked::Program, "file", || Answer::there(there));
     there
 }

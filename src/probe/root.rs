@@ -4,6 +4,7 @@
 //! it, or facts of this machine would be taken for its own. On a live machine the kernel
 //! follows links, and nothing is looked up here.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -17,10 +18,14 @@ impl Machine {
     /// An absolute path of the machine as a path of this process.
     ///
     /// A relative path has no meaning on a described machine: `None`, as for links in a circle.
-    pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn path<'path>(&self, path: &'path str) -> Option<Cow<'path, Path>> {
         let path = Path::new(path);
         if !path.has_root() {
             return None;
+        }
+        // Nothing lies above the root of this machine, and the kernel follows its links.
+        if self.is_live() {
+            return Some(Cow::Borrowed(path));
         }
         let mut inside = PathBuf::new();
         let mut links = 0_u32;
@@ -32,9 +37,6 @@ impl Machine {
                 continue;
             };
             inside.push(name);
-            if self.is_live() {
-                continue;
-            }
             let Ok(target) = fs::read_link(self.root().join(&inside)) else {
                 continue;
             };
@@ -46,7 +48,7 @@ impl Machine {
             }
             push(&mut ahead, &target);
         }
-        Some(self.root().join(inside))
+        Some(Cow::Owned(self.root().join(inside)))
     }
 }
 

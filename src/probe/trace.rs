@@ -76,9 +76,9 @@ impl Answer {
     }
 
     /// What a read came to.
-    pub(super) fn of(read: &io::Result<String>) -> Self {
+    pub(super) fn of(read: &io::Result<impl AsRef<[u8]>>) -> Self {
         match read {
-            Ok(text) if text.trim().is_empty() => Self::Blank,
+            Ok(text) if text.as_ref().trim_ascii().is_empty() => Self::Blank,
             Ok(_) => Self::Found,
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => Self::Missing,

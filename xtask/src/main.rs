@@ -5,10 +5,14 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+mod probe_gate;
 mod small_build;
+mod tools;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +25,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Counts the probe's instructions and system calls against its floor.
+    ProbeGate,
     /// Builds the library without features, and compares its dependencies with the checked-in list.
     SmallBuild {
         /// Accept the dependencies as they are now.
@@ -31,6 +37,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
     }
 }

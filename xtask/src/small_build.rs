@@ -3,15 +3,14 @@
 //! A workspace build unifies features, so a dependency that slips into the small build does not
 //! show there. The list is `docs/small-build.txt`; `docs/dependencies.md` argues for each entry.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context as _, bail, ensure};
+
+use crate::tools::{self, cargo};
 
 const LIST: &str = "docs/small-build.txt";
 
 pub(crate) fn check(write: bool) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's folder")?;
+    let root = tools::root()?;
     let small = ["--package", "otel-usage", "--no-default-features", "--locked"];
     let built = cargo(root).arg("build").args(small).status()?;
     ensure!(built.success(), "the small build does not build");
@@ -50,10 +49,4 @@ pub(crate) fn check(write: bool) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root);
-    command
 }

@@ -1,0 +1,158 @@
+//! The environment probe equals the Python originals on this machine, field by field.
+//!
+//! In: this machine in several environments. Out: a failure for every field in which what the
+//! library would send differs from what the originals would, unless `docs/compatibility.md` says so.
+//! `sysinfo.rs` holds the same facts against another crate.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test: it starts Python, and hands this process's environment to it"
+)]
+
+mod python;
+mod sysinfo;
+
+use std::path::Path;
+
+use otel_usage::schema::{lmcache, vllm};
+use otel_usage::{Env, Report, Usage};
+use serde_json::{Map, Value};
+
+/// Fields that may differ, under which condition, and the line that says so.
+///
+/// An accelerator is seen by us through its driver and by the originals through torch, which is not
+/// part of this comparison: they are asked as on a machine without one.
+const DIFFERENCES: [Difference; 7] = [
+    ("vllm", "gpu_count", has_accelerator, GPU),
+    ("vllm", "gpu_type", has_accelerator, GPU),
+    ("vllm", "gpu_memory_per_device", has_accelerator, GPU),
+    ("lmcache", "gpu_count", has_accelerator, GPU),
+    ("lmcache", "gpu_type", has_accelerator, GPU),
+    ("lmcache", "gpu_memory_per_device", has_accelerator, GPU),
+    ("lmcache", "gpu_type", always, "| LMCache `gpu_type` without accelerator |"),
+];
+
+/// Engine, field, condition, line.
+type Difference = (&'static str, &'static str, fn() -> bool, &'static str);
+
+const GPU: &str = "| `gpu_*`, `cuda_runtime` |";
+
+type Variables = Vec<(String, String)>;
+
+fn always() -> bool {
+    true
+}
+
+fn has_accelerator() -> bool {
+    ["/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128", "/dev/accel0", "/dev/vfio/0"]
+        .iter()
+        .any(|path| Path::new(path).exists())
+}
+
+/// This process's environment, without what the rules depend on, and with `more` instead.
+fn environment(more: &[(&str, &str)]) -> Variables {
+    const RULED: [&str; 5] =
+        ["RUNPOD_DC_ID", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "VLLM_USAGE_SOURCE"];
+    std::env::vars()
+        .filter(|(name, _)| !RULED.contains(&name.as_str()))
+        .filter(|(name, _)| more.iter().all(|(other, _)| name != other))
+        .chain(more.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())))
+        .collect()
+}
+
+/// The first report as the library would send it.
+fn fields(reports: &[Report]) -> Map<String, Value> {
+    let text = reports.first().unwrap().message().unwrap().to_json();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// What the library would send in this environment, for both engines, after comparing it with the
+/// originals. `None`: they cannot be run here.
+fn compare(environment: &Variables) -> Option<[Map<String, Value>; 2]> {
+    let originals = python::originals(environment)?;
+    let given = || Env::given(environment.iter().cloned());
+    let report = Usage::builder(&vllm::CURRENT).with_environment(given());
+    let vllm = fields(&report.preview(vllm::Report::default()).unwrap());
+    let report = Usage::builder(&lmcache::V1).with_environment(given());
+    let lmcache = fields(&report.preview(lmcache::Engine::default()).unwrap());
+
+    let documented = include_str!("../../docs/compatibility.md");
+    let mut differences = Vec::new();
+    for (engine, ours) in [("vllm", &vllm), ("lmcache", &lmcache)] {
+        let theirs = originals[engine].as_object().unwrap();
+        assert!(theirs.len() >= 11, "{theirs:?}");
+        for (field, value) in theirs {
+            if ours.get(field) == Some(value) {
+                continue;
+            }
+            let excuse = DIFFERENCES.iter().find(|(of, name, applies, line)| {
+                (*of, *name) == (engine, field) && applies() && documented.contains(line)
+            });
+            let line = format!("{engine} {field}: original {value}, ours {:?}", ours.get(field));
+            match excuse {
+                Some((.., because)) => println!("{line}: {because}"),
+                None => differences.push(line),
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{differences:#?}");
+    Some([vllm, lmcache])
+}
+
+#[test]
+fn as_it_is() {
+    let all: Variables = std::env::vars().collect();
+    compare(&all);
+    compare(&environment(&[("VLLM_USAGE_SOURCE", "production-docker-image")]));
+}
+
+#[test]
+fn without_a_program_file_and_at_runpod() {
+    // The programs that the packages run, but not `file`.
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    for program in ["cat", "dmesg", "ldconfig", "lscpu", "sh", "sysctl", "uname"] {
+        let found = path.split(':').map(|folder| Path::new(folder).join(program));
+        if let Some(original) = found.into_iter().find(|path| path.exists()) {
+            std::os::unix::fs::symlink(original, folder.path().join(program)).unwrap();
+        }
+    }
+    let path = folder.path().to_str().unwrap();
+    let Some([vllm, lmcache]) =
+        compare(&environment(&[("PATH", path), ("RUNPOD_DC_ID", "US-KS-2")]))
+    else {
+        return;
+    };
+    assert_eq!(lmcache["architecture"], serde_json::json!(["64bit", ""]));
+    // A cloud that the firmware names goes first.
+    assert_eq!(vllm["provider"], lmcache["provider"]);
+    assert_ne!(vllm["provider"], "UNKNOWN");
+}
+
+#[test]
+fn installed_by_pip() {
+    let folder = tempfile::tempdir().unwrap();
+    let packages = folder.path().join("lib/python3.12/site-packages");
+    let metadata = packages.join("lmcache-0.5.6.dist-info");
+    std::fs::create_dir_all(&metadata).unwrap();
+    std::fs::write(metadata.join("METADATA"), "Metadata-Version: 2.1\nName: lmcache\n").unwrap();
+    let environment = environment(&[
+        ("VIRTUAL_ENV", folder.path().to_str().unwrap()),
+        ("PYTHONPATH", packages.to_str().unwrap()),
+    ]);
+    if let Some([_, lmcache]) = compare(&environment) {
+        assert!(["PIP", "DOCKER"].contains(&lmcache["source"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn every_difference_is_documented() {
+    let documented = include_str!("../../docs/compatibility.md");
+    for (_, field, _, line) in DIFFERENCES {
+        assert!(documented.contains(line), "{field}: {line}");
+    }
+}
