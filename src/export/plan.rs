@@ -143,8 +143,8 @@ impl Plan {
         // The engine's numbers win; then the driver need not be asked at all.
         let ask_driver = self.engine.accelerators.is_none();
         let machine_id = self.directory.as_deref().and_then(resource::machine_id);
-        let facts = probe(&self.machine, ask_driver, &mut |facts| {
-            progress(facts, machine_id.as_deref());
+        let facts = probe(&self.machine, ask_driver, &mut |step| {
+            progress(step.facts, machine_id.as_deref());
         });
         Found { facts, machine_id }
     }

@@ -1,8 +1,9 @@
 //! DMI files and one environment variable come in, the cloud provider goes out.
 //!
 //! The order of files and of words is the one both original reporters use, so that a machine
-//! with two names in its DMI gets the same one. No metadata server is ever asked: that would
-//! be a network call to learn what the firmware already says.
+//! with two names in its DMI gets the same one. What they do not know is looked for after all
+//! they do, in what was read for them. No metadata server is ever asked: that would be a network
+//! call to learn what the firmware already says.
 
 use super::{Facts, Machine};
 
@@ -24,27 +25,61 @@ const WORDS: [(&str, &str); 4] = [
     ("oraclecloud", "oracle_cloud"),
 ];
 
+/// Words the original reporters do not look for: receivers of flat JSON get their `UNKNOWN`.
+///
+/// Each is what the cloud's own firmware says, as cloud-init and the kernel's users know it. The
+/// values are those of the semantic conventions where they have one, else the cloud's name.
+/// Clouds whose firmware does not name them (bare metal, plain QEMU) are not here.
+const OTHER_WORDS: [(&str, &str); 12] = [
+    ("alibaba cloud", "alibaba_cloud"),
+    ("tencent cloud", "tencent_cloud"),
+    ("ibm:cloud compute server", "ibm_cloud"),
+    ("ibmcloud", "ibm_cloud"),
+    ("digitalocean", "digitalocean"),
+    ("hetzner", "hetzner"),
+    ("huaweicloud", "huawei_cloud"),
+    ("akamai", "akamai_cloud"),
+    ("linode", "akamai_cloud"),
+    ("scaleway", "scaleway"),
+    ("upcloud", "upcloud"),
+    ("vultr", "vultr"),
+];
+
 /// Fills in the provider.
 pub(super) fn fill(machine: &Machine, facts: &mut Facts) {
     facts.cloud_provider = provider(machine).map(str::to_owned);
 }
 
 fn provider(machine: &Machine) -> Option<&'static str> {
-    FILES
-        .iter()
-        .filter_map(|path| machine.attribute(path))
-        .find_map(|text| named(&text.to_lowercase()))
-        .or_else(|| machine.has_variable("RUNPOD_DC_ID").then_some("runpod"))
+    let mut texts = Vec::with_capacity(FILES.len());
+    for text in FILES.iter().filter_map(|path| machine.attribute(path)) {
+        let text = text.to_lowercase();
+        if let Some(provider) = named(&text, &WORDS) {
+            return Some(provider);
+        }
+        texts.push(text);
+    }
+    if machine.has_variable("RUNPOD_DC_ID") {
+        return Some("runpod");
+    }
+    texts.iter().find_map(|text| named(text, &OTHER_WORDS))
 }
 
-fn named(text: &str) -> Option<&'static str> {
-    WORDS.iter().find(|(word, _)| text.contains(word)).map(|&(_, provider)| provider)
+fn named(text: &str, words: &[(&str, &'static str)]) -> Option<&'static str> {
+    words.iter().find(|(word, _)| text.contains(word)).map(|&(_, provider)| provider)
+}
+
+/// Whether a text in one of the files names a cloud.
+pub(super) fn is_telling(text: &str) -> bool {
+    let text = text.to_lowercase();
+    named(&text, &WORDS).or_else(|| named(&text, &OTHER_WORDS)).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Tree;
-    use super::provider;
+    use super::{OTHER_WORDS, WORDS, provider};
+    use crate::schema::{Contract, Literal, Source};
 
     /// A machine with the given DMI files.
     fn dmi(files: &[(&str, &str)]) -> Tree {
@@ -125,6 +160,54 @@ mod tests {
         assert_eq!(provider(&aws.machine_with(&here)), Some("aws"));
         let empty = [("RUNPOD_DC_ID", "")];
         assert_eq!(provider(&Tree::new().machine_with(&empty)), None);
+    }
+
+    #[test]
+    fn clouds_beyond_the_originals_come_after_all_they_know() {
+        for (file, text, expected) in [
+            ("product_name", "Alibaba Cloud ECS\n", "alibaba_cloud"),
+            ("sys_vendor", "Tencent Cloud\n", "tencent_cloud"),
+            ("sys_vendor", "IBM:Cloud Compute Server 1.0:bx2-4x16\n", "ibm_cloud"),
+            ("chassis_asset_tag", "ibmcloud\n", "ibm_cloud"),
+            ("sys_vendor", "DigitalOcean\n", "digitalocean"),
+            ("sys_vendor", "Hetzner\n", "hetzner"),
+            ("chassis_asset_tag", "HUAWEICLOUD\n", "huawei_cloud"),
+            ("sys_vendor", "Akamai\n", "akamai_cloud"),
+            ("sys_vendor", "Linode\n", "akamai_cloud"),
+            ("sys_vendor", "Scaleway\n", "scaleway"),
+            ("sys_vendor", "UpCloud\n", "upcloud"),
+            ("sys_vendor", "Vultr\n", "vultr"),
+        ] {
+            assert_eq!(provider(&dmi(&[(file, text)]).machine()), Some(expected), "{text}");
+        }
+        let both = dmi(&[("product_name", "Alibaba Cloud ECS"), ("sys_vendor", "Google")]);
+        assert_eq!(provider(&both.machine()), Some("gcp"));
+        let pod = dmi(&[("sys_vendor", "Hetzner")]);
+        assert_eq!(provider(&pod.machine_with(&[("RUNPOD_DC_ID", "EU-1")])), Some("runpod"));
+        assert_eq!(provider(&pod.machine_with(&[("RUNPOD_DC_ID", "")])), Some("hetzner"));
+    }
+
+    #[test]
+    fn on_the_wire_is_what_the_originals_say_and_all_else_is_unknown_to_them() {
+        let mut fields = 0;
+        let contracts = Contract::built_in();
+        let messages = contracts.iter().flat_map(|contract| contract.messages.iter());
+        for field in messages.flat_map(|message| message.fields.iter()) {
+            let Source::ResourceMapped(name, words) = &field.source else { continue };
+            let on_wire = |provider: &str| {
+                words.iter().find(|(word, _)| word == provider).map(|(_, wire)| wire.as_ref())
+            };
+            assert_eq!(name, "cloud.provider");
+            assert_eq!(field.absent, Literal::Str("UNKNOWN".into()));
+            let known = WORDS.iter().map(|&(_, provider)| provider).chain(["runpod"]);
+            let known: Vec<_> = known.map(on_wire).collect();
+            assert_eq!(known, ["AWS", "AZURE", "GCP", "OCI", "RUNPOD"].map(Some));
+            for (_, provider) in OTHER_WORDS {
+                assert_eq!(on_wire(provider), None, "{provider}");
+            }
+            fields += 1;
+        }
+        assert!(fields >= 4, "each contract has a provider");
     }
 
     #[test]

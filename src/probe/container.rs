@@ -5,7 +5,7 @@
 //! answer lives in `source`, this one is our own. Only the kind is kept: ids, pod names and
 //! image names in these files never leave this module.
 
-use super::{Facts, Machine};
+use super::{Facts, Machine, reuse_cgroup};
 
 /// Most bytes of `/proc/self/mountinfo`. The mounts that tell come first; a node with many
 /// volumes can have thousands of lines.
@@ -67,7 +67,10 @@ fn kind(machine: &Machine, cgroup: &str) -> Option<&'static str> {
         .or_else(|| MARKERS.iter().find(|(path, _)| machine.exists(path)).map(|&(_, kind)| kind))
         .or_else(|| named(machine.variable("container")?))
         .or_else(|| named(&machine.attribute("/run/systemd/container")?))
-        .or_else(|| GROUPS.iter().find(|(part, _)| cgroup.contains(part)).map(|&(_, kind)| kind))
+        .or_else(|| {
+            reuse_cgroup(machine, cgroup);
+            GROUPS.iter().find(|(part, _)| cgroup.contains(part)).map(|&(_, kind)| kind)
+        })
         .or_else(|| by_mount(&machine.text("/proc/self/mountinfo", MOUNT_BYTES)?))
 }
 
@@ -75,19 +78,21 @@ fn by_variable(machine: &Machine) -> Option<&'static str> {
     VARIABLES.iter().find(|(name, _)| machine.has_variable(name)).map(|&(_, kind)| kind)
 }
 
-fn named(kind: &str) -> Option<&'static str> {
+/// A kind that something names, if it is one that is passed on.
+pub(super) fn named(kind: &str) -> Option<&'static str> {
     KINDS.iter().copied().find(|&known| known == kind.trim())
 }
 
 /// Looks at the mounts of runtimes only: a host that runs containers shows theirs too, at
 /// other places.
 fn by_mount(mountinfo: &str) -> Option<&'static str> {
-    let lines = || {
-        mountinfo.lines().filter(|line| {
-            line.split(' ').nth(4).is_some_and(|point| MOUNT_POINTS.contains(&point))
-        })
-    };
+    let lines = || mountinfo.lines().filter(|line| is_own_mount(line));
     MOUNTS.iter().find(|(part, _)| lines().any(|line| line.contains(part))).map(|&(_, kind)| kind)
+}
+
+/// Whether a line of `/proc/self/mountinfo` is about a place where runtimes mount their own.
+pub(super) fn is_own_mount(line: &str) -> bool {
+    line.split(' ').nth(4).is_some_and(|point| MOUNT_POINTS.contains(&point))
 }
 
 #[cfg(test)]

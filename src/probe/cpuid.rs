@@ -16,6 +16,10 @@ const EXTENDED: u32 = 0x8000_0000;
 /// The three leaves that hold the brand, 16 characters each.
 const BRAND: [u32; 3] = [0x8000_0002, 0x8000_0003, 0x8000_0004];
 
+/// Every leaf that is asked.
+pub(super) const LEAVES: [u32; 6] =
+    [VENDOR, SIGNATURE, EXTENDED, 0x8000_0002, 0x8000_0003, 0x8000_0004];
+
 /// Reads the identity off the leaves; `None` where there is no CPUID.
 pub(super) fn identity(leaf: &dyn Fn(u32) -> Option<[u32; 4]>) -> Option<Identity> {
     let [highest, ebx, ecx, edx] = leaf(VENDOR)?;

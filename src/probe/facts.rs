@@ -14,8 +14,9 @@ use super::gpu::Accelerators;
 pub struct Facts {
     /// Cloud the machine is rented from.
     ///
-    /// Shape: `aws`, `azure`, `gcp`, `oracle_cloud` (OpenTelemetry `cloud.provider`) or
-    /// `runpod`. Source: DMI files, then `RUNPOD_DC_ID`; no metadata server is asked.
+    /// Shape: a value of OpenTelemetry's `cloud.provider` (`aws`, `alibaba_cloud`), or a word of
+    /// the same kind where it has none (`runpod`). Source: DMI files, and `RUNPOD_DC_ID`; no
+    /// metadata server is asked.
     pub cloud_provider: Option<String>,
     /// Logical CPUs that are online, whatever this process may use of them.
     ///

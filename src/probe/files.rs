@@ -1,14 +1,15 @@
 //! Paths of a [`Machine`] come in, bounded text goes out.
 //!
 //! Every probe reads through these methods, so that this is the one place where a read is
-//! bounded, cannot wait and cannot leave the machine's root.
+//! bounded, cannot wait and is taken note of. Paths are confined to the machine in `root`.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
 
 use super::Machine;
+use super::trace::{Answer, Asked};
 
 /// Most bytes taken from a small attribute file: sysfs attributes are one page at most, and
 /// what is read of larger files (`MemTotal`, the first processor) stands in the first page.
@@ -63,36 +64,24 @@ impl Machine {
         limit: usize,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let mut file = open(&self.path(path)?)?;
-        let mut first = [0; FIRST_BYTES];
-        let length = some(&mut file, first.get_mut(..limit.min(FIRST_BYTES))?)?;
-        let bytes = first.get(..length)?;
-        if length < FIRST_BYTES || limit == FIRST_BYTES {
-            return read(&characters(bytes));
-        }
-        let mut bytes = bytes.to_vec();
-        let mut filled = length;
-        while filled == bytes.len() && filled < limit {
-            bytes.resize(filled.saturating_mul(8).min(limit), 0);
-            filled = filled.checked_add(some(&mut file, bytes.get_mut(filled..)?)?)?;
-        }
-        read(&characters(bytes.get(..filled)?))
+        let (mut first, mut more) = ([0; FIRST_BYTES], Vec::new());
+        let bytes = self.open(path).and_then(|file| fill(file, limit, &mut first, &mut more));
+        self.note(Asked::File, path, || Answer::of(&bytes));
+        read(&characters(bytes.ok()?))
     }
 
     /// A file up to `limit` bytes; `None` if it cannot be read.
     pub(super) fn text(&self, path: &str, limit: usize) -> Option<String> {
-        let file = open(&self.path(path)?)?;
-        let mut bytes = Vec::with_capacity(limit.min(2 * ATTRIBUTE_BYTES));
-        file.take(u64::try_from(limit).ok()?).read_to_end(&mut bytes).ok()?;
-        Some(match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        })
+        let read = self.open(path).and_then(|file| read_up_to(file, limit));
+        self.note(Asked::File, path, || Answer::of(&read));
+        read.ok()
     }
 
     /// Whether something is there.
     pub(super) fn exists(&self, path: &str) -> bool {
-        self.path(path).is_some_and(|path| path.exists())
+        let there = self.path(path).is_some_and(|path| path.exists());
+        self.note(Asked::Marker, path, || Answer::there(there));
+        there
     }
 
     /// Whether a file is there that may be run.
@@ -106,6 +95,7 @@ impl Machine {
     /// Names in a folder, in no order, up to a bound; none if there is no such folder.
     pub(super) fn names(&self, path: &str) -> impl Iterator<Item = String> + use<> {
         let folder = self.path(path).and_then(|path| fs::read_dir(path).ok());
+        self.note(Asked::Folder, path, || Answer::there(folder.is_some()));
         folder
             .into_iter()
             .flatten()
@@ -114,49 +104,59 @@ impl Machine {
             .filter_map(|entry| entry.file_name().into_string().ok())
     }
 
-    /// An absolute path of the machine as a path of this process.
-    ///
-    /// `..` never leads out of the root. A relative path has no meaning on a described
-    /// machine: `None`.
-    fn path<'path>(&self, path: &'path str) -> Option<Cow<'path, Path>> {
-        let path = Path::new(path);
-        if !path.has_root() {
-            return None;
-        }
-        // Nothing lies above the root of this machine: the path is its own.
-        if self.is_live() {
-            return Some(Cow::Borrowed(path));
-        }
-        let mut inside = PathBuf::new();
-        for component in path.components() {
-            match component {
-                Component::Normal(part) => inside.push(part),
-                Component::ParentDir => {
-                    inside.pop();
-                }
-                Component::CurDir | Component::Prefix(_) | Component::RootDir => {}
-            }
-        }
-        Some(Cow::Owned(self.root().join(inside)))
+    fn open(&self, path: &str) -> io::Result<File> {
+        open(&self.path(path).ok_or(ErrorKind::NotFound)?)
     }
 }
 
 /// Opens for reading without ever waiting: a pipe where a file should be must not hang us.
-fn open(path: &Path) -> Option<File> {
+fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    options.open(path).ok()
+    options.open(path)
+}
+
+/// The file's beginning, up to `limit` bytes: in `first` where it fits, else in `more`.
+fn fill<'bytes>(
+    mut file: File,
+    limit: usize,
+    first: &'bytes mut [u8; FIRST_BYTES],
+    more: &'bytes mut Vec<u8>,
+) -> io::Result<&'bytes [u8]> {
+    let wanted = first.get_mut(..limit.min(FIRST_BYTES)).unwrap_or_default();
+    let length = some(&mut file, wanted)?;
+    let bytes = first.get(..length).unwrap_or_default();
+    if length < FIRST_BYTES || limit == FIRST_BYTES {
+        return Ok(bytes);
+    }
+    more.extend_from_slice(bytes);
+    let mut filled = length;
+    while filled == more.len() && filled < limit {
+        more.resize(filled.saturating_mul(8).min(limit), 0);
+        let length = some(&mut file, more.get_mut(filled..).unwrap_or_default())?;
+        filled = filled.saturating_add(length);
+    }
+    Ok(more.get(..filled).unwrap_or_default())
+}
+
+/// The file from its beginning.
+fn read_up_to(file: File, limit: usize) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(limit.min(2 * ATTRIBUTE_BYTES));
+    file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
 }
 
 /// One read.
-fn some(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
+fn some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match file.read(buffer) {
-            Ok(length) => return Some(length),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return None,
+            length => return length,
         }
     }
 }
@@ -187,15 +187,6 @@ mod tests {
         let machine = tree.machine();
         assert_eq!(machine.attribute("/big").unwrap().len(), ATTRIBUTE_BYTES);
         assert_eq!(machine.text("/big", 100_000).unwrap().len(), 100_000);
-    }
-
-    #[test]
-    fn a_path_never_leaves_the_root() {
-        let tree = Tree::new().file("/inside", "yes").file("/a/b/inside", "yes");
-        let machine = tree.machine();
-        assert_eq!(machine.attribute("/../../inside").as_deref(), Some("yes"));
-        assert_eq!(machine.attribute("/a/c/../b/inside").as_deref(), Some("yes"));
-        assert_eq!(machine.attribute("inside"), None);
     }
 
     #[test]

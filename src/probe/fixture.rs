@@ -36,6 +36,13 @@ impl Tree {
         self
     }
 
+    /// Adds a symbolic link.
+    #[cfg(unix)]
+    pub(super) fn symlink(self, path: &str, target: &str) -> Self {
+        std::os::unix::fs::symlink(target, self.place(path)).unwrap();
+        self
+    }
+
     /// Adds a file that may be run.
     #[cfg(unix)]
     pub(super) fn program(self, path: &str) -> Self {

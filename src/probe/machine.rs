@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::ENVIRONMENT;
+use super::trace::{Answer, Asked, Trace};
 use crate::sys::{self, SystemName};
 
 /// The machine as a value: everything a probe may look at.
@@ -18,10 +19,11 @@ use crate::sys::{self, SystemName};
 pub struct Machine {
     root: PathBuf,
     live: bool,
-    environment: BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<String, String>,
     cpuid: Cpuid,
     system_name: Option<SystemName>,
     libc: Option<(String, String)>,
+    pub(super) trace: Option<Trace>,
 }
 
 /// Where CPUID leaves come from.
@@ -45,6 +47,7 @@ impl Machine {
             cpuid: if cfg!(target_arch = "x86_64") { Cpuid::Live } else { Cpuid::Absent },
             system_name: sys::uname(),
             libc: sys::libc_version().map(|version| ("glibc".to_owned(), version)),
+            trace: None,
         };
         machine.with_environment(environment)
     }
@@ -59,6 +62,7 @@ impl Machine {
             cpuid: Cpuid::Absent,
             system_name: None,
             libc: None,
+            trace: None,
         }
     }
 
@@ -118,18 +122,25 @@ impl Machine {
     }
 
     pub(super) fn system_name(&self) -> Option<&SystemName> {
+        self.note(Asked::Call, "uname", || Answer::there(self.system_name.is_some()));
         self.system_name.as_ref()
     }
 
     /// Name and version of the C library.
     pub(super) fn libc(&self) -> Option<(&str, &str)> {
+        self.note(Asked::Call, "C library", || Answer::there(self.libc.is_some()));
         self.libc.as_ref().map(|(name, version)| (name.as_str(), version.as_str()))
     }
 
     /// The value of a variable; absent and empty differ.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         debug_assert!(ENVIRONMENT.contains(&name), "{name} is read but not declared");
-        self.environment.get(name).map(String::as_str)
+        let value = self.environment.get(name).map(String::as_str);
+        self.note(Asked::Variable, name, || match value {
+            Some("") => Answer::Blank,
+            value => Answer::there(value.is_some()),
+        });
+        value
     }
 
     /// Whether a variable is set to something.
@@ -139,11 +150,13 @@ impl Machine {
 
     /// Registers `eax`, `ebx`, `ecx`, `edx` of one CPUID leaf (sub-leaf 0).
     pub(super) fn cpuid(&self, leaf: u32) -> Option<[u32; 4]> {
-        match &self.cpuid {
+        let registers = match &self.cpuid {
             Cpuid::Absent => None,
             Cpuid::Given(leaves) => leaves.get(&leaf).copied(),
             Cpuid::Live => live_cpuid(leaf),
-        }
+        };
+        self.note(Asked::Call, "CPUID", || Answer::there(registers.is_some()));
+        registers
     }
 }
 

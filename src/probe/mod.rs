@@ -2,7 +2,9 @@
 //!
 //! | file | turns | into |
 //! | --- | --- | --- |
-//! | `machine`, `files` | root folder, environment snapshot, CPUID, `uname` | bounded reads |
+//! | `machine`, `root`, `files` | root folder, environment snapshot, CPUID, `uname` | bounded reads |
+//! | `recorded`, `recording`, `neutral` | a machine | a folder that plays it, and back |
+//! | `trace` | what was asked | where a fact was read |
 //! | `os` | `uname`, C library, `PATH` | system, platform string, architecture |
 //! | `cpu`, `cpuid`, `arm` | CPUID leaves or `/proc/cpuinfo` | brand, vendor, numbers |
 //! | `cores` | sysfs CPU lists | logical and physical counts |
@@ -30,12 +32,20 @@ mod fixture;
 mod gpu;
 mod machine;
 mod memory;
+mod neutral;
 mod os;
+mod recorded;
+mod recording;
+mod root;
 mod source;
+mod trace;
 
 pub use facts::Facts;
 pub use gpu::{AcceleratorSource, Accelerators, Runtime};
 pub use machine::Machine;
+pub use recorded::MACHINE_FILE;
+pub use recording::{RecordedFile, Recording};
+pub use trace::{Answer, Asked, Source, Step};
 
 /// Every environment variable a probe may look at, so that a caller takes exactly these.
 pub const ENVIRONMENT: &[&str] = &[
@@ -51,6 +61,9 @@ pub const ENVIRONMENT: &[&str] = &[
     "container",
 ];
 
+/// The cgroup of the first process.
+const CGROUP: &str = "/proc/1/cgroup";
+
 /// Most bytes of `/proc/1/cgroup`: a line per controller, each with one path.
 const CGROUP_BYTES: usize = 64 * 1024;
 
@@ -58,38 +71,53 @@ const CGROUP_BYTES: usize = 64 * 1024;
 ///
 /// The probes run one after the other: first what the kernel answers from memory, then what
 /// reads folders that may lie on a network file system, last the accelerators, whose driver
-/// may hang. `progress` gets all that is known after each step, so that a caller who stops
-/// waiting keeps it. Accelerators are looked for only where the caller has not been told.
+/// may hang. `progress` gets each [`Step`] when it is done, with all that is known by then, so
+/// that a caller who stops waiting keeps it. Accelerators are looked for only where the caller
+/// has not been told.
 pub fn probe(
     machine: &Machine,
     accelerators_wanted: bool,
-    progress: &mut dyn FnMut(&Facts),
+    progress: &mut dyn FnMut(&Step<'_>),
 ) -> Facts {
     let mut facts = Facts::default();
-    let mut step = |run: &dyn Fn(&mut Facts)| {
+    let mut step = |name: &'static str, run: &dyn Fn(&mut Facts)| {
         run(&mut facts);
-        progress(&facts);
+        progress(&Step { name, facts: &facts, sources: &machine.take_sources() });
     };
-    step(&|facts| os::fill_names(machine, facts));
-    step(&|facts| memory::fill_total(machine, facts));
-    step(&|facts| cloud::fill(machine, facts));
-    step(&|facts| cpu::fill(machine, facts));
+    step("system", &|facts| os::fill_names(machine, facts));
+    step("memory", &|facts| memory::fill_total(machine, facts));
+    step("cloud", &|facts| cloud::fill(machine, facts));
+    step("cpu", &|facts| cpu::fill(machine, facts));
     let online = cores::Online::read(machine);
-    step(&|facts| cores::fill_online(machine, online.as_ref(), facts));
-    step(&|facts| cores::fill_physical(machine, online.as_ref(), facts));
-    step(&|facts| memory::fill_limit(machine, facts));
+    step("cpu count", &|facts| cores::fill_online(machine, online.as_ref(), facts));
+    step("core count", &|facts| cores::fill_physical(machine, online.as_ref(), facts));
+    step("memory limit", &|facts| memory::fill_limit(machine, facts));
     let whole = |text: &str| Some(text.to_owned());
-    let cgroup = machine.piece("/proc/1/cgroup", CGROUP_BYTES, whole).unwrap_or_default();
-    step(&|facts| container::fill(machine, &cgroup, facts));
+    let cgroup = machine.piece(CGROUP, CGROUP_BYTES, whole).unwrap_or_default();
+    step("container", &|facts| container::fill(machine, &cgroup, facts));
     if machine.is_live() {
-        step(&fallback::fill);
+        step("fallback", &|facts| {
+            fallback::fill(facts);
+            machine.note(Asked::Call, "sysinfo", || Answer::Found);
+        });
     }
-    step(&|facts| os::fill_architecture(machine, facts));
-    step(&|facts| source::fill(machine, &cgroup, facts));
+    step("architecture", &|facts| os::fill_architecture(machine, facts));
+    step("install source", &|facts| source::fill(machine, &cgroup, facts));
     if accelerators_wanted {
-        step(&|facts| facts.accelerators = gpu::accelerators(machine));
+        step("accelerators", &|facts| {
+            facts.accelerators = gpu::accelerators(machine);
+            if machine.is_live() {
+                let there = facts.accelerators.is_some();
+                machine.note(Asked::Call, "accelerator driver", || Answer::there(there));
+            }
+        });
     }
     facts
+}
+
+/// Takes note that a step uses the cgroup that was read before it.
+fn reuse_cgroup(machine: &Machine, cgroup: &str) {
+    machine.note(Asked::File, CGROUP, || Answer::there(!cgroup.is_empty()));
 }
 
 #[cfg(test)]
@@ -161,7 +189,7 @@ mod tests {
     fn progress_grows_and_ends_with_the_result() {
         let tree = rented();
         let mut seen: Vec<Facts> = Vec::new();
-        let facts = probe(&tree.machine(), true, &mut |facts| seen.push(facts.clone()));
+        let facts = probe(&tree.machine(), true, &mut |step| seen.push(step.facts.clone()));
         assert_eq!(seen.last(), Some(&facts));
         assert!(seen.len() >= 10, "{}", seen.len());
         assert_eq!(seen[1].memory_bytes, Some(1_048_576));

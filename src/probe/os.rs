@@ -6,6 +6,7 @@
 //! the first prints nothing, `unknown` or the hardware name wherever engines run, all of
 //! which Python leaves out again, and of the second only its presence matters.
 
+use super::trace::{Answer, Asked};
 use super::{Facts, Machine};
 use crate::sys::SystemName;
 
@@ -125,9 +126,9 @@ pub(super) fn joined(parts: &[&str]) -> Option<String> {
 
 /// Whether a program `file` is on `PATH`. Relative folders are left out: they depend on
 /// where the process happens to stand.
-fn has_program_file(machine: &Machine) -> bool {
+pub(super) fn has_program_file(machine: &Machine) -> bool {
     let mut program = String::with_capacity(128);
-    machine
+    let there = machine
         .variable("PATH")
         .unwrap_or(DEFAULT_PATH)
         .split(':')
@@ -138,7 +139,9 @@ fn has_program_file(machine: &Machine) -> bool {
             program.push_str(folder);
             program.push_str("/file");
             machine.is_program(&program)
-        })
+        });
+    machine.note(Asked::Program, "file", || Answer::there(there));
+    there
 }
 
 #[cfg(test)]

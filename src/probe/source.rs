@@ -4,7 +4,7 @@
 //! The words and their order are those of LMCache's reporter. It asks Python's package
 //! metadata and runs `conda list`; both only read the folders looked at here.
 
-use super::{Facts, Machine};
+use super::{Facts, Machine, reuse_cgroup};
 
 /// The distribution looked for, as package tools spell it in file names.
 const DISTRIBUTION: &str = "lmcache";
@@ -15,6 +15,7 @@ pub(super) fn fill(machine: &Machine, cgroup: &str, facts: &mut Facts) {
 }
 
 fn source(machine: &Machine, cgroup: &str) -> &'static str {
+    reuse_cgroup(machine, cgroup);
     if cgroup.contains("docker") {
         "DOCKER"
     } else if by_pip(machine) {
@@ -28,7 +29,7 @@ fn source(machine: &Machine, cgroup: &str) -> &'static str {
 
 /// Whether the virtual environment has the distribution. Its folder names the Python
 /// version, of which there is normally one.
-fn by_pip(machine: &Machine) -> bool {
+pub(super) fn by_pip(machine: &Machine) -> bool {
     let Some(environment) = machine.variable("VIRTUAL_ENV") else {
         return false;
     };
@@ -40,7 +41,7 @@ fn by_pip(machine: &Machine) -> bool {
 }
 
 /// Whether the conda environment has the package.
-fn by_conda(machine: &Machine) -> bool {
+pub(super) fn by_conda(machine: &Machine) -> bool {
     machine
         .variable("CONDA_PREFIX")
         .is_some_and(|prefix| holds(machine, &format!("{prefix}/conda-meta"), ".json"))

@@ -286,7 +286,7 @@ impl Builder {
         Switches::new(&self.contract, env, self.consent)
     }
 
-    fn plan(&self, env: &Env) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, env: &Env) -> Result<Plan, Error> {
         Ok(Plan {
             contract: Arc::new(CompiledContract::new(&self.contract)?),
             machine: Machine::live(env.pairs()),

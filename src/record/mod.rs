@@ -8,6 +8,8 @@
 mod builder;
 mod handle;
 mod layer;
+#[cfg(test)]
+mod machines;
 mod preview;
 mod processor;
 

@@ -28,9 +28,9 @@ fn main() -> ExitCode {
         // After each step the worker keeps what is known, in case a later one hangs.
         let mut steps = 0_u32;
         let mut kept = Facts::default();
-        let facts = probe(&machine, true, &mut |facts| {
+        let facts = probe(&machine, true, &mut |step| {
             steps += 1;
-            kept.learn(facts);
+            kept.learn(step.facts);
         });
         kept = facts;
         black_box((kept, steps, uuid::Uuid::new_v4()));
