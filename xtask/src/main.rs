@@ -10,6 +10,7 @@
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+mod fuzz;
 mod probe_gate;
 mod small_build;
 mod tools;
@@ -25,6 +26,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Runs every fuzz target for a short time.
+    FuzzSmoke {
+        /// How long each runs.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
     /// Counts the probe's instructions and system calls against its floor.
     ProbeGate,
     /// Builds the library without features, and compares its dependencies with the checked-in list.
@@ -37,6 +44,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
     }

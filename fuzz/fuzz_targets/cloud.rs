@@ -1,0 +1,27 @@
+//! DMI files and a variable in; a cloud provider out, one of few words.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use otel_usage_fuzz::{Tree, look};
+
+static TREE: LazyLock<Tree> = LazyLock::new(|| {
+    Tree::new(&[
+        "/sys/class/dmi/id/product_version",
+        "/sys/class/dmi/id/bios_vendor",
+        "/sys/class/dmi/id/product_name",
+        "/sys/class/dmi/id/chassis_asset_tag",
+        "/sys/class/dmi/id/sys_vendor",
+    ])
+});
+
+fuzz_target!(|input: ([Option<&[u8]>; 5], Option<&str>)| {
+    let (files, runpod) = input;
+    let runpod = runpod.map(|value| ("RUNPOD_DC_ID".to_owned(), value.to_owned()));
+    let facts = look(&TREE.machine(files).with_environment(runpod));
+    // A word of ours, never text of the files.
+    let word = |text: &String| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    assert!(facts.cloud_provider.iter().all(word), "{facts:?}");
+});

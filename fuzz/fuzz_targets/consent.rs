@@ -1,0 +1,53 @@
+//! Environment variables and a mode file in; a decision and settings out. No mode file makes an on
+//! of an off, and no variable beside `DO_NOT_TRACK` does.
+
+#![no_main]
+
+use std::fs;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use otel_usage::config::VARIABLES;
+use otel_usage::{Consent, Contract, Env, Usage};
+use tempfile::TempDir;
+
+static HOME: LazyLock<TempDir> = LazyLock::new(|| {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join(".config/otel-usage")).unwrap();
+    home
+});
+
+fuzz_target!(|input: (u8, Vec<(u8, &str)>, Option<&[u8]>)| {
+    let (contract, variables, mode) = input;
+    let file = HOME.path().join(".config/otel-usage/mode");
+    match mode {
+        Some(bytes) => fs::write(&file, bytes).unwrap(),
+        None => drop(fs::remove_file(&file)),
+    }
+    let contracts = Contract::built_in();
+    let contract = contracts.get(usize::from(contract) % contracts.len()).unwrap();
+    let own = contract.switches.iter().map(|switch| switch.variable.as_ref());
+    let names: Vec<&str> = VARIABLES.iter().copied().chain(own).collect();
+    let mut given: Vec<(String, String)> = variables
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let name = names.get(usize::from(name) % names.len())?;
+            // Where the files are is fixed; nothing else on this machine is looked at.
+            let fixed = ["HOME", "XDG_CONFIG_HOME", "OTEL_USAGE_OTLP_CERTIFICATE"].contains(name);
+            (!fixed).then(|| ((*name).to_owned(), value.to_owned()))
+        })
+        .collect();
+    given.push(("HOME".to_owned(), HOME.path().to_str().unwrap().to_owned()));
+
+    let builder = |given: &[(String, String)]| {
+        Usage::builder(contract).with_environment(Env::given(given.iter().cloned()))
+    };
+    let decision = builder(&given).decision();
+    assert_eq!(decision, builder(&given).decision(), "a second look finds the same");
+    let _ = builder(&given).settings();
+    // What the mode file allows, the variables can only narrow.
+    let alone = builder(&given[given.len() - 1..]).decision();
+    assert!(decision.consent >= alone.consent || alone.consent == Consent::Local);
+    given.push(("DO_NOT_TRACK".to_owned(), "1".to_owned()));
+    assert_eq!(builder(&given).decision().consent, Consent::Off);
+});

@@ -1,0 +1,58 @@
+//! What the targets share: a folder that plays a machine.
+//!
+//! In: bytes for each of a fixed list of files. Out: a [`Machine`] of them, and what holds for the
+//! facts about any machine.
+
+use std::fs;
+use std::path::PathBuf;
+
+use otel_usage::probe::{Facts, Machine, probe};
+use tempfile::TempDir;
+
+/// A folder with the same files again and again.
+pub struct Tree {
+    folder: TempDir,
+    files: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// `files`: absolute paths on the machine that is played.
+    pub fn new(files: &[&str]) -> Self {
+        // In memory where that is offered: a run writes some hundred thousand files.
+        let memory = ["/dev/shm"].into_iter().find(|path| fs::metadata(path).is_ok());
+        let folder = memory.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
+        let place = |path: &&str| folder.path().join(path.trim_start_matches('/'));
+        let files: Vec<PathBuf> = files.iter().map(place).collect();
+        for file in &files {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+        }
+        Self { folder, files }
+    }
+
+    /// The machine with these contents, one for each file; `None`: the file is not there.
+    pub fn machine<'a>(&self, contents: impl IntoIterator<Item = Option<&'a [u8]>>) -> Machine {
+        for (file, bytes) in self.files.iter().zip(contents) {
+            match bytes {
+                Some(bytes) => fs::write(file, bytes).unwrap(),
+                None => drop(fs::remove_file(file)),
+            }
+        }
+        Machine::at(self.folder.path())
+    }
+}
+
+/// Probes, and checks what no machine may break.
+pub fn look(machine: &Machine) -> Facts {
+    let mut known = Facts::default();
+    let facts = probe(machine, true, &mut |facts| known.learn(facts));
+    assert_eq!(facts, known, "progress ends with the result, and no fact changes");
+    assert_eq!(probe(machine, true, &mut |_| ()), facts, "a second look finds the same");
+    let counts = [facts.cpu_count, facts.cpu_physical_count];
+    let bytes = [facts.memory_bytes, facts.memory_limit_bytes];
+    assert!(counts.into_iter().chain(bytes).flatten().all(|number| number > 0), "{facts:?}");
+    let numbers = [&facts.cpu_family, &facts.cpu_model, &facts.cpu_stepping];
+    for number in numbers.into_iter().flatten() {
+        assert!(number.parse::<u32>().is_ok(), "{number:?}");
+    }
+    facts
+}
