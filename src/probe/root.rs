@@ -22,6 +22,12 @@ impl Machine {
         if !path.has_root() {
             return None;
         }
+        let inside = if self.is_live() { textual(path) } else { self.confined(path)? };
+        Some(self.root().join(inside))
+    }
+
+    /// Where a path leads below the root, with every link followed as seen from there.
+    fn confined(&self, path: &Path) -> Option<PathBuf> {
         let mut inside = PathBuf::new();
         let mut links = 0_u32;
         let mut ahead: Vec<Part> = Vec::new();
@@ -32,9 +38,6 @@ impl Machine {
                 continue;
             };
             inside.push(name);
-            if self.is_live() {
-                continue;
-            }
             let Ok(target) = fs::read_link(self.root().join(&inside)) else {
                 continue;
             };
@@ -46,8 +49,23 @@ impl Machine {
             }
             push(&mut ahead, &target);
         }
-        Some(self.root().join(inside))
+        Some(inside)
     }
+}
+
+/// A path without its root, and without `..`.
+fn textual(path: &Path) -> PathBuf {
+    let mut inside = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => inside.push(part),
+            Component::ParentDir => {
+                inside.pop();
+            }
+            Component::CurDir | Component::Prefix(_) | Component::RootDir => {}
+        }
+    }
+    inside
 }
 
 /// A part of a path.
