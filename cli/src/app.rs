@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{ColorChoice, Parser, Subcommand};
 use otel_usage::Consent;
 
-use crate::{exit, mode, output, preview, status};
+use crate::{exit, mode, output, preview, probe, status};
 
 /// Shown when `otel-usage` is called alone: the three things an operator wants.
 const SHORT_HELP: &str = "\
@@ -20,7 +20,7 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command sends anything; only `on`, `local` and `off` write a file.
+/// No command sends anything; only `on`, `local`, `off` and `probe --record` write a file.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
 struct Cli {
@@ -49,6 +49,11 @@ enum Command {
     /// Exit code: 0 on, 3 local, 4 off. Of several contracts the most permissive one decides: 0
     /// means that something may leave this machine.
     Status(status::Args),
+    /// Show each fact about this machine, where it was read, and how long that took
+    ///
+    /// Says of what is absent why. Works when collection is off; the engine's own facts (its
+    /// accelerators as its framework counts them) are not known here.
+    Probe(probe::Args),
     /// Allow collection: reports are made and sent, unless another switch says otherwise
     ///
     /// Writes the mode file of this user. Exit code: 0 if collection is on now, else as `status`.
@@ -78,6 +83,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         None => output::print(SHORT_HELP).map(|()| exit::SUCCESS),
         Some(Command::Preview(args)) => preview::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Probe(args)) => probe::run(&args),
         Some(Command::On) => mode::run(Consent::Granted),
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),

@@ -7,6 +7,7 @@ mod exit;
 mod mode;
 mod output;
 mod preview;
+mod probe;
 #[path = "../../examples/support/sample.rs"]
 mod sample;
 mod status;

@@ -127,8 +127,9 @@ impl Env {
         names.iter().find_map(|name| Some((*name, self.filled(name)?)))
     }
 
-    /// All variables that are text: what the probe may look at.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
+    /// All variables that are text, by name: what [`Machine::live`](crate::probe::Machine::live)
+    /// takes.
+    pub fn pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.values
             .iter()
             .filter_map(|(name, value)| Some((name.clone(), value.to_str()?.to_owned())))

@@ -10,7 +10,7 @@ use super::files;
 /// Highest basic leaf, and the vendor.
 const VENDOR: u32 = 0;
 /// Family, model and stepping.
-const SIGNATURE: u32 = 1;
+pub(super) const SIGNATURE: u32 = 1;
 /// Highest extended leaf.
 const EXTENDED: u32 = 0x8000_0000;
 /// The three leaves that hold the brand, 16 characters each.

@@ -105,7 +105,11 @@ fn description(machine: &Machine) -> String {
     let leaves: Map<String, Value> = cpuid::LEAVES
         .iter()
         .filter_map(|&leaf| {
-            let [eax, ebx, ecx, edx] = machine.cpuid(leaf)?;
+            let [eax, mut ebx, ecx, edx] = machine.cpuid(leaf)?;
+            if leaf == cpuid::SIGNATURE {
+                // Here stands which CPU answered; nobody reads it, and it changes each time.
+                ebx = 0;
+            }
             let registers = format!("{eax:08x} {ebx:08x} {ecx:08x} {edx:08x}");
             Some((format!("{leaf:08x}"), registers.into()))
         })

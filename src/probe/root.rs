@@ -27,6 +27,11 @@ impl Machine {
         if self.is_live() {
             return Some(Cow::Borrowed(path));
         }
+        Some(Cow::Owned(self.root().join(self.confined(path)?)))
+    }
+
+    /// Where a path leads below the root, with every link followed as seen from there.
+    fn confined(&self, path: &Path) -> Option<PathBuf> {
         let mut inside = PathBuf::new();
         let mut links = 0_u32;
         let mut ahead: Vec<Part> = Vec::new();
@@ -48,7 +53,7 @@ impl Machine {
             }
             push(&mut ahead, &target);
         }
-        Some(Cow::Owned(self.root().join(inside)))
+        Some(inside)
     }
 }
 

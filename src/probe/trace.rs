@@ -69,7 +69,33 @@ pub enum Answer {
     Unreadable(ErrorKind),
 }
 
+impl Asked {
+    /// The word for it: `file`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Marker => "marker",
+            Self::Program => "program",
+            Self::Variable => "variable",
+        }
+    }
+}
+
 impl Answer {
+    /// The word for it: `found`. Why something is unreadable is left out.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::Found => "found",
+            Self::Missing => "missing",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+
     /// Found, or missing.
     pub(super) fn there(there: bool) -> Self {
         if there { Self::Found } else { Self::Missing }

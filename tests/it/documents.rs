@@ -63,3 +63,50 @@ fn every_promise_names_tests_that_exist() {
         assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
     }
 }
+
+/// Whether a documented path, with `{a,b}`, `*` and `**` in it, stands for a path that was asked.
+fn covers(documented: &str, path: &str) -> bool {
+    if let Some((before, rest)) = documented.split_once('{') {
+        let (words, after) = rest.split_once('}').unwrap();
+        return words.split(',').any(|word| covers(&format!("{before}{word}{after}"), path));
+    }
+    match documented.split_once('*') {
+        Some((before, after)) => {
+            let after = after.trim_start_matches('*');
+            let rest = path.strip_prefix(before.trim_end_matches('/'));
+            let after = after.rsplit('/').next().unwrap();
+            rest.is_some_and(|rest| rest.ends_with(after))
+        }
+        None => path == documented,
+    }
+}
+
+#[test]
+fn every_path_that_the_probe_asks_is_documented() {
+    use otel_usage::probe::{Asked, Machine, probe};
+    let page = read("docs/environment.md");
+    let (_, section) = page.split_once("## Probe").unwrap();
+    let documented: Vec<&str> = section
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.starts_with(['/', '$']))
+        .chain(["$VIRTUAL_ENV/lib"])
+        .collect();
+    let folder = format!("{}/tests/fixtures/machines", env!("CARGO_MANIFEST_DIR"));
+    let mut asked = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let Ok(machine) = Machine::recorded(entry.unwrap().path()) else { continue };
+        let _ = probe(&machine.traced(), true, &mut |step| {
+            let paths = step.sources.iter().filter(|source| {
+                matches!(source.asked, Asked::File | Asked::Folder | Asked::Marker)
+            });
+            asked.extend(paths.map(|source| source.name.clone()));
+        });
+    }
+    assert!(asked.len() > 40, "{asked:?}");
+    for path in &asked {
+        let known = documented.iter().any(|documented| covers(documented, path));
+        assert!(known, "docs/environment.md does not name {path}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod mode;
 mod preview;
+mod probe;
 mod same_bytes;
 #[path = "../../../examples/support/sample.rs"]
 mod sample;

@@ -1,0 +1,107 @@
+//! `otel-usage probe`. In: this machine, or a folder that plays one. Out: each fact, where it was
+//! read and how long that took; or such a folder.
+//!
+//! The probe asks nobody for the time, so each step is timed here, from outside. Times include
+//! taking note of what was asked, which an engine's probe does not do.
+
+mod fact;
+mod form;
+mod record;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use otel_usage::probe::{Facts, MACHINE_FILE, Machine, Source, probe};
+use otel_usage::schema::vllm;
+use otel_usage::{Clock, Env};
+
+use crate::{exit, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object, as docs/cli.md describes it
+    #[arg(long, conflicts_with = "record")]
+    json: bool,
+    /// Probe the files in this folder instead of this machine, and its machine.json if it has one
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Write what the probe reads into this new folder, without names and ids
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+}
+
+/// A step of the probe that is done.
+#[derive(Debug)]
+struct Step {
+    name: &'static str,
+    micros: u64,
+    sources: Vec<Source>,
+}
+
+/// All that a probe said.
+#[derive(Debug)]
+struct Probed {
+    facts: Facts,
+    steps: Vec<Step>,
+    /// For each fact in [`fact::ALL`] the step that found it.
+    found_by: Vec<Option<usize>>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    let machine = match &args.root {
+        Some(folder) => copied(folder)?,
+        // The probe's variables are the same for every contract.
+        None => Machine::live(Env::process(&vllm::CURRENT).pairs()),
+    };
+    if let Some(folder) = &args.record {
+        return record::run(&machine, folder);
+    }
+    let probed = Probed::of(&machine.traced(), true);
+    let text =
+        if args.json { form::json(&probed, args.root.as_deref())? } else { form::table(&probed) };
+    output::print(&text)?;
+    Ok(exit::SUCCESS)
+}
+
+/// The machine in a folder; without a description it is made of its files alone.
+fn copied(folder: &Path) -> anyhow::Result<Machine> {
+    if !folder.is_dir() {
+        bail!("{}: no such folder: name one that holds proc, sys, etc", folder.display());
+    }
+    if !folder.join(MACHINE_FILE).exists() {
+        return Ok(Machine::at(folder));
+    }
+    Machine::recorded(folder).context("the folder cannot be probed: correct or remove that file")
+}
+
+impl Probed {
+    fn of(machine: &Machine, accelerators_wanted: bool) -> Self {
+        let clock = Clock::system();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut found_by = vec![None; fact::ALL.len()];
+        let mut begun = clock.monotonic();
+        let facts = probe(machine, accelerators_wanted, &mut |step| {
+            let took = clock.monotonic().saturating_duration_since(begun);
+            for (place, fact) in found_by.iter_mut().zip(fact::ALL) {
+                if place.is_none() && (fact.value)(step.facts).is_some() {
+                    *place = Some(steps.len());
+                }
+            }
+            steps.push(Step {
+                name: step.name,
+                micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                sources: step.sources.to_vec(),
+            });
+            begun = clock.monotonic();
+        });
+        Self { facts, steps, found_by }
+    }
+
+    /// The step that found a fact, or else the one that looked for it.
+    fn step(&self, place: usize, fact: &fact::Fact) -> Option<&Step> {
+        match self.found_by.get(place).copied().flatten() {
+            Some(step) => self.steps.get(step),
+            None => self.steps.iter().find(|step| step.name == fact.step),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `otel-usage probe`: each fact, where it was read, and machines as folders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::shell::{Ran, Shell};
+
+fn machines() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/machines")
+}
+
+fn json(shell: &Shell, options: &str) -> Value {
+    let ran = shell.run(&format!("probe --json {options}"));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    ran.json_lines().remove(0)
+}
+
+/// The facts that are there, by attribute; of each either a value or the reason is there.
+fn values(document: &Value) -> BTreeMap<String, Value> {
+    let facts = document["facts"].as_array().unwrap();
+    facts
+        .iter()
+        .inspect(|fact| assert_ne!(fact["value"].is_null(), fact["absent"].is_null(), "{fact}"))
+        .filter(|fact| !fact["value"].is_null())
+        .map(|fact| (fact["attribute"].as_str().unwrap().to_owned(), fact["value"].clone()))
+        .collect()
+}
+
+/// The row of the table that begins with the name of a fact.
+fn row<'ran>(ran: &'ran Ran, fact: &str) -> &'ran str {
+    ran.out.lines().find(|line| line.starts_with(&format!("{fact}  "))).unwrap()
+}
+
+#[test]
+fn this_machine_is_shown_also_when_collection_is_off_and_nothing_is_written() {
+    let shell = Shell::new().with("DO_NOT_TRACK", "1").with("PATH", "/usr/bin");
+    let ran = shell.run("probe");
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.starts_with("fact  "), "{}", ran.out);
+    let document = json(&shell, "");
+    assert_eq!((&document["format"], &document["root"]), (&1.into(), &Value::Null));
+    let found = values(&document);
+    assert!(found["usage.cpu.count"].as_i64().unwrap() > 0, "{found:?}");
+    for (attribute, value) in &found {
+        let line = ran.out.lines().find(|line| line.contains(&format!("  {attribute} "))).unwrap();
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert!(line.contains(&shown), "{line}");
+    }
+    let steps = document["steps"].as_array().unwrap();
+    let sum: u64 = steps.iter().map(|step| step["micros"].as_u64().unwrap()).sum();
+    assert_eq!(document["micros"], sum);
+    assert_eq!(shell.files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_recorded_machine_is_shown_with_the_places_that_told() {
+    let root = machines().join("aws-xen");
+    let ran = Shell::new().run(&format!("probe --root {}", root.display()));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for (fact, parts) in [
+        (
+            "cloud provider",
+            ["  aws  ", "  cloud.provider  ", "  /sys/class/dmi/id/product_version"],
+        ),
+        ("CPU stepping", ["  1  ", "  host.cpu.stepping  ", "  /proc/cpuinfo"]),
+        ("memory", ["  64368959488  ", "  usage.memory.total  ", "  /proc/meminfo"]),
+        ("memory limit", ["  -  ", "", "  not found: no cgroup sets a limit"]),
+        ("container", ["  -  ", "", "  not found: no sign of a container"]),
+        ("machine", ["  x86_64  ", "  usage.machine  ", "  uname  "]),
+    ] {
+        let row = row(&ran, fact);
+        assert!(parts.iter().all(|part| row.contains(part)), "{row}");
+    }
+}
+
+#[test]
+fn every_machine_of_the_tests_tells_by_command_what_it_tells_by_library() {
+    let shell = Shell::new();
+    for entry in fs::read_dir(machines()).unwrap() {
+        let root = entry.unwrap().path();
+        let Ok(expected) = fs::read_to_string(root.join("expected.json")) else { continue };
+        let expected: Value = serde_json::from_str(&expected).unwrap();
+        let found = values(&json(&shell, &format!("--root {}", root.display())));
+        for (attribute, fact) in [
+            ("cloud.provider", "cloud_provider"),
+            ("container.runtime.name", "container"),
+            ("host.cpu.model.name", "cpu_brand"),
+            ("usage.cpu.physical_count", "cpu_physical_count"),
+            ("usage.architecture", "architecture"),
+        ] {
+            let found = found.get(attribute).unwrap_or(&Value::Null);
+            assert_eq!(found, &expected["facts"][fact], "{}: {fact}", root.display());
+        }
+    }
+}
+
+#[test]
+fn absence_is_explained_and_nothing_of_this_machine_leaks_into_a_folder() {
+    let shell = Shell::new().with("RUNPOD_DC_ID", "x").with("container", "podman");
+    let folder = tempfile::tempdir().unwrap();
+    let options = format!("--root {}", folder.path().display());
+    let document = json(&shell, &options);
+    // LMCache has a word for not knowing.
+    assert_eq!(values(&document).into_keys().collect::<Vec<_>>(), ["lmcache.install.source"]);
+    let absent = |document: &Value, attribute: &str| {
+        let facts = document["facts"].as_array().unwrap();
+        let fact = facts.iter().find(|fact| fact["attribute"] == attribute).unwrap();
+        fact["absent"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(absent(&document, "cloud.provider"), "not found: no DMI files");
+    assert_eq!(absent(&document, "usage.memory.total"), "not found: no /proc/meminfo");
+
+    fs::create_dir_all(folder.path().join("sys/class/dmi/id")).unwrap();
+    fs::write(folder.path().join("sys/class/dmi/id/sys_vendor"), "Dell Inc.\n").unwrap();
+    fs::create_dir_all(folder.path().join("proc/meminfo")).unwrap();
+    let document = json(&shell, &options);
+    let reason = absent(&document, "cloud.provider");
+    assert_eq!(reason, "not found: the firmware (DMI) names no cloud that is known");
+    let reason = absent(&document, "usage.memory.total");
+    assert_eq!(reason, "cannot be read: /proc/meminfo: is a directory");
+}
+
+#[test]
+fn a_recording_tells_the_same_and_holds_no_names() {
+    let shell = Shell::new();
+    let home = shell.home().display().to_string();
+    let shell = shell.with("VIRTUAL_ENV", &format!("{home}/venv")).with("PATH", &home);
+    let package = shell.home().join("venv/lib/python3.12/site-packages/lmcache-1.0.dist-info");
+    fs::create_dir_all(package).unwrap();
+    let folder = shell.home().join("recorded");
+    let ran = shell.run(&format!("probe --record {}", folder.display()));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.out.contains("\n  machine.json\n"), "{}", ran.out);
+
+    let mut live = values(&json(&shell, ""));
+    live.retain(|attribute, _| !attribute.starts_with("usage.accelerator"));
+    let elsewhere = Shell::new();
+    assert_eq!(values(&json(&elsewhere, &format!("--root {}", folder.display()))), live);
+    assert_eq!(live["lmcache.install.source"], "PIP");
+    for path in shell.files().iter().filter(|path| path.starts_with(&folder) && path.is_file()) {
+        assert!(!path.strip_prefix(&folder).unwrap().starts_with("home"), "{path:?}");
+        let text = String::from_utf8(fs::read(path).unwrap()).unwrap();
+        assert!(!text.contains(home.trim_start_matches('/')), "{path:?}: {text}");
+    }
+
+    let again = shell.run(&format!("probe --record {}", folder.display()));
+    assert_eq!((again.code, again.err.lines().count()), (1, 1), "{again:?}");
+    assert!(again.err.contains("is not empty: name a new folder"), "{}", again.err);
+}
+
+#[test]
+fn what_cannot_be_probed_is_one_line() {
+    let shell = Shell::new();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("machine.json"), r#"{"format": 9}"#).unwrap();
+    for (root, named) in [
+        (folder.path(), "format 9: this version reads 1"),
+        (Path::new("/nowhere"), "/nowhere: no such folder"),
+    ] {
+        let ran = shell.run(&format!("probe --root {}", root.display()));
+        assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+        assert!(ran.err.contains(named) && ran.out.is_empty(), "{ran:?}");
+    }
+    assert_eq!(shell.run("probe --json --record x").code, 2);
+}
