@@ -9,7 +9,7 @@
 //! | `memory` | `/proc/meminfo`, cgroup files | total and limit |
 //! | `cloud` | DMI files | provider |
 //! | `container`, `source` | marker files, cgroup, Python folders | kind of container, install source |
-//! | `gpu` | the driver's library, with feature `gpu` | accelerators |
+//! | `gpu` | the driver's library (feature `gpu`), device folders, variables | accelerators |
 //! | `fallback` | the sysinfo crate | what our own readers did not find on a live machine |
 //!
 //! Called once per process, by the worker and never by the engine's thread. Nothing here
@@ -35,6 +35,7 @@ mod source;
 
 pub use facts::Facts;
 pub use gpu::{AcceleratorSource, Accelerators, Runtime};
+pub(crate) use gpu::{Hangs, accelerators};
 pub use machine::Machine;
 
 /// Every environment variable a probe may look at, so that a caller takes exactly these.
@@ -43,11 +44,19 @@ pub const ENVIRONMENT: &[&str] = &[
     "CONDA_PREFIX",
     "CUDA_DEVICE_ORDER",
     "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
     "KUBERNETES_SERVICE_HOST",
+    "ONEAPI_DEVICE_SELECTOR",
     "PATH",
+    "ROCR_VISIBLE_DEVICES",
     "RUNPOD_DC_ID",
     "SINGULARITY_CONTAINER",
+    "TPU_ACCELERATOR_TYPE",
+    "TPU_CHIPS_PER_HOST_BOUNDS",
+    "TPU_VISIBLE_CHIPS",
+    "TPU_VISIBLE_DEVICES",
     "VIRTUAL_ENV",
+    "ZE_AFFINITY_MASK",
     "container",
 ];
 
@@ -86,7 +95,7 @@ pub fn probe(
     step(&|facts| os::fill_architecture(machine, facts));
     step(&|facts| source::fill(machine, &cgroup, facts));
     if accelerators_wanted {
-        step(&|facts| facts.accelerators = gpu::accelerators(machine));
+        step(&|facts| facts.accelerators = accelerators(machine, facts).unwrap_or_default());
     }
     facts
 }
