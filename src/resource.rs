@@ -21,7 +21,7 @@ pub(crate) fn environment(
     found: &Found,
     lost: &mut dyn FnMut(Loss, &str),
 ) -> Environment {
-    let Found { facts, machine_id } = found;
+    let Found { facts, machine_id, accelerators_hang } = found;
     let contract = &plan.contract;
     let table = contract.contract();
     let mut environment = contract.environment();
@@ -64,7 +64,10 @@ pub(crate) fn environment(
         set("usage.accelerator.count", devices.count.map(Value::I64));
         set("usage.accelerator.name", text(devices.name.as_deref()));
         set("usage.accelerator.memory", devices.memory_bytes.map(Value::I64));
-        set("usage.accelerator.source", text(Some(devices.source.as_str())));
+        set("usage.accelerator.mixed", devices.mixed.map(Value::Bool));
+        set("usage.accelerator.driver.version", text(devices.driver_version.as_deref()));
+        set("usage.accelerator.driver.cuda", text(devices.driver_cuda.as_deref()));
+        set("usage.probe.accelerator", text(Some(devices.source.as_str())));
         let (name, version) = match &devices.runtime {
             Some(Runtime::Cuda(version)) => (vllm::CUDA, Some(version.as_str())),
             Some(Runtime::Xpu(version)) => (vllm::XPU, Some(version.as_str())),
@@ -73,6 +76,8 @@ pub(crate) fn environment(
         if declared(name) {
             set(name, text(version));
         }
+    } else if *accelerators_hang {
+        set("usage.probe.accelerator", text(Some("timeout")));
     }
     if declared(vllm::SOURCE) {
         set(vllm::SOURCE, text(plan.source.as_deref()));

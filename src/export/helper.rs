@@ -3,17 +3,44 @@
 //! `getaddrinfo`, NVML and reads below a mount that no longer answers may hang for ever. They run
 //! on a thread of their own while the worker waits for a limited time. A call that hangs keeps its
 //! thread, and no other is started until it comes back: at most two threads, whatever hangs.
+//!
+//! A probe that hangs may never come back, and reports must leave all the same: names are then
+//! looked up on the worker, where the C library's own time limits have to do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
+
+/// What a helper thread is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Task {
+    /// Reading the machine.
+    Probe = 1,
+    /// Looking up a name.
+    LookUp = 2,
+}
+
+impl Task {
+    /// The name of the thread.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "otel-usage-probe",
+            Self::LookUp => "otel-usage-dns",
+        }
+    }
+}
+
+/// No thread runs.
+const FREE: u8 = 0;
 
 /// Runs one call at a time on a short-lived thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Helper {
-    busy: Arc<AtomicBool>,
+    /// [`FREE`], or the task a thread is busy with.
+    busy: Arc<AtomicU8>,
 }
 
 impl Helper {
@@ -21,22 +48,25 @@ impl Helper {
     /// could be started, or an earlier call still hangs.
     pub(crate) fn run<T: Send + 'static>(
         &self,
-        name: &str,
+        task: Task,
         wait: Duration,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if self.busy.swap(true, Ordering::AcqRel) {
-            return None;
+        let taken =
+            self.busy.compare_exchange(FREE, task as u8, Ordering::AcqRel, Ordering::Acquire);
+        if let Err(busy) = taken {
+            let instead = task == Task::LookUp && busy == Task::Probe as u8;
+            return instead.then(|| catch_unwind(AssertUnwindSafe(call)).ok()).flatten();
         }
         let (sender, receiver) = mpsc::sync_channel(1);
         let busy = Arc::clone(&self.busy);
-        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let spawned = std::thread::Builder::new().name(task.name().to_owned()).spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(call));
-            busy.store(false, Ordering::Release);
+            busy.store(FREE, Ordering::Release);
             let _ = sender.send(result);
         });
         let Ok(thread) = spawned else {
-            self.busy.store(false, Ordering::Release);
+            self.busy.store(FREE, Ordering::Release);
             return None;
         };
         let result = receiver.recv_timeout(wait).ok()?.ok();
@@ -50,25 +80,47 @@ impl Helper {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_call_that_hangs_is_left_behind_and_no_second_one_started() {
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A helper with a call that hangs until the sender is used.
+    fn hanging(task: Task) -> (Helper, mpsc::Sender<()>) {
         let helper = Helper::default();
         let (release, held) = mpsc::channel::<()>();
-        let hung = helper.run("hang", Duration::from_millis(1), move || held.recv().is_ok());
+        let hung = helper.run(task, Duration::from_millis(1), move || held.recv().is_ok());
         assert_eq!(hung, None);
-        assert_eq!(helper.run("next", Duration::from_secs(5), || 1), None);
-        release.send(()).unwrap();
-        while helper.busy.load(Ordering::Acquire) {
-            std::thread::yield_now();
+        (helper, release)
+    }
+
+    #[test]
+    fn a_call_that_hangs_is_left_behind_and_no_second_one_started() {
+        for task in [Task::Probe, Task::LookUp] {
+            let (helper, release) = hanging(task);
+            assert_eq!(helper.run(task, SOON, || 1), None);
+            release.send(()).unwrap();
+            while helper.busy.load(Ordering::Acquire) != FREE {
+                std::thread::yield_now();
+            }
+            assert_eq!(helper.run(task, SOON, || 1), Some(1));
         }
-        assert_eq!(helper.run("next", Duration::from_secs(5), || 1), Some(1));
+    }
+
+    #[test]
+    fn a_probe_that_hangs_does_not_keep_names_from_being_looked_up() {
+        let (helper, _release) = hanging(Task::Probe);
+        let here = std::thread::current().id();
+        let there = helper.run(Task::LookUp, SOON, || std::thread::current().id());
+        assert_eq!(there, Some(here), "no third thread");
+        let panicked: Option<()> = helper.run(Task::LookUp, SOON, || panic!("inside"));
+        assert_eq!(panicked, None);
+        let (helper, _release) = hanging(Task::LookUp);
+        assert_eq!(helper.run(Task::Probe, SOON, || 1), None);
     }
 
     #[test]
     fn a_panic_stays_inside() {
         let helper = Helper::default();
-        let result: Option<()> = helper.run("panic", Duration::from_secs(5), || panic!("inside"));
+        let result: Option<()> = helper.run(Task::Probe, SOON, || panic!("inside"));
         assert_eq!(result, None);
-        assert_eq!(helper.run("next", Duration::from_secs(5), || 1), Some(1));
+        assert_eq!(helper.run(Task::Probe, SOON, || 1), Some(1));
     }
 }

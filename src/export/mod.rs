@@ -16,7 +16,7 @@ pub use exporter::UsageExporter;
 pub use stats::{SinkStats, Stats};
 
 pub(crate) use assemble::Assembly;
-pub(crate) use helper::Helper;
+pub(crate) use helper::{Helper, Task};
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline};
 pub(crate) use plan::{EngineFacts, Found, Plan, Progress, Run};

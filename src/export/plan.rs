@@ -10,16 +10,21 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::{KeyValue, Value};
 
-use super::Helper;
+use super::{Helper, Task};
 use crate::clock::Clock;
 use crate::loss::Loss;
-use crate::probe::{Accelerators, Facts, Machine, probe};
+use crate::probe::{Accelerators, Facts, Hangs, Machine, accelerators, probe};
 use crate::resource;
 use crate::schema::{CompiledContract, Environment, Record, TraceIds, Trigger, lmcache, transport};
 
-/// Time for the whole probe. It takes well under a millisecond; a driver that initialises its
-/// devices may take a second or two. What is not known by then is missing from the report.
-const PROBE: Duration = Duration::from_secs(5);
+/// Time for everything that is read from files. It takes well under a millisecond; more than this
+/// means a mount that no longer answers, and waiting would not help.
+const FILES: Duration = Duration::from_secs(1);
+
+/// Time for the accelerators. A driver that is awake answers in milliseconds; one that has to wake
+/// its devices first takes a second or two. With [`FILES`] it is the longest that a first report
+/// waits for its machine: five seconds, for what is not known by then is missing from it.
+const ACCELERATORS: Duration = Duration::from_secs(4);
 
 /// What the engine says about itself and its devices.
 #[derive(Debug, Clone, Default)]
@@ -48,16 +53,8 @@ pub(crate) struct Plan {
 pub(crate) struct Found {
     pub(crate) facts: Facts,
     pub(crate) machine_id: Option<String>,
-}
-
-impl Found {
-    /// Keeps what is known so far.
-    fn learn(&mut self, facts: &Facts, machine_id: Option<&str>) {
-        self.facts.learn(facts);
-        if self.machine_id.is_none() {
-            self.machine_id = machine_id.map(str::to_owned);
-        }
-    }
+    /// There may be accelerators, but whoever knows about them hangs.
+    pub(crate) accelerators_hang: bool,
 }
 
 /// The run, from the initialiser on.
@@ -107,7 +104,8 @@ impl Progress {
 }
 
 impl Plan {
-    /// Reads the machine on the helper thread, and gives up waiting after [`PROBE`].
+    /// Reads the machine on the helper thread: first its files, then its accelerators. What takes
+    /// longer than its time is left behind and counted, and nothing more is begun beside it.
     pub(crate) fn environment(
         self: &Arc<Self>,
         helper: &Helper,
@@ -115,10 +113,10 @@ impl Plan {
     ) -> Environment {
         let found = Arc::new(Mutex::new(Found::default()));
         let (plan, progress) = (Arc::clone(self), Arc::clone(&found));
-        let done = helper.run("otel-usage-probe", PROBE, move || {
-            let all = plan.look(&mut |facts, machine_id| {
+        let done = helper.run(Task::Probe, FILES, move || {
+            let all = plan.look(&mut |facts| {
                 if let Ok(mut found) = progress.lock() {
-                    found.learn(facts, machine_id);
+                    found.facts.learn(facts);
                 }
             });
             if let Ok(mut found) = progress.lock() {
@@ -126,27 +124,45 @@ impl Plan {
             }
         });
         if done.is_none() {
-            lost(Loss::Probe, "the probe");
+            lost(Loss::Probe, "the machine's files");
         }
-        let found = found.lock().map(|found| found.clone()).unwrap_or_default();
+        let mut found = found.lock().map(|found| found.clone()).unwrap_or_default();
+        if self.asks_drivers() {
+            let (plan, facts) = (Arc::clone(self), found.facts.clone());
+            let devices = helper
+                .run(Task::Probe, ACCELERATORS, move || accelerators(&plan.machine, &facts))
+                .unwrap_or(Err(Hangs));
+            found.accelerators_hang = devices.is_err();
+            found.facts.accelerators = devices.unwrap_or_default();
+            if found.accelerators_hang {
+                lost(Loss::Probe, "the accelerators");
+            }
+        }
         resource::environment(self, &found, lost)
     }
 
     /// Reads the machine on the calling thread: for previews.
     pub(crate) fn environment_here(&self) -> Environment {
-        let found = self.look(&mut |_, _| {});
+        let mut found = self.look(&mut |_| {});
+        if self.asks_drivers() {
+            let devices = accelerators(&self.machine, &found.facts);
+            found.accelerators_hang = devices.is_err();
+            found.facts.accelerators = devices.unwrap_or_default();
+        }
         resource::environment(self, &found, &mut |_, _| {})
     }
 
-    /// Looks at files and devices, and hands over what is known so far after each step.
-    fn look(&self, progress: &mut dyn FnMut(&Facts, Option<&str>)) -> Found {
-        // The engine's numbers win; then the driver need not be asked at all.
-        let ask_driver = self.engine.accelerators.is_none();
+    /// The engine's numbers win; then a driver need not be asked at all.
+    const fn asks_drivers(&self) -> bool {
+        self.engine.accelerators.is_none()
+    }
+
+    /// Looks at files, and hands over what is known so far after each step.
+    fn look(&self, progress: &mut dyn FnMut(&Facts)) -> Found {
+        let facts = probe(&self.machine, false, &mut |step| progress(step.facts));
+        // Last, because a home directory is what most likely lies on another machine.
         let machine_id = self.directory.as_deref().and_then(resource::machine_id);
-        let facts = probe(&self.machine, ask_driver, &mut |step| {
-            progress(step.facts, machine_id.as_deref());
-        });
-        Found { facts, machine_id }
+        Found { facts, machine_id, ..Found::default() }
     }
 
     /// The records to send when the engine makes `record`, in order: what belongs before it, the

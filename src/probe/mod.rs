@@ -11,7 +11,7 @@
 //! | `memory` | `/proc/meminfo`, cgroup files | total and limit |
 //! | `cloud` | DMI files | provider |
 //! | `container`, `source` | marker files, cgroup, Python folders | kind of container, install source |
-//! | `gpu` | the driver's library, with feature `gpu` | accelerators |
+//! | `gpu` | the driver's library (feature `gpu`), device folders, variables | accelerators |
 //! | `fallback` | the sysinfo crate | what our own readers did not find on a live machine |
 //!
 //! Called once per process, by the worker and never by the engine's thread. Nothing here
@@ -42,6 +42,7 @@ mod trace;
 
 pub use facts::Facts;
 pub use gpu::{AcceleratorSource, Accelerators, Runtime};
+pub(crate) use gpu::{Hangs, accelerators};
 pub use machine::Machine;
 pub use recorded::MACHINE_FILE;
 pub use recording::{RecordedFile, Recording};
@@ -53,11 +54,19 @@ pub const ENVIRONMENT: &[&str] = &[
     "CONDA_PREFIX",
     "CUDA_DEVICE_ORDER",
     "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
     "KUBERNETES_SERVICE_HOST",
+    "ONEAPI_DEVICE_SELECTOR",
     "PATH",
+    "ROCR_VISIBLE_DEVICES",
     "RUNPOD_DC_ID",
     "SINGULARITY_CONTAINER",
+    "TPU_ACCELERATOR_TYPE",
+    "TPU_CHIPS_PER_HOST_BOUNDS",
+    "TPU_VISIBLE_CHIPS",
+    "TPU_VISIBLE_DEVICES",
     "VIRTUAL_ENV",
+    "ZE_AFFINITY_MASK",
     "container",
 ];
 
@@ -105,7 +114,7 @@ pub fn probe(
     step("install source", &|facts| source::fill(machine, &cgroup, facts));
     if accelerators_wanted {
         step("accelerators", &|facts| {
-            facts.accelerators = gpu::accelerators(machine);
+            facts.accelerators = accelerators(machine, facts).unwrap_or_default();
             if machine.is_live() {
                 let there = facts.accelerators.is_some();
                 machine.note(Asked::Call, "accelerator driver", || Answer::there(there));

@@ -52,7 +52,12 @@ pub static ENVIRONMENT: &[Attribute] = attributes! {
     "usage.accelerator.count", Int, AS_IS, "Accelerators visible to the process.";
     "usage.accelerator.name", Str, FREE_TEXT, "Name of the first accelerator.";
     "usage.accelerator.memory", Int, AS_IS, "Memory of the first accelerator in bytes.";
-    "usage.accelerator.source", Str, FREE_TEXT, "Who counted the accelerators: `engine`, `nvml`.";
+    "usage.accelerator.mixed", Bool, AS_IS, "Whether several visible accelerators differ.";
+    "usage.accelerator.driver.version", Str, FREE_TEXT, "Version of the accelerators' driver.";
+    "usage.accelerator.driver.cuda", Str, FREE_TEXT,
+        "Newest CUDA version the driver supports; the framework's own is another.";
+    "usage.probe.accelerator", Str, FREE_TEXT,
+        "Who described the accelerators: `engine`, `nvml`, `amd_sysfs`, `intel_sysfs`, `tpu`, `apple`; or `timeout`.";
 };
 
 /// Wire words of `cloud.provider`; a provider that the originals do not know is `UNKNOWN`.

@@ -17,7 +17,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::export::{Helper, SinkCounters};
+use crate::export::{Helper, SinkCounters, Task};
 use crate::loss::Loss;
 
 /// Requests that one sink keeps in memory: two hours of heartbeats and a start report.
@@ -321,7 +321,7 @@ impl Resolver for OwnResolver {
             Err(_) => {
                 let wait = self.timeout.min(*timeout.after);
                 self.helper
-                    .run("otel-usage-dns", wait, move || {
+                    .run(Task::LookUp, wait, move || {
                         address.to_socket_addrs().map(Iterator::collect)
                     })
                     .ok_or(ureq::Error::HostNotFound)?

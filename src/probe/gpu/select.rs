@@ -5,7 +5,10 @@
 //! ends at its first bad entry, and one that names a device twice shows none. Where the
 //! rules leave it open which device is first, its name and memory stay unknown.
 
-use super::{AcceleratorSource, Accelerators};
+use super::AcceleratorSource;
+use super::listing::{Device, Listing, same};
+use super::slices::{Slice, by_name, of_devices};
+use super::visible;
 
 /// Most devices asked for; the largest machines have 16, and NVML 64 at most.
 const MOST_DEVICES: u32 = 256;
@@ -16,68 +19,73 @@ pub(super) trait Driver {
     fn count(&self) -> Option<u32>;
     /// Unique name of a device: `GPU-8f6d9c5e-…`.
     fn uuid(&self, device: u32) -> Option<String>;
-    /// Name of a device.
-    fn name(&self, device: u32) -> Option<String>;
-    /// Total memory of a device in bytes.
-    fn memory_bytes(&self, device: u32) -> Option<i64>;
+    /// Name and memory of a device, of the whole of it.
+    fn device(&self, device: u32) -> Device;
     /// Whether a device is cut into slices (MIG).
     fn is_sliced(&self, device: u32) -> bool;
-    /// Name and memory in bytes of one slice, by its unique name.
-    fn slice(&self, uuid: &str) -> Option<(Option<String>, Option<i64>)>;
+    /// The slices of a device that this process may use; `None`: it cannot be asked for them.
+    fn slices(&self, device: u32) -> Option<Vec<Slice>>;
+    /// One slice by its unique name.
+    fn slice(&self, uuid: &str) -> Option<Device>;
+    /// The driver's version.
+    fn version(&self) -> Option<String>;
+    /// The newest CUDA version it supports.
+    fn cuda(&self) -> Option<String>;
 }
 
-/// Describes what a process with these variables sees; `None` where that is nothing.
+/// Describes what a process with these variables sees; `None` without a driver that answers.
 ///
 /// `visible`: `CUDA_VISIBLE_DEVICES`, `None` if not set. `order`: `CUDA_DEVICE_ORDER`.
 pub(super) fn describe(
     driver: &dyn Driver,
     visible: Option<&str>,
     order: Option<&str>,
-) -> Option<Accelerators> {
+) -> Option<Listing> {
     let all = driver.count()?.min(MOST_DEVICES);
-    let (devices, by_name) = match visible.map(str::trim) {
+    let seen = match visible.map(str::trim) {
+        Some(list) if list.starts_with("MIG-") => by_name(driver, list, all),
+        visible => by_device(driver, visible, order, all),
+    };
+    let mut listing = seen;
+    if !listing.devices.is_empty() {
+        listing.driver_version = driver.version();
+        listing.driver_cuda = driver.cuda();
+    }
+    Some(listing)
+}
+
+fn by_device(driver: &dyn Driver, visible: Option<&str>, order: Option<&str>, all: u32) -> Listing {
+    let (chosen, by_name) = match visible {
         None => ((0..all).collect(), false),
-        Some(list) if list.starts_with("MIG-") => return slices(driver, list),
         Some(list) if list.starts_with("GPU-") => (by_uuid(driver, list, all), true),
         Some(list) => (by_number(list, all), false),
     };
-    let (&first, others) = devices.split_first()?;
-    let name = driver.name(first);
+    if chosen.iter().any(|&device| driver.is_sliced(device)) {
+        return of_devices(driver, &chosen);
+    }
+    let devices = chosen.iter().map(|&device| driver.device(device)).collect();
+    let listing = Listing::new(AcceleratorSource::Nvml, devices);
     // CUDA puts the fastest device first unless told to go by the bus, as the driver does.
-    // That makes no difference where all are the same, or where one was named.
-    let certain = by_name
-        || order.map(str::trim) == Some("PCI_BUS_ID")
-        || (0..all).all(|device| device == first || driver.name(device) == name);
-    let sliced = driver.is_sliced(first);
-    Some(Accelerators {
-        // Of a device in slices CUDA shows one slice, which one is not for us to say.
-        count: (!sliced && !others.iter().any(|&device| driver.is_sliced(device)))
-            .then(|| i64::try_from(devices.len()).ok())
-            .flatten(),
-        name: name.filter(|_| certain),
-        memory_bytes: if certain && !sliced { driver.memory_bytes(first) } else { None },
-        runtime: None,
-        source: AcceleratorSource::Nvml,
-    })
+    // That makes no difference where one was named, or where all are the same.
+    if by_name || order.map(str::trim) == Some("PCI_BUS_ID") || all < 2 || chosen.is_empty() {
+        return listing;
+    }
+    let every: Vec<Device> = (0..all).map(|device| driver.device(device)).collect();
+    if same(&every, |device| device.name.as_ref()) == Some(true) {
+        return listing;
+    }
+    if chosen.len() == every.len() {
+        return Listing { ordered: false, ..listing };
+    }
+    // Each number may stand for any of them.
+    let devices = vec![Device::default(); chosen.len()];
+    Listing { devices, ..listing }
 }
 
-/// Devices listed by number: `0,2`. Each entry counts up to its first character that is no
-/// digit, as in C.
+/// Devices listed by number.
 fn by_number(list: &str, all: u32) -> Vec<u32> {
-    let mut devices = Vec::new();
-    for entry in list.split(',') {
-        let entry = entry.trim();
-        let number = entry.strip_prefix('+').unwrap_or(entry);
-        let digits = number.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        let Some(device) = digits.parse().ok().filter(|&device| device < all) else {
-            break;
-        };
-        if devices.contains(&device) {
-            return Vec::new();
-        }
-        devices.push(device);
-    }
-    devices
+    let all = usize::try_from(all).unwrap_or_default();
+    visible::numbers(list, all).into_iter().filter_map(|place| u32::try_from(place).ok()).collect()
 }
 
 /// Devices listed by unique name, or by a beginning of it that fits one device only.
@@ -100,21 +108,22 @@ fn by_uuid(driver: &dyn Driver, list: &str, all: u32) -> Vec<u32> {
     devices
 }
 
-/// Slices listed by unique name. How many of several a process can use depends on the
-/// driver, so that only one is counted.
-fn slices(driver: &dyn Driver, list: &str) -> Option<Accelerators> {
-    let mut entries = list.split(',').map(str::trim).take_while(|entry| entry.starts_with("MIG-"));
-    let (name, memory_bytes) = driver.slice(entries.next()?)?;
-    let count = if entries.next().is_none() { Some(1) } else { None };
-    Some(Accelerators { count, name, memory_bytes, runtime: None, source: AcceleratorSource::Nvml })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::{Accelerators, Driver, describe};
+pub(super) mod tests {
+    use super::super::Accelerators;
+    use super::super::slices::Slice;
+    use super::{Device, Driver};
+
+    pub(in super::super) fn describe(
+        driver: &Devices,
+        visible: Option<&str>,
+        order: Option<&str>,
+    ) -> Option<Accelerators> {
+        super::describe(driver, visible, order)?.summary()
+    }
 
     /// A driver whose devices are a list of names; `MIG` in a name makes it a sliced one.
-    struct Devices(&'static [&'static str]);
+    pub(in super::super) struct Devices(pub(in super::super) &'static [&'static str]);
 
     impl Devices {
         fn at(&self, device: u32) -> Option<&'static str> {
@@ -129,21 +138,41 @@ mod tests {
         fn uuid(&self, device: u32) -> Option<String> {
             self.at(device).map(|_| format!("GPU-{device}abc"))
         }
-        fn name(&self, device: u32) -> Option<String> {
-            self.at(device).map(str::to_owned)
-        }
-        fn memory_bytes(&self, device: u32) -> Option<i64> {
-            self.at(device).and_then(|_| i64::from(device).checked_add(1000))
+        fn device(&self, device: u32) -> Device {
+            let memory_bytes = self.at(device).and_then(|_| i64::from(device).checked_add(1000));
+            Device { name: self.at(device).map(str::to_owned), memory_bytes }
         }
         fn is_sliced(&self, device: u32) -> bool {
             self.at(device).is_some_and(|name| name.contains("MIG"))
         }
-        fn slice(&self, uuid: &str) -> Option<(Option<String>, Option<i64>)> {
-            (uuid == "MIG-1").then(|| (Some("H100 MIG 1g.10gb".to_owned()), Some(10)))
+        fn slices(&self, device: u32) -> Option<Vec<Slice>> {
+            let name = self.at(device)?;
+            let (_, count) = name.split_once("MIG")?;
+            // Without a number of slices it is a driver that cannot list them.
+            let count: u32 = count.trim().parse().ok()?;
+            let slice =
+                |place| Slice { uuid: format!("MIG-{device}{place}"), device: slice(place) };
+            Some((0..count).map(slice).collect())
+        }
+        fn slice(&self, uuid: &str) -> Option<Device> {
+            (uuid == "MIG-GPU-0/1/0").then(|| slice(7))
+        }
+        fn version(&self) -> Option<String> {
+            Some("570.1".to_owned())
+        }
+        fn cuda(&self) -> Option<String> {
+            Some("12.8".to_owned())
         }
     }
 
-    const FOUR: Devices = Devices(&["H100", "H100", "H100", "H100"]);
+    fn slice(place: u32) -> Device {
+        Device {
+            name: Some("H100 MIG 1g.10gb".to_owned()),
+            memory_bytes: i64::from(place).checked_add(10),
+        }
+    }
+
+    pub(in super::super) const FOUR: Devices = Devices(&["H100", "H100", "H100", "H100"]);
     const MIXED: Devices = Devices(&["T4", "H100"]);
 
     fn seen(driver: &Devices, visible: &str) -> Option<(i64, i64)> {
@@ -209,14 +238,21 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_is_never_reported_as_the_whole_device() {
-        let whole = describe(&Devices(&["H100 MIG", "H100 MIG"]), None, None).unwrap();
-        assert_eq!((whole.count, whole.memory_bytes), (None, None));
-        let one = describe(&FOUR, Some("MIG-1"), None).unwrap();
-        assert_eq!((one.count, one.memory_bytes), (Some(1), Some(10)));
-        assert_eq!(one.name.as_deref(), Some("H100 MIG 1g.10gb"));
-        let two = describe(&FOUR, Some("MIG-1,MIG-2"), None).unwrap();
-        assert_eq!((two.count, two.memory_bytes), (None, Some(10)));
-        assert_eq!(describe(&FOUR, Some("MIG-9"), None), None::<Accelerators>);
+    fn several_different_devices_are_said_to_be_mixed() {
+        assert_eq!(describe(&MIXED, None, None).unwrap().mixed, Some(true));
+        assert_eq!(describe(&MIXED, Some("0"), None).unwrap().mixed, None);
+        let three = Devices(&["T4", "H100", "T4"]);
+        let two = describe(&three, Some("0,2"), None).unwrap();
+        assert_eq!((two.count, two.mixed, two.name), (Some(2), None, None));
+        let two = describe(&three, Some("0,1"), Some("PCI_BUS_ID")).unwrap();
+        assert_eq!((two.mixed, two.name.as_deref()), (Some(true), Some("T4")));
+    }
+
+    #[test]
+    fn the_drivers_versions_come_with_its_devices() {
+        let found = describe(&FOUR, Some("0"), None).unwrap();
+        assert_eq!(found.driver_version.as_deref(), Some("570.1"));
+        assert_eq!(found.driver_cuda.as_deref(), Some("12.8"));
+        assert_eq!(found.runtime, None, "the framework's version is another thing");
     }
 }

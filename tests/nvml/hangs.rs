@@ -1,0 +1,112 @@
+//! A driver that never answers: the report leaves without accelerators, and that is all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use otel_usage::schema::{lmcache, vllm};
+use otel_usage::{Attributes, Env, Flush, Loss, Usage};
+
+use crate::receiver::Receiver;
+use crate::stand_in::{answer, is_played, run};
+
+/// The probe's time, twice, for a machine that is busy with other tests. The driver takes for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The threads of ours in this process, by their kernel ids.
+fn ours() -> BTreeSet<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
+    let ours = tasks.filter(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        name.starts_with("otel-usage")
+    });
+    ours.map(|task| task.file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+#[ignore = "the other process of the tests below"]
+fn child() {
+    if !is_played() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let server = Receiver::start();
+    // By name, so that it has to be looked up while the driver hangs.
+    let url = format!("http://localhost:{}", server.address.port());
+    let environment = |variable: &str| {
+        Env::given([
+            ("HOME".to_owned(), home.path().display().to_string()),
+            ("OTEL_USAGE_MODE".to_owned(), "on".to_owned()),
+            (variable.to_owned(), url.clone()),
+        ])
+    };
+    let done = Arc::new(AtomicBool::new(false));
+    let watched = Arc::clone(&done);
+    let watcher = std::thread::spawn(move || {
+        let mut most = 0;
+        while !watched.load(Ordering::Relaxed) {
+            most = most.max(ours().len());
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        most
+    });
+
+    let start = Instant::now();
+    let usage = Usage::builder(&vllm::CURRENT)
+        .with_sample_data()
+        .with_environment(environment("VLLM_USAGE_STATS_SERVER"))
+        .init()
+        .unwrap();
+    usage.start(Attributes::of(vllm::REPORT));
+    assert!(start.elapsed() < Duration::from_secs(2), "the engine waited");
+    let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
+    assert!(start.elapsed() < DEADLINE, "{:?}", start.elapsed());
+    for field in ["gpu_count", "gpu_type", "gpu_memory_per_device"] {
+        assert_eq!(report.get(field), Some(&serde_json::Value::Null), "{field}");
+    }
+    assert!(report.get("num_cpu").unwrap().as_i64().unwrap() > 0, "the rest is there");
+    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    assert_eq!(usage.stats().lost.get(&Loss::Probe), Some(&1));
+    done.store(true, Ordering::Relaxed);
+    assert_eq!(watcher.join().unwrap(), 2, "the worker, and the thread that hangs");
+
+    // A second engine in the process does not ask again, and strands no second thread.
+    let before = ours();
+    let second = Usage::builder(&lmcache::V1)
+        .with_sample_data()
+        .with_environment(environment("LMCACHE_USAGE_TRACK_URL"))
+        .init()
+        .unwrap();
+    second.start(Attributes::of("lmcache.engine"));
+    let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
+    assert_eq!(report.get("gpu_type").unwrap(), "");
+    assert_eq!(second.flush(PATIENCE), Flush::Durable);
+    assert_eq!(second.stats().lost.get(&Loss::Probe), Some(&1));
+    assert_eq!(ours().difference(&before).count(), 1, "its worker");
+
+    let start = Instant::now();
+    drop((usage, second));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    answer("the end");
+}
+
+fn check(play: &str) {
+    if let Some(played) = run("hangs::child", Some(&[]), play, &[]) {
+        assert_eq!(played.answers, ["the end"]);
+        assert_eq!(played.initialised, 1, "the driver was asked again");
+        assert!(played.ending < Duration::from_secs(5), "{:?}", played.ending);
+    }
+}
+
+#[test]
+fn a_driver_that_hangs_at_its_start_costs_the_accelerators_only() {
+    check("hang_init");
+}
+
+#[test]
+fn a_driver_that_hangs_later_costs_the_accelerators_only() {
+    check("hang_memory");
+}
