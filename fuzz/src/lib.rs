@@ -44,7 +44,7 @@ impl Tree {
 /// Probes, and checks what no machine may break.
 pub fn look(machine: &Machine) -> Facts {
     let mut known = Facts::default();
-    let facts = probe(machine, true, &mut |facts| known.learn(facts));
+    let facts = probe(machine, true, &mut |step| known.learn(step.facts));
     assert_eq!(facts, known, "progress ends with the result, and no fact changes");
     assert_eq!(probe(machine, true, &mut |_| ()), facts, "a second look finds the same");
     let counts = [facts.cpu_count, facts.cpu_physical_count];

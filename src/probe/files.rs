@@ -84,6 +84,12 @@ impl Machine {
         there
     }
 
+    /// Whether it is worth asking for the files of a folder: one look saves one for each of them. A
+    /// traced machine is asked all the same, because the list shall name them.
+    pub(super) fn may_hold(&self, folder: &str) -> bool {
+        self.is_traced() || self.path(folder).is_some_and(|path| path.exists())
+    }
+
     /// Whether a file is there that may be run.
     pub(super) fn is_program(&self, path: &str) -> bool {
         let Some(metadata) = self.path(path).and_then(|path| fs::metadata(path).ok()) else {

@@ -106,6 +106,10 @@ impl Machine {
         self
     }
 
+    pub(super) const fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
     /// Takes note of a question, where that is wanted.
     pub(super) fn note(&self, asked: Asked, name: &str, answer: impl FnOnce() -> Answer) {
         if let Some(Trace(list)) = &self.trace {
