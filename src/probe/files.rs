@@ -16,7 +16,7 @@ use super::trace::{Answer, Asked};
 pub(super) const ATTRIBUTE_BYTES: usize = 4096;
 
 /// Bytes of the first read: nearly all attributes are shorter, and a small buffer is cleared fast.
-const FIRST_BYTES: usize = 512;
+const FIRST_BYTES: usize = 256;
 
 /// Most bytes taken from a file that must be read on: the whole `/proc/cpuinfo` of a machine
 /// with 1024 CPUs has about 1.5 MB.
@@ -44,7 +44,7 @@ impl Machine {
         self.piece(path, ATTRIBUTE_BYTES, |text| text.trim_ascii().parse().ok())
     }
 
-    /// What `read` makes of the lines in the first half kilobyte of a file; `None` if it cannot
+    /// What `read` makes of the lines in the first quarter of a kilobyte of a file; `None` if it cannot
     /// be read. A line that is cut off is not one of them.
     pub(super) fn head<T>(&self, path: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.piece(path, FIRST_BYTES, |text| {

@@ -5,6 +5,7 @@
 //! Live, the root is `/` and the rest is this machine. In tests and for a copied tree
 //! nothing of the live machine leaks in: what was not given is unknown.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ pub struct Machine {
     pub(super) environment: BTreeMap<String, String>,
     cpuid: Cpuid,
     system_name: Option<SystemName>,
-    libc: Option<(String, String)>,
+    libc: Option<(Cow<'static, str>, String)>,
     pub(super) trace: Option<Trace>,
 }
 
@@ -46,7 +47,7 @@ impl Machine {
             environment: BTreeMap::new(),
             cpuid: if cfg!(target_arch = "x86_64") { Cpuid::Live } else { Cpuid::Absent },
             system_name: sys::uname(),
-            libc: sys::libc_version().map(|version| ("glibc".to_owned(), version)),
+            libc: sys::libc_version().map(|version| ("glibc".into(), version)),
             trace: None,
         };
         machine.with_environment(environment)
@@ -100,7 +101,7 @@ impl Machine {
     /// machine has one that Python cannot name, such as musl.
     #[must_use]
     pub fn with_libc(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
-        self.libc = Some((name.into(), version.into()));
+        self.libc = Some((Cow::Owned(name.into()), version.into()));
         self
     }
 
@@ -129,7 +130,7 @@ impl Machine {
     /// Name and version of the C library.
     pub(super) fn libc(&self) -> Option<(&str, &str)> {
         self.note(Asked::Call, "C library", || Answer::there(self.libc.is_some()));
-        self.libc.as_ref().map(|(name, version)| (name.as_str(), version.as_str()))
+        self.libc.as_ref().map(|(name, version)| (&**name, version.as_str()))
     }
 
     /// The value of a variable; absent and empty differ.

@@ -37,26 +37,28 @@ fn total(meminfo: &str) -> Option<i64> {
 /// The smallest limit on the way from this process' cgroup up to the root.
 fn limit(machine: &Machine) -> Option<i64> {
     machine.piece("/proc/self/cgroup", CGROUP_BYTES, |groups| {
-        let mut unified = None;
-        // As bytes: splitting text looks for characters of any width.
-        for line in groups.as_bytes().split(|&byte| byte == b'\n') {
-            let mut fields = line.splitn(3, |&byte| byte == b':');
-            let (Some(number), Some(controllers), Some(group)) =
-                (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
-            let Ok(group) = str::from_utf8(group) else {
-                continue;
-            };
-            if number == b"0" && controllers.is_empty() {
-                unified = Some(group);
-            } else if controllers.split(|&byte| byte == b',').any(|name| name == b"memory") {
-                // A controller is in one hierarchy: version 2 then has no memory here.
-                return smallest(machine, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+        // A controller is in one hierarchy: where version 1 has memory, version 2 has not.
+        match version_1(groups) {
+            Some(group) => {
+                smallest(machine, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes")
+            }
+            None => {
+                let group = groups.split('\n').find_map(|line| line.strip_prefix("0::"))?;
+                smallest(machine, "/sys/fs/cgroup", group, "memory.max")
             }
         }
-        smallest(machine, "/sys/fs/cgroup", unified?, "memory.max")
+    })
+}
+
+/// The group in the hierarchy of the memory controller. Its line is found by the word: there may
+/// be a dozen others, and none is taken apart for nothing.
+fn version_1(groups: &str) -> Option<&str> {
+    groups.match_indices("memory").find_map(|(at, _)| {
+        let start = groups.get(..at)?.rfind('\n').map_or(0, |end| end.saturating_add(1));
+        let line = groups.get(start..)?.split('\n').next()?;
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next()?, fields.next()?);
+        controllers.split(',').any(|controller| controller == "memory").then_some(group)
     })
 }
 

@@ -109,19 +109,28 @@ pub(super) fn joined(parts: &[&str]) -> Option<String> {
         }
         text.push_str(part.trim());
     }
-    // Nearly always all of it is as it should be, and a look costs less than a copy.
-    if text.bytes().any(|byte| b" /\\:;\"()".contains(&byte)) {
-        text = text.replace(' ', "_").replace(['/', '\\', ':', ';', '"', '(', ')'], "-");
+    // Nearly always all of it is as it should be, and one look costs less than five.
+    let mut before = b'-';
+    let odd = text.bytes().any(|byte| {
+        let pair = (std::mem::replace(&mut before, byte), byte);
+        let replaced = matches!(byte, b' ' | b'/' | b'\\' | b':' | b';' | b'"' | b'(' | b')');
+        // The second pair is part of "unknown".
+        replaced || matches!(pair, (b'-', b'-') | (b'k', b'n'))
+    });
+    if odd || before == b'-' {
+        text = cleaned(&text);
     }
-    if text.contains("unknown") {
-        text = text.replace("unknown", "");
-    }
-    if text.contains("--") {
-        let mut before = ' ';
-        text.retain(|c| (c, std::mem::replace(&mut before, c)) != ('-', '-'));
-    }
-    text.truncate(text.trim_end_matches('-').len());
     (!text.is_empty()).then_some(text)
+}
+
+/// Python's replacements, in its order.
+fn cleaned(text: &str) -> String {
+    let text = text.replace(' ', "_").replace(['/', '\\', ':', ';', '"', '(', ')'], "-");
+    let mut text = text.replace("unknown", "");
+    let mut before = ' ';
+    text.retain(|c| (c, std::mem::replace(&mut before, c)) != ('-', '-'));
+    text.truncate(text.trim_end_matches('-').len());
+    text
 }
 
 /// Whether a program `file` is on `PATH`. Relative folders are left out: they depend on
