@@ -96,7 +96,10 @@ impl<'a> Message<'a> {
             Slot::Time => return Json::Int(self.record.time_nanos()),
             Slot::Record(index) => self.record.value(*index),
             Slot::Resource(index) => resource(index),
-            Slot::ResourceFirst(indices) => indices.iter().find_map(resource),
+            Slot::ResourceOr { place, fallback, unless } => match resource(place) {
+                None if resource(unless).is_none() => resource(fallback),
+                value => value,
+            },
             Slot::ResourceJoined(indices) => {
                 let parts: Vec<Cow<'_, str>> = indices
                     .iter()

@@ -11,7 +11,7 @@ use opentelemetry::{StringValue, Value};
 use crate::export::{Found, Plan};
 use crate::loss::Loss;
 use crate::probe::Runtime;
-use crate::schema::{Environment, lmcache, vllm};
+use crate::schema::{Environment, PROBE_ACCELERATOR, lmcache, vllm};
 
 /// Longest machine-id file that is read; a UUID takes 36 bytes.
 const MACHINE_ID_BYTES: u64 = 128;
@@ -67,7 +67,7 @@ pub(crate) fn environment(
         set("usage.accelerator.mixed", devices.mixed.map(Value::Bool));
         set("usage.accelerator.driver.version", text(devices.driver_version.as_deref()));
         set("usage.accelerator.driver.cuda", text(devices.driver_cuda.as_deref()));
-        set("usage.probe.accelerator", text(Some(devices.source.as_str())));
+        set(PROBE_ACCELERATOR, text(Some(devices.source.as_str())));
         let (name, version) = match &devices.runtime {
             Some(Runtime::Cuda(version)) => (vllm::CUDA, Some(version.as_str())),
             Some(Runtime::Xpu(version)) => (vllm::XPU, Some(version.as_str())),
@@ -77,7 +77,7 @@ pub(crate) fn environment(
             set(name, text(version));
         }
     } else if *accelerators_hang {
-        set("usage.probe.accelerator", text(Some("timeout")));
+        set(PROBE_ACCELERATOR, text(Some("timeout")));
     }
     if declared(vllm::SOURCE) {
         set(vllm::SOURCE, text(plan.source.as_deref()));

@@ -47,7 +47,7 @@ pub(crate) enum Slot {
     Constant,
     Record(usize),
     Resource(usize),
-    ResourceFirst(Vec<usize>),
+    ResourceOr { place: usize, fallback: usize, unless: usize },
     ResourceJoined(Vec<usize>),
     ResourceMapped(usize),
     Time,
@@ -365,7 +365,11 @@ fn slot(
         Source::Constant(_) => Slot::Constant,
         Source::Time => Slot::Time,
         Source::Resource(name) => Slot::Resource(place(name)?),
-        Source::ResourceFirst(names) => Slot::ResourceFirst(places(names)?),
+        Source::ResourceOr { name, fallback, unless } => Slot::ResourceOr {
+            place: place(name)?,
+            fallback: place(fallback)?,
+            unless: place(unless)?,
+        },
         Source::ResourceJoined(names) => Slot::ResourceJoined(places(names)?),
         Source::ResourceMapped(name, _) => Slot::ResourceMapped(place(name)?),
         Source::Record(name) => {

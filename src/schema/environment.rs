@@ -18,6 +18,9 @@ pub(crate) const SERVICE_VERSION: &str = "service.version";
 /// Random identity of this `Usage` in this process. Semantic conventions: stable.
 pub(crate) const INSTANCE_ID: &str = "service.instance.id";
 
+/// Who described the accelerators. Absent: there are none.
+pub(crate) const PROBE_ACCELERATOR: &str = "usage.probe.accelerator";
+
 /// The attributes of the environment, in the order in which they are exported.
 ///
 /// Each is absent where it is unknown; the contract's null rule then speaks on the wire.
@@ -56,7 +59,7 @@ pub static ENVIRONMENT: &[Attribute] = attributes! {
     "usage.accelerator.driver.version", Str, FREE_TEXT, "Version of the accelerators' driver.";
     "usage.accelerator.driver.cuda", Str, FREE_TEXT,
         "Newest CUDA version the driver supports; the framework's own is another.";
-    "usage.probe.accelerator", Str, FREE_TEXT,
+    PROBE_ACCELERATOR, Str, FREE_TEXT,
         "Who described the accelerators: `engine`, `nvml`, `amd_sysfs`, `intel_sysfs`, `tpu`, `apple`; or `timeout`.";
 };
 

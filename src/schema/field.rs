@@ -50,8 +50,16 @@ pub enum Source {
     Record(Cow<'static, str>),
     /// An attribute of the Resource.
     Resource(Cow<'static, str>),
-    /// The first of these Resource attributes that is present.
-    ResourceFirst(Cow<'static, [Cow<'static, str>]>),
+    /// A Resource attribute; without it another, but only where a third is absent as well: what a
+    /// machine lacks is something else than what is unknown about it.
+    ResourceOr {
+        /// The attribute.
+        name: Cow<'static, str>,
+        /// What stands in for it.
+        fallback: Cow<'static, str>,
+        /// The attribute that says that nothing may.
+        unless: Cow<'static, str>,
+    },
     /// These Resource attributes joined by commas; an absent one leaves its place empty.
     ResourceJoined(Cow<'static, [Cow<'static, str>]>),
     /// A Resource attribute, translated word by word; a word without translation counts as absent.
@@ -130,6 +138,15 @@ pub(super) const fn record(attribute: &'static str) -> Source {
 
 pub(super) const fn resource(attribute: &'static str) -> Source {
     Source::Resource(Cow::Borrowed(attribute))
+}
+
+/// Without an accelerator its fields hold numbers of the host.
+pub(super) const fn accelerator_or(name: &'static str, fallback: &'static str) -> Source {
+    Source::ResourceOr {
+        name: Cow::Borrowed(name),
+        fallback: Cow::Borrowed(fallback),
+        unless: Cow::Borrowed(super::environment::PROBE_ACCELERATOR),
+    }
 }
 
 pub(super) const fn text(text: &'static str) -> Literal {

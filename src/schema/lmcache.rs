@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 
 use super::field::{
-    AS_IS, FALSE, ONE, ZERO, attributes, field, fields, list, record, resource, text,
+    AS_IS, FALSE, ONE, ZERO, accelerator_or, attributes, field, fields, list, record, resource,
+    text,
 };
 use super::record::typed_record;
 use super::sanitize::FREE_TEXT;
@@ -172,11 +173,11 @@ fields! {
         "Word size and linkage.";
     PLATFORMS = "platforms": Str, resource("usage.platform"), else text(""), AS_IS,
         "Python's `platform.platform()`.";
-    GPU_COUNT = "gpu_count": Int in "{device}", Source::ResourceFirst(Cow::Borrowed(&[Cow::Borrowed("usage.accelerator.count"), Cow::Borrowed("usage.cpu.physical_count")])), else ZERO, AS_IS,
+    GPU_COUNT = "gpu_count": Int in "{device}", accelerator_or("usage.accelerator.count", "usage.cpu.physical_count"), else ZERO, AS_IS,
         "Accelerators; without any, physical CPU cores.";
     GPU_TYPE = "gpu_type": Str, resource("usage.accelerator.name"), else text(""), AS_IS,
         "Name of the first accelerator.";
-    GPU_MEMORY = "gpu_memory_per_device": Int in "By", Source::ResourceFirst(Cow::Borrowed(&[Cow::Borrowed("usage.accelerator.memory"), Cow::Borrowed("usage.memory.total")])), else ZERO, AS_IS,
+    GPU_MEMORY = "gpu_memory_per_device": Int in "By", accelerator_or("usage.accelerator.memory", "usage.memory.total"), else ZERO, AS_IS,
         "Memory of the first accelerator; without any, of the host.";
     SOURCE = "source": Str, resource(INSTALL_SOURCE), else text("UNKNOWN"), AS_IS,
         "`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.";

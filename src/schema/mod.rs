@@ -21,6 +21,7 @@ use std::borrow::Cow;
 
 pub use compile::{CompiledContract, Environment, Loss, Record, TraceIds};
 pub use environment::ENVIRONMENT;
+pub(crate) use environment::PROBE_ACCELERATOR;
 pub use field::{Attribute, Field, Literal, Source, Type};
 pub use record::{Attributes, IntoAttribute, UsageRecord};
 pub use sanitize::Sanitizer;

@@ -1,12 +1,12 @@
 //! A driver that never answers: the report leaves without accelerators, and that is all.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Attributes, Env, Flush, Loss, Usage};
+use otel_usage::{Attributes, Env, Flush, Loss, Outcome, Report, Sink, Usage};
 
 use crate::receiver::Receiver;
 use crate::stand_in::{answer, is_played, run};
@@ -15,6 +15,27 @@ use crate::stand_in::{answer, is_played, run};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A sink that keeps what OTLP would say of the accelerators.
+#[derive(Debug, Clone, Default)]
+struct Resources(Arc<Mutex<BTreeSet<String>>>);
+
+impl Sink for Resources {
+    fn name(&self) -> &str {
+        "resources"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn take(&mut self, report: &Report) -> Outcome {
+        let resource = report.resource();
+        let all = resource.iter().map(|(key, value)| format!("{key}={value}"));
+        self.0.lock().unwrap().extend(all.filter(|pair| pair.contains("accelerator")));
+        Outcome::Delivered
+    }
+}
 
 /// The threads of ours in this process, by their kernel ids.
 fn ours() -> BTreeSet<String> {
@@ -54,10 +75,12 @@ fn child() {
         most
     });
 
+    let resources = Resources::default();
     let start = Instant::now();
     let usage = Usage::builder(&vllm::CURRENT)
         .with_sample_data()
         .with_environment(environment("VLLM_USAGE_STATS_SERVER"))
+        .with_sink(resources.clone())
         .init()
         .unwrap();
     usage.start(Attributes::of(vllm::REPORT));
@@ -70,6 +93,8 @@ fn child() {
     assert!(report.get("num_cpu").unwrap().as_i64().unwrap() > 0, "the rest is there");
     assert_eq!(usage.flush(PATIENCE), Flush::Durable);
     assert_eq!(usage.stats().lost.get(&Loss::Probe), Some(&1));
+    let said: Vec<String> = resources.0.lock().unwrap().iter().cloned().collect();
+    assert_eq!(said, ["usage.probe.accelerator=timeout"]);
     done.store(true, Ordering::Relaxed);
     assert_eq!(watcher.join().unwrap(), 2, "the worker, and the thread that hangs");
 
@@ -82,7 +107,10 @@ fn child() {
         .unwrap();
     second.start(Attributes::of("lmcache.engine"));
     let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
+    // LMCache has no null; what it says of a machine without accelerators would be wrong, too.
     assert_eq!(report.get("gpu_type").unwrap(), "");
+    assert_eq!(report.get("gpu_count").unwrap(), 0);
+    assert_eq!(report.get("gpu_memory_per_device").unwrap(), 0);
     assert_eq!(second.flush(PATIENCE), Flush::Durable);
     assert_eq!(second.stats().lost.get(&Loss::Probe), Some(&1));
     assert_eq!(ours().difference(&before).count(), 1, "its worker");

@@ -39,9 +39,9 @@ pub(crate) fn unflatten(
             Source::Resource(name) => {
                 attribute(value).into_iter().for_each(|value| push(name, value))
             }
-            Source::ResourceFirst(names) => {
-                let name = if no_device { names.last() } else { names.first() };
-                attribute(value).into_iter().for_each(|value| push(name.unwrap(), value));
+            Source::ResourceOr { name, fallback, .. } => {
+                let name = if no_device { fallback } else { name };
+                attribute(value).into_iter().for_each(|value| push(name, value));
             }
             Source::ResourceJoined(names) => {
                 for (name, part) in names.iter().zip(value.as_str().unwrap().split(',')) {

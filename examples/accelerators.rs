@@ -1,0 +1,33 @@
+//! What the probe finds of this machine's accelerators, when no engine supplies them: one line for
+//! each value, as `scripts/check-gpu.sh` compares them. Nothing is sent.
+//!
+//! ```sh
+//! cargo run --example accelerators
+//! ```
+
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
+use otel_usage::probe::{ENVIRONMENT, Machine, probe};
+
+fn main() {
+    let environment = std::env::vars().filter(|(name, _)| ENVIRONMENT.contains(&name.as_str()));
+    let facts = probe(&Machine::live(environment), true, &mut |_| ());
+    let found = facts.accelerators;
+    let number = |number: Option<i64>| number.map(|number| number.to_string());
+    let found = found.as_ref();
+    let lines = [
+        ("source", found.map(|found| found.source.as_str().to_owned())),
+        ("count", found.and_then(|found| number(found.count))),
+        ("name", found.and_then(|found| found.name.clone())),
+        ("memory", found.and_then(|found| number(found.memory_bytes))),
+        ("mixed", found.and_then(|found| found.mixed).map(|mixed| mixed.to_string())),
+        ("driver", found.and_then(|found| found.driver_version.clone())),
+        ("driver_cuda", found.and_then(|found| found.driver_cuda.clone())),
+    ];
+    for (name, value) in lines {
+        println!("{name}={}", value.unwrap_or_else(|| "unknown".to_owned()));
+    }
+    // A context of CUDA's would need its library.
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    println!("libcuda={}", if maps.contains("libcuda") { "loaded" } else { "not loaded" });
+}
