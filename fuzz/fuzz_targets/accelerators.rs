@@ -13,16 +13,23 @@ static TREE: LazyLock<Tree> = LazyLock::new(|| {
     Tree::new(&[
         "/sys/class/kfd/kfd/topology/nodes/0/properties",
         "/sys/class/kfd/kfd/topology/nodes/1/properties",
-        "/sys/class/kfd/kfd/topology/nodes/1/name",
+        "/sys/class/kfd/kfd/topology/nodes/1/mem_banks/0/properties",
+        "/sys/class/drm/renderD128/device/product_name",
+        "/sys/module/amdgpu/version",
         "/sys/class/drm/card0/device/vendor",
         "/sys/class/drm/card0/device/device",
-        "/sys/class/drm/card0/device/mem_info_vram_total",
+        "/sys/class/drm/card0/device/class",
+        "/sys/class/drm/card0/device/tile0/physical_vram_size_bytes",
+        "/sys/class/drm/card0/lmem_total_bytes",
+        "/sys/bus/pci/devices/0000:00:04.0/vendor",
+        "/sys/bus/pci/devices/0000:00:04.0/device",
+        "/dev/dri/renderD128",
         "/dev/accel0",
         "/dev/vfio/0",
     ])
 });
 
-fuzz_target!(|input: ([Option<&[u8]>; 8], Vec<(u8, &str)>)| {
+fuzz_target!(|input: ([Option<&[u8]>; 15], Vec<(u8, &str)>)| {
     let (files, variables) = input;
     // Whatever variables the probe declares.
     let names = otel_usage::probe::ENVIRONMENT;

@@ -156,7 +156,25 @@ pub(super) const ALL: &[Fact] = &[
         NO_DRIVER,
     ),
     fact(
-        ("counted by", "usage.accelerator.source"),
+        ("they differ", "usage.accelerator.mixed"),
+        ("accelerators", Tells::All),
+        |facts| accelerators(facts)?.mixed.map(Value::from),
+        ["no driver found", "fewer than two, or not told"],
+    ),
+    fact(
+        ("driver", "usage.accelerator.driver.version"),
+        ("accelerators", Tells::All),
+        |facts| text(&accelerators(facts)?.driver_version),
+        NO_DRIVER,
+    ),
+    fact(
+        ("newest CUDA", "usage.accelerator.driver.cuda"),
+        ("accelerators", Tells::All),
+        |facts| text(&accelerators(facts)?.driver_cuda),
+        NO_DRIVER,
+    ),
+    fact(
+        ("counted by", "usage.probe.accelerator"),
         ("accelerators", Tells::All),
         |facts| Some(accelerators(facts)?.source.as_str().into()),
         NO_DRIVER,

@@ -21,6 +21,10 @@ const MOST: usize = 256;
 pub(super) struct Amd;
 
 impl Vendor for Amd {
+    fn is_kernels(&self) -> bool {
+        true
+    }
+
     fn listing(&self, machine: &Machine, _facts: &Facts) -> Answer {
         let mut devices = by_topology(machine);
         if devices.is_empty() {

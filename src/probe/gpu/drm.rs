@@ -6,7 +6,7 @@
 use super::super::Machine;
 
 /// Where the kernel lists its graphics and compute cards.
-const CARDS: &str = "/sys/class/drm";
+pub(super) const CARDS: &str = "/sys/class/drm";
 
 /// Folders of the vendor's display and compute cards, in the kernel's order:
 /// `/sys/class/drm/card0`.

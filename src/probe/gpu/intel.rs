@@ -17,6 +17,10 @@ const CHOOSERS: [&str; 2] = ["ONEAPI_DEVICE_SELECTOR", "ZE_AFFINITY_MASK"];
 pub(super) struct Intel;
 
 impl Vendor for Intel {
+    fn is_kernels(&self) -> bool {
+        true
+    }
+
     fn listing(&self, machine: &Machine, _facts: &Facts) -> Answer {
         let mut devices = Vec::new();
         let mut tiled = false;

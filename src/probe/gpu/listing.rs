@@ -14,6 +14,11 @@ pub(super) trait Vendor: Sync {
     /// `None`: none of this vendor's are here. An empty list: they are, and are hidden from
     /// this process. `facts`: what is known of the machine already.
     fn listing(&self, machine: &Machine, facts: &Facts) -> Answer;
+
+    /// Whether its driver is the kernel's own, which lists its cards in [`super::drm::CARDS`].
+    fn is_kernels(&self) -> bool {
+        false
+    }
 }
 
 /// What a vendor says, unless it says nothing because its driver hangs.

@@ -58,7 +58,12 @@ pub(crate) fn accelerators(
     machine: &Machine,
     facts: &Facts,
 ) -> Result<Option<Accelerators>, Hangs> {
+    // Drivers of AMD and Intel are the kernel's own, which lists their cards in one folder.
+    let cards = std::cell::LazyCell::new(|| machine.may_hold(drm::CARDS));
     for vendor in VENDORS {
+        if vendor.is_kernels() && !*cards {
+            continue;
+        }
         let Some(listing) = vendor.listing(machine, facts)? else {
             continue;
         };

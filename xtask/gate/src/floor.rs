@@ -37,6 +37,7 @@ struct Facts {
     system: Option<String>,
     architecture: Option<[String; 2]>,
     container: Option<String>,
+    devices: bool,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +104,8 @@ fn more(buffer: &mut [u8; 4096], facts: &mut Facts) {
     // `usage.memory.limit`: the own cgroup, and the limit of it and of each above it.
     facts.limit = limit(buffer);
     facts.container = container(buffer).map(str::to_owned);
+    // Devices of AMD and Intel: does the kernel list any?
+    facts.devices = exists(c"/sys/class/drm");
 }
 
 /// LMCache `gpu_count` without an accelerator. One list says whether a core has threads; then one
