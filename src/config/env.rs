@@ -26,6 +26,8 @@ pub const VARIABLES: &[&str] = &[
     // Exporters.
     "OTEL_USAGE_EXPORTERS",
     "OTEL_USAGE_FILE",
+    // Content.
+    "OTEL_USAGE_OMIT",
     "OTEL_USAGE_OTLP_ENDPOINT",
     "OTEL_USAGE_OTLP_HEADERS",
     "OTEL_USAGE_OTLP_PROTOCOL",

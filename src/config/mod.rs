@@ -125,7 +125,29 @@ impl Settings {
             }
         }
         settings.exporters.sort_unstable();
+        settings.check_omitted(contract, env);
         settings
+    }
+
+    /// One warning for each name that leaves nothing out. A name of another engine is none: one
+    /// list may serve several.
+    fn check_omitted(&mut self, contract: &Contract, env: &Env) {
+        for name in omitted(env) {
+            let others = Contract::built_in().into_iter();
+            let known = others.chain([contract]).filter_map(|contract| contract.may_omit(&name));
+            match known.max() {
+                Some(true) => {}
+                Some(false) => self.warnings.push(format!(
+                    "OTEL_USAGE_OMIT names `{}`, which tells messages apart and is sent; leave it out of \
+                     the list",
+                    shown(&name),
+                )),
+                None => self.warnings.push(format!(
+                    "OTEL_USAGE_OMIT names `{}`, which is no field; see otel-usage preview for the names",
+                    shown(&name),
+                )),
+            }
+        }
     }
 
     /// Takes a network exporter out that cannot run, and says why.
@@ -207,6 +229,12 @@ impl Settings {
             );
         }
     }
+}
+
+/// The wire names in `OTEL_USAGE_OMIT`.
+pub(crate) fn omitted(env: &Env) -> Vec<String> {
+    let list = env.filled("OTEL_USAGE_OMIT").unwrap_or_default();
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn proxies(env: &Env) -> Vec<(&'static str, String)> {

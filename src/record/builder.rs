@@ -287,8 +287,11 @@ impl Builder {
     }
 
     pub(super) fn plan(&self, env: &Env) -> Result<Plan, Error> {
+        let omitted = crate::config::omitted(env);
+        let omitted: Vec<&str> = omitted.iter().map(String::as_str).collect();
+        let contract = self.contract.clone().without(&omitted);
         Ok(Plan {
-            contract: Arc::new(CompiledContract::new(&self.contract)?),
+            contract: Arc::new(CompiledContract::new(&contract)?),
             machine: Machine::live(env.pairs()),
             engine: self.engine.clone(),
             instance_id: self.instance_id.clone().unwrap_or_else(|| self.clock.uuid().to_string()),

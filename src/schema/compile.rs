@@ -89,8 +89,12 @@ impl CompiledContract {
     /// attribute that is not declared, a field added to a message that is not there.
     pub fn new(contract: &Contract) -> Result<Self, Error> {
         let wrong = |what: String| Error::contract(&contract.id, what);
-        let resource: Vec<Attribute> =
-            ENVIRONMENT.iter().chain(contract.attributes.iter()).cloned().collect();
+        let resource: Vec<Attribute> = ENVIRONMENT
+            .iter()
+            .chain(contract.attributes.iter())
+            .filter(|attribute| !contract.omitted.contains(&attribute.name))
+            .cloned()
+            .collect();
         if let Some(name) = duplicate(resource.iter().map(|attribute| attribute.name.as_ref())) {
             return Err(wrong(format!("resource attribute `{name}` is declared twice")));
         }
@@ -120,6 +124,11 @@ impl CompiledContract {
         self.message_of(kind).is_some()
     }
 
+    /// Whether the operator leaves this attribute out: then it is no loss.
+    fn is_omitted(&self, name: &str) -> bool {
+        self.contract.omitted.iter().any(|omitted| omitted == name)
+    }
+
     fn message_of(&self, kind: &str) -> Option<usize> {
         self.contract.messages.iter().position(|spec| spec.record == kind)
     }
@@ -147,7 +156,9 @@ impl CompiledContract {
         lost: &mut dyn FnMut(Loss, &str),
     ) {
         let Some(index) = self.resource.iter().position(|attribute| attribute.name == name) else {
-            lost(Loss::UndeclaredAttribute, name);
+            if !self.is_omitted(name) {
+                lost(Loss::UndeclaredAttribute, name);
+            }
             return;
         };
         let (Some(attribute), Some(place)) =
@@ -246,7 +257,9 @@ impl CompiledContract {
                     };
                     let Some((index, attribute)) = index.and_then(|i| Some((i, declared.get(i)?)))
                     else {
-                        lost(Loss::UndeclaredAttribute, name);
+                        if !self.is_omitted(name) {
+                            lost(Loss::UndeclaredAttribute, name);
+                        }
                         continue;
                     };
                     expected = index.saturating_add(1);

@@ -135,6 +135,7 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
         directory: Directory::Home(Cow::Borrowed("lmcache")),
         attributes: Cow::Borrowed(ATTRIBUTES),
         messages: Cow::Borrowed(messages),
+        omitted: Cow::Borrowed(&[]),
     }
 }
 

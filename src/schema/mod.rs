@@ -12,6 +12,7 @@ mod compile;
 mod environment;
 mod field;
 pub mod lmcache;
+mod omit;
 pub(crate) mod record;
 pub mod sanitize;
 mod value;
@@ -66,6 +67,8 @@ pub struct Contract {
     pub attributes: Cow<'static, [Attribute]>,
     /// The messages, in the order in which they are sent at start.
     pub messages: Cow<'static, [MessageSpec]>,
+    /// Attributes that the operator leaves out; see [`Contract::without`].
+    pub omitted: Cow<'static, [Cow<'static, str>]>,
 }
 
 /// One message of a contract.

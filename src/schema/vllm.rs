@@ -141,6 +141,7 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
         },
         attributes: Cow::Borrowed(ATTRIBUTES),
         messages: Cow::Borrowed(messages),
+        omitted: Cow::Borrowed(&[]),
     }
 }
 

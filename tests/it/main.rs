@@ -24,5 +24,6 @@ mod documents;
 mod exporters;
 mod golden;
 mod lifecycle;
+mod omit;
 mod preview;
 mod tracing_layer;

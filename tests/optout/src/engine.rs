@@ -60,6 +60,7 @@ fn own() -> Contract {
             name: Cow::Borrowed("third"),
         },
         attributes: Cow::Borrowed(&[]),
+        omitted: Cow::Borrowed(&[]),
         messages: Cow::Owned(vec![
             message("report", "third.report", Trigger::Record),
             message("heartbeat", "third.heartbeat", Trigger::Heartbeat { seconds: 600 }),

@@ -1,0 +1,81 @@
+//! Fields that the operator leaves out: null or sentinel on the wire, absent over OTLP.
+
+use opentelemetry::Key;
+use otel_usage::Report;
+use otel_usage::schema::{lmcache, vllm};
+
+use crate::sample;
+use crate::support::Operator;
+
+fn has(report: &Report, attribute: &str) -> bool {
+    report.resource().get(&Key::new(attribute.to_owned())).is_some()
+        || report.span().attributes.iter().any(|a| a.key.as_str() == attribute)
+}
+
+#[test]
+fn what_is_left_out_is_null_or_its_sentinel_and_its_attributes_leave_nowhere() {
+    let operator = Operator::new().with(
+        "OTEL_USAGE_OMIT",
+        "platform, platforms,model_name,gpu_count,dtype,machine_id,cpu_family_model_stepping",
+    );
+    std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
+    let id = "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b";
+    std::fs::write(operator.path(".config/lmcache/machine_id"), id).unwrap();
+
+    let vllm = operator
+        .engine(&vllm::CURRENT)
+        .with_accelerators(sample::accelerators())
+        .preview(sample::vllm_report())
+        .unwrap();
+    let message: serde_json::Value =
+        serde_json::from_str(&vllm[0].message().unwrap().to_json()).unwrap();
+    assert_eq!(message["platform"], "");
+    assert_eq!(message["dtype"], "");
+    assert_eq!(message["gpu_count"], serde_json::Value::Null);
+    assert_eq!(message["cpu_family_model_stepping"], ",,");
+    // What was not named is there.
+    assert_eq!(message["gpu_type"], "NVIDIA H100 80GB HBM3");
+    assert_eq!(message["kv_cache_dtype"], "auto");
+    for gone in ["usage.platform", "vllm.model.dtype", "usage.accelerator.count", "host.cpu.family"]
+    {
+        assert!(!has(&vllm[0], gone), "{gone}");
+    }
+    assert!(has(&vllm[0], "usage.accelerator.name"));
+
+    let lmcache = operator.engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let messages: Vec<serde_json::Value> = lmcache
+        .iter()
+        .map(|report| serde_json::from_str(&report.message().unwrap().to_json()).unwrap())
+        .collect();
+    assert!(messages.iter().all(|message| message["machine_id"] == ""));
+    assert_eq!(messages[0]["platforms"], "");
+    assert_eq!(messages[0]["gpu_count"], 0);
+    assert_eq!(messages[1]["model_name"], "");
+    assert!(!format!("{lmcache:?}").contains(id));
+    assert!(!has(&lmcache[1], "gen_ai.request.model"));
+}
+
+#[test]
+fn nothing_is_left_out_without_being_asked_and_leaving_out_is_no_loss() {
+    let operator = Operator::new().with("OTEL_USAGE_OMIT", "dtype");
+    let usage = operator.engine(&vllm::CURRENT).with_exporters([]).init().unwrap();
+    usage.start(sample::vllm_report());
+    crate::support::settled(&usage);
+    assert!(usage.stats().lost.is_empty(), "{:?}", usage.stats());
+}
+
+#[test]
+fn a_name_that_leaves_nothing_out_is_one_warning() {
+    for (names, thing) in
+        [("uuid", "`uuid`"), ("message_type", "`message_type`"), ("platfrom", "`platfrom`")]
+    {
+        let operator = Operator::new().with("OTEL_USAGE_OMIT", names);
+        let settings = operator.engine(&lmcache::V1).settings();
+        assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+        assert!(settings.warnings[0].contains("OTEL_USAGE_OMIT"));
+        assert!(settings.warnings[0].contains(thing), "{:?}", settings.warnings);
+    }
+    // Another engine's name is none: one list may serve both.
+    let operator = Operator::new().with("OTEL_USAGE_OMIT", "platform,platforms");
+    assert!(operator.engine(&lmcache::V1).settings().warnings.is_empty());
+}
