@@ -1,28 +1,48 @@
 //! From probe facts and the engine's own facts to the OpenTelemetry Resource.
 //!
-//! In: what was [`Found`] on the machine, the plan with what the engine said. Out: an [`Environment`], the
-//! declared Resource attributes in their declared types, sanitized. What the engine says wins.
+//! In: what was [`Found`] on the machine, and the [`EngineFacts`]. Out: an [`Environment`], the declared
+//! Resource attributes in their declared types, sanitized. What the engine says wins.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use opentelemetry::{StringValue, Value};
 
-use crate::export::{Found, Plan};
 use crate::loss::Loss;
-use crate::probe::Runtime;
-use crate::schema::{Environment, PROBE_ACCELERATOR, lmcache, vllm};
+use crate::probe::{Accelerators, Facts, Runtime};
+use crate::schema::{CompiledContract, Environment, PROBE_ACCELERATOR, lmcache, vllm};
 
 /// Longest machine-id file that is read; a UUID takes 36 bytes.
 const MACHINE_ID_BYTES: u64 = 128;
 
+/// What the engine says about itself and its devices.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EngineFacts {
+    pub(crate) version: Option<String>,
+    pub(crate) accelerators: Option<Accelerators>,
+    pub(crate) attributes: Vec<(String, Value)>,
+    /// `service.instance.id`.
+    pub(crate) instance_id: String,
+    /// `VLLM_USAGE_SOURCE`.
+    pub(crate) source: Option<String>,
+}
+
+/// What was read from this machine's files and devices.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Found {
+    pub(crate) facts: Facts,
+    pub(crate) machine_id: Option<String>,
+    /// There may be accelerators, but whoever knows about them hangs.
+    pub(crate) accelerators_hang: bool,
+}
+
 pub(crate) fn environment(
-    plan: &Plan,
+    contract: &CompiledContract,
+    engine: &EngineFacts,
     found: &Found,
     lost: &mut dyn FnMut(Loss, &str),
 ) -> Environment {
     let Found { facts, machine_id, accelerators_hang } = found;
-    let contract = &plan.contract;
     let table = contract.contract();
     let mut environment = contract.environment();
     let declared = |name: &str| table.attributes.iter().any(|attribute| attribute.name == name);
@@ -33,8 +53,8 @@ pub(crate) fn environment(
     };
 
     set("service.name", text(Some(&table.system)));
-    set("service.version", text(plan.engine.version.as_deref()));
-    set("service.instance.id", text(Some(&plan.instance_id)));
+    set("service.version", text(engine.version.as_deref()));
+    set("service.instance.id", text(Some(&engine.instance_id)));
     set("telemetry.distro.name", text(Some("otel-usage")));
     set("telemetry.distro.version", text(Some(env!("CARGO_PKG_VERSION"))));
 
@@ -60,7 +80,7 @@ pub(crate) fn environment(
     );
     set("usage.platform", text(facts.platform.as_deref()));
 
-    if let Some(devices) = plan.engine.accelerators.as_ref().or(facts.accelerators.as_ref()) {
+    if let Some(devices) = engine.accelerators.as_ref().or(facts.accelerators.as_ref()) {
         set("usage.accelerator.count", devices.count.map(Value::I64));
         set("usage.accelerator.name", text(devices.name.as_deref()));
         set("usage.accelerator.memory", devices.memory_bytes.map(Value::I64));
@@ -80,7 +100,7 @@ pub(crate) fn environment(
         set(PROBE_ACCELERATOR, text(Some("timeout")));
     }
     if declared(vllm::SOURCE) {
-        set(vllm::SOURCE, text(plan.source.as_deref()));
+        set(vllm::SOURCE, text(engine.source.as_deref()));
     }
     if declared(lmcache::INSTALL_SOURCE) {
         set(lmcache::INSTALL_SOURCE, text(facts.install_source.as_deref()));
@@ -88,7 +108,7 @@ pub(crate) fn environment(
     if declared(lmcache::MACHINE_ID) {
         set(lmcache::MACHINE_ID, text(machine_id.as_deref()));
     }
-    for (name, value) in &plan.engine.attributes {
+    for (name, value) in &engine.attributes {
         set(name, Some(value.clone()));
     }
     environment

@@ -19,6 +19,6 @@ pub(crate) use assemble::Assembly;
 pub(crate) use helper::{Helper, Task};
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline};
-pub(crate) use plan::{EngineFacts, Found, Plan, Progress, Run};
+pub(crate) use plan::{Plan, Progress, Run};
 pub(crate) use stats::{Counters, SinkCounters};
 pub(crate) use worker::{Shared, Worker};

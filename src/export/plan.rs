@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use opentelemetry::{KeyValue, Value};
+use opentelemetry::KeyValue;
 
 use super::{Helper, Task};
 use crate::clock::Clock;
 use crate::loss::Loss;
-use crate::probe::{Accelerators, Facts, Hangs, Machine, accelerators, probe};
-use crate::resource;
+use crate::probe::{Facts, Hangs, Machine, accelerators, probe};
+use crate::resource::{self, EngineFacts, Found};
 use crate::schema::{CompiledContract, Environment, Record, TraceIds, Trigger, lmcache, transport};
 
 /// Time for everything that is read from files. It takes well under a millisecond; more than this
@@ -26,35 +26,15 @@ const FILES: Duration = Duration::from_secs(1);
 /// waits for its machine: five seconds, for what is not known by then is missing from it.
 const ACCELERATORS: Duration = Duration::from_secs(4);
 
-/// What the engine says about itself and its devices.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct EngineFacts {
-    pub(crate) version: Option<String>,
-    pub(crate) accelerators: Option<Accelerators>,
-    pub(crate) attributes: Vec<(String, Value)>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) contract: Arc<CompiledContract>,
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
     pub(crate) engine: EngineFacts,
-    pub(crate) instance_id: String,
     /// The engine's configuration directory, in which LMCache keeps its machine id.
     pub(crate) directory: Option<PathBuf>,
-    /// `VLLM_USAGE_SOURCE`.
-    pub(crate) source: Option<String>,
     pub(crate) run: Run,
-}
-
-/// What was read from this machine's files and devices.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Found {
-    pub(crate) facts: Facts,
-    pub(crate) machine_id: Option<String>,
-    /// There may be accelerators, but whoever knows about them hangs.
-    pub(crate) accelerators_hang: bool,
 }
 
 /// The run, from the initialiser on.
@@ -138,7 +118,7 @@ impl Plan {
                 lost(Loss::Probe, "the accelerators");
             }
         }
-        resource::environment(self, &found, lost)
+        resource::environment(&self.contract, &self.engine, &found, lost)
     }
 
     /// Reads the machine on the calling thread: for previews.
@@ -149,7 +129,7 @@ impl Plan {
             found.accelerators_hang = devices.is_err();
             found.facts.accelerators = devices.unwrap_or_default();
         }
-        resource::environment(self, &found, &mut |_, _| {})
+        resource::environment(&self.contract, &self.engine, &found, &mut |_, _| {})
     }
 
     /// The engine's numbers win; then a driver need not be asked at all.

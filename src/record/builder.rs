@@ -15,11 +15,10 @@ use super::{RunPreview, Usage, preview};
 use crate::clock::Clock;
 use crate::config::{Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
 use crate::error::Error;
-use crate::export::{
-    Assembly, EngineFacts, Gate, Helper, Pipeline, Plan, Run, Shared, UsageExporter, Worker,
-};
+use crate::export::{Assembly, Gate, Helper, Pipeline, Plan, Run, Shared, UsageExporter, Worker};
 use crate::notice::{Callback, Voice};
 use crate::probe::{Accelerators, Machine};
+use crate::resource::EngineFacts;
 use crate::schema::{CompiledContract, Contract, IntoAttribute, UsageRecord};
 use crate::sink::{Report, Sink};
 
@@ -293,10 +292,15 @@ impl Builder {
         Ok(Plan {
             contract: Arc::new(CompiledContract::new(&contract)?),
             machine: Machine::live(env.pairs()),
-            engine: self.engine.clone(),
-            instance_id: self.instance_id.clone().unwrap_or_else(|| self.clock.uuid().to_string()),
+            engine: EngineFacts {
+                instance_id: self
+                    .instance_id
+                    .clone()
+                    .unwrap_or_else(|| self.clock.uuid().to_string()),
+                source: env.text("VLLM_USAGE_SOURCE"),
+                ..self.engine.clone()
+            },
             directory: env.directory(&self.contract.directory),
-            source: env.text("VLLM_USAGE_SOURCE"),
             run: Run::begin(&self.clock),
             clock: self.clock.clone(),
         })
