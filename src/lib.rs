@@ -63,6 +63,7 @@ pub mod config;
 mod error;
 mod export;
 mod flatten;
+mod helper;
 mod json;
 mod loss;
 mod notice;
@@ -71,12 +72,13 @@ mod record;
 mod resource;
 pub mod schema;
 mod sink;
+mod stats;
 mod sys;
 
 pub use clock::Clock;
 pub use config::{Consent, Decision, Env, Exporter};
 pub use error::Error;
-pub use export::{SinkStats, Stats, UsageExporter};
+pub use export::UsageExporter;
 pub use flatten::{Json, Message, flatten};
 pub use json::Python as PythonFormatter;
 pub use loss::Loss;
@@ -84,6 +86,7 @@ pub use probe::Accelerators;
 pub use record::{Builder, Flush, RunPreview, Usage};
 pub use schema::{Attributes, Contract, IntoAttribute, UsageRecord};
 pub use sink::{Outcome, Report, Sink};
+pub use stats::{SinkStats, Stats};
 
 /// The name of our instrumentation scope, on every exported span.
 pub const SCOPE: &str = "otel_usage";

@@ -4,9 +4,10 @@
 //! mistake in the environment switches its sink off with a warning; the same mistake in the builder is
 //! the programmer's error.
 
-use super::{Helper, Outlet};
+use super::Outlet;
 use crate::config::{Consent, Env, Exporter, Overrides, Settings};
 use crate::error::Error;
+use crate::helper::Helper;
 use crate::notice::Voice;
 use crate::schema::Contract;
 use crate::sink::{Console, File, Form, Sink};

@@ -12,8 +12,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::{Pipeline, Stats};
+use super::Pipeline;
 use crate::loss::Loss;
+use crate::stats::Stats;
 
 /// Exports usage records through a stock `SpanProcessor`.
 ///

@@ -5,20 +5,15 @@
 
 mod assemble;
 mod exporter;
-mod helper;
 mod outlet;
 mod pipeline;
 mod plan;
-mod stats;
 mod worker;
 
 pub use exporter::UsageExporter;
-pub use stats::{SinkStats, Stats};
 
 pub(crate) use assemble::Assembly;
-pub(crate) use helper::{Helper, Task};
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline};
 pub(crate) use plan::{Plan, Progress, Run};
-pub(crate) use stats::{Counters, SinkCounters};
 pub(crate) use worker::{Shared, Worker};

@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::SinkCounters;
 use crate::clock::Clock;
 use crate::config::Consent;
 use crate::loss::Loss;
 use crate::sink::{Outcome, Report, Sink};
+use crate::stats::SinkCounters;
 
 #[derive(Debug)]
 pub(crate) struct Outlet {

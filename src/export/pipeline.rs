@@ -11,12 +11,14 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::SpanData;
 
 use super::plan::Progress;
-use super::{Counters, Helper, Outlet, Plan};
+use super::{Outlet, Plan};
 use crate::config::{Consent, Exporter, Settings, Switches};
+use crate::helper::Helper;
 use crate::loss::Loss;
 use crate::notice::Voice;
 use crate::schema::{Environment, Record};
 use crate::sink::Report;
+use crate::stats::Counters;
 
 /// Time that one network sink may take before the next has its turn.
 const BUDGET: Duration = Duration::from_secs(10);

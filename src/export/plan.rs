@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 
-use super::{Helper, Task};
 use crate::clock::Clock;
+use crate::helper::{Helper, Task};
 use crate::loss::Loss;
 use crate::probe::{Facts, Hangs, Machine, accelerators, probe};
 use crate::resource::{self, EngineFacts, Found};

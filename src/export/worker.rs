@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
-use super::{Counters, Pipeline};
+use super::Pipeline;
 use crate::clock::Clock;
 use crate::loss::Loss;
+use crate::stats::Counters;
 
 /// Spans that wait for the worker. An engine makes a handful at start; more means a loop gone wild.
 const QUEUE: usize = 256;

@@ -15,9 +15,10 @@ use super::Builder;
 use super::layer::{OurDoor, UsageLayer};
 use crate::clock::system_time;
 use crate::config::Decision;
-use crate::export::{Plan, Shared, Stats};
+use crate::export::{Plan, Shared};
 use crate::schema::{Contract, UsageRecord};
 use crate::sink::Report;
+use crate::stats::Stats;
 
 /// Time that the end of an engine may be delayed by reports that still wait.
 const AT_EXIT: Duration = Duration::from_millis(250);

@@ -17,8 +17,9 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::export::{Helper, SinkCounters, Task};
+use crate::helper::{Helper, Task};
 use crate::loss::Loss;
+use crate::stats::SinkCounters;
 
 /// Requests that one sink keeps in memory: two hours of heartbeats and a start report.
 const QUEUE: usize = 16;

@@ -22,7 +22,7 @@ use ureq::tls::{PemItem, RootCerts, parse_pem};
 use super::http::{Outbox, Request, parse_url, shown_url};
 use super::{Outcome, Report};
 use crate::config::{OtlpSettings, Settings};
-use crate::export::Helper;
+use crate::helper::Helper;
 use crate::loss::Loss;
 
 #[derive(Debug)]

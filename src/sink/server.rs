@@ -7,7 +7,7 @@ use ureq::http::{HeaderName, HeaderValue, Uri};
 use super::http::{Outbox, Request, is_loopback, parse_url, shown_url};
 use super::{Outcome, Report};
 use crate::config::Settings;
-use crate::export::Helper;
+use crate::helper::Helper;
 
 /// Time for one POST, connection included. LMCache's client takes 5 s, vLLM's has no limit.
 const TIMEOUT: Duration = Duration::from_secs(5);
