@@ -156,7 +156,7 @@ impl Machine {
 
     /// A path with the variable in place of its value.
     fn shown(&self, name: &str) -> String {
-        let value = |variable: &str| self.environment.get(variable).filter(|it| it.len() > 1);
+        let value = |variable: &str| self.value(variable).filter(|it| it.len() > 1);
         FOLDERS
             .iter()
             .find_map(|variable| {
