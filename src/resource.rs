@@ -9,7 +9,7 @@ use std::path::Path;
 use opentelemetry::{StringValue, Value};
 
 use crate::loss::Loss;
-use crate::probe::{Accelerators, Facts, Runtime};
+use crate::probe::{Accelerators, Facts, Hangs, Runtime};
 use crate::schema::{CompiledContract, Environment, PROBE_ACCELERATOR, lmcache, vllm};
 
 /// Longest machine-id file that is read; a UUID takes 36 bytes.
@@ -34,6 +34,14 @@ pub(crate) struct Found {
     pub(crate) machine_id: Option<String>,
     /// There may be accelerators, but whoever knows about them hangs.
     pub(crate) accelerators_hang: bool,
+}
+
+impl Found {
+    /// Takes what the accelerators' drivers said, or that one of them hangs.
+    pub(crate) fn set_devices(&mut self, devices: Result<Option<Accelerators>, Hangs>) {
+        self.accelerators_hang = devices.is_err();
+        self.facts.accelerators = devices.unwrap_or_default();
+    }
 }
 
 pub(crate) fn environment(

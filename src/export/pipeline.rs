@@ -31,6 +31,8 @@ pub(crate) struct Pipeline {
     environment: Option<Arc<Environment>>,
     progress: Progress,
     outlets: Vec<Outlet>,
+    /// Where the network sinks send, for the notice.
+    destinations: Vec<String>,
     counters: Arc<Counters>,
     voice: Voice,
     direct: bool,
@@ -69,6 +71,7 @@ impl Pipeline {
         let counters = Arc::new(Counters::default());
         let _ = counters.sinks.set(outlets.iter().map(Outlet::counters).collect());
         let direct = settings.exporters.contains(&Exporter::Server);
+        let destinations = outlets.iter().filter_map(Outlet::destination).collect();
         Self {
             plan,
             gate,
@@ -76,6 +79,7 @@ impl Pipeline {
             environment: None,
             progress: Progress::default(),
             outlets,
+            destinations,
             counters,
             voice,
             direct,
@@ -160,6 +164,11 @@ impl Pipeline {
                 self.counters.lost.add(Loss::Consent, 1);
                 continue;
             }
+            if consent == Consent::Granted && !self.destinations.is_empty() {
+                // Before any sink has the report, so before the first byte.
+                let contract = self.plan.contract.contract();
+                self.voice.notice(&contract.id, &contract.system, &self.destinations);
+            }
             self.counters.recorded.fetch_add(1, Ordering::Relaxed);
             let environment = self.environment();
             let contract = Arc::clone(&self.plan.contract);
@@ -185,16 +194,8 @@ impl Pipeline {
 
     /// Sends what is due; `hurry`: also what would still have to wait. Returns when to come back.
     pub(crate) fn pump(&mut self, hurry: bool) -> Option<Instant> {
-        let Self { outlets, plan, gate, voice, .. } = self;
-        let destinations: Vec<String> = outlets.iter().filter_map(Outlet::destination).collect();
-        let mut permit = || {
-            let granted = gate.consent() == Consent::Granted;
-            if granted {
-                let contract = plan.contract.contract();
-                voice.notice(&contract.id, &contract.system, &destinations);
-            }
-            granted
-        };
+        let Self { outlets, plan, gate, .. } = self;
+        let mut permit = || gate.consent() == Consent::Granted;
         let mut next: Option<Instant> = None;
         for outlet in outlets {
             if let Some(until) = plan.clock.monotonic().checked_add(BUDGET)

@@ -112,8 +112,7 @@ impl Plan {
             let devices = helper
                 .run(Task::Probe, ACCELERATORS, move || accelerators(&plan.machine, &facts))
                 .unwrap_or(Err(Hangs));
-            found.accelerators_hang = devices.is_err();
-            found.facts.accelerators = devices.unwrap_or_default();
+            found.set_devices(devices);
             if found.accelerators_hang {
                 lost(Loss::Probe, "the accelerators");
             }
@@ -126,8 +125,7 @@ impl Plan {
         let mut found = self.look(&mut |_| {});
         if self.asks_drivers() {
             let devices = accelerators(&self.machine, &found.facts);
-            found.accelerators_hang = devices.is_err();
-            found.facts.accelerators = devices.unwrap_or_default();
+            found.set_devices(devices);
         }
         resource::environment(&self.contract, &self.engine, &found, &mut |_, _| {})
     }

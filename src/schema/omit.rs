@@ -28,7 +28,7 @@ impl Contract {
         }
         for spec in self.messages.to_mut() {
             for field in spec.fields.to_mut() {
-                if names.contains(&field.name.as_ref()) && may_go(field) {
+                if goes(field) {
                     field.source = Source::Constant(field.absent.clone());
                 }
             }
