@@ -1,6 +1,8 @@
 //! The exporters: which run, what each puts out, several at once, and how a server's answers count.
 
 use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -418,4 +420,38 @@ fn an_engine_without_a_server_of_its_own_sends_nowhere() {
     usage.start(Attributes::of("lmcache.engine"));
     assert_eq!(usage.flush(PATIENCE), Flush::Durable);
     assert!(usage.stats().sinks.is_empty());
+}
+
+#[test]
+fn the_notice_also_comes_before_a_network_sink_of_the_engine() {
+    /// Whether the notice had been given when the report came.
+    #[derive(Debug)]
+    struct After(Arc<AtomicBool>, Arc<AtomicBool>);
+    impl Sink for After {
+        fn name(&self) -> &str {
+            "after"
+        }
+        fn is_network(&self) -> bool {
+            true
+        }
+        fn take(&mut self, _: &Report) -> Outcome {
+            self.1.store(self.0.load(Ordering::SeqCst), Ordering::SeqCst);
+            Outcome::Delivered
+        }
+    }
+    let (told, in_time) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    // The notice comes once per process and contract: one of this test's own.
+    let mut contract = vllm::CURRENT.clone();
+    contract.id = "test/notice".into();
+    let tell = Arc::clone(&told);
+    let usage = Operator::new()
+        .engine(&contract)
+        .with_exporters([])
+        .with_messages(move |_, _| tell.store(true, Ordering::SeqCst))
+        .with_sink(After(told, Arc::clone(&in_time)))
+        .init()
+        .unwrap();
+    usage.start(sample::vllm_report());
+    settled(&usage);
+    assert!(in_time.load(Ordering::SeqCst), "a report left before the notice");
 }
