@@ -277,12 +277,21 @@ impl CompiledContract {
         Some(record)
     }
 
+    /// Runs the contract's sanitizers over what was read from a Resource and a span.
+    ///
+    /// For records that come from elsewhere: those made here have been through them, and a second
+    /// pass changes nothing.
+    pub fn sanitize(&self, environment: &mut Environment, record: &mut Record) {
+        clean(&mut environment.values, &self.resource);
+        if let Some(message) = record.message.and_then(|index| self.messages.get(index)) {
+            clean(&mut record.values, &message.attributes);
+        }
+    }
+
     /// Runs the contract's sanitizers over `record`, and gives it an identity if it has none.
     pub(crate) fn make_fit(&self, record: &mut Record, clock: &Clock) {
         if let Some(message) = record.message.and_then(|index| self.messages.get(index)) {
-            for (value, attribute) in record.values.iter_mut().zip(&message.attributes) {
-                *value = value.take().map(|value| sanitize(value, &attribute.sanitize));
-            }
+            clean(&mut record.values, &message.attributes);
         }
         if uuid::Uuid::try_parse(&record.id).is_err() {
             record.id = clock.uuid().to_string();
@@ -443,6 +452,13 @@ impl Record {
 impl TraceIds {
     pub(crate) fn context(self) -> SpanContext {
         SpanContext::new(self.trace, self.span, TraceFlags::SAMPLED, false, TraceState::default())
+    }
+}
+
+/// Each value after its attribute's sanitizers.
+fn clean(values: &mut [Option<Value>], attributes: &[Attribute]) {
+    for (value, attribute) in values.iter_mut().zip(attributes) {
+        *value = value.take().map(|value| sanitize(value, &attribute.sanitize));
     }
 }
 
