@@ -129,7 +129,7 @@ fn log_enabled_before_an_event_loses_nothing() {
 fn two_hundred_attributes_arrive() {
     let mut contract = lmcache::V1.clone();
     for index in 0..200 {
-        let field = Field::from_record(
+        let field = Field::record(
             format!("extra_{index}"),
             Type::Int,
             format!("extra.{index}"),
