@@ -27,69 +27,100 @@ pub(crate) const PROBE_ACCELERATOR: &str = "usage.probe.accelerator";
 /// The attributes of the environment, in the order in which they are exported.
 ///
 /// Each is absent where it is unknown; the contract's null rule then speaks on the wire.
-pub static ENVIRONMENT: &[Attribute] = attributes! {
+pub static ENVIRONMENT: &[Attribute] = &[
+    NAME_ATTRIBUTE,
+    SYSTEM_VERSION_ATTRIBUTE,
+    ID_ATTRIBUTE,
+    TELEMETRY_DISTRO_NAME_ATTRIBUTE,
+    TELEMETRY_DISTRO_VERSION_ATTRIBUTE,
+    CLOUD_PROVIDER_ATTRIBUTE,
+    CONTAINER_RUNTIME_NAME_ATTRIBUTE,
+    OS_TYPE_ATTRIBUTE,
+    ARCH_ATTRIBUTE,
+    CPU_VENDOR_ID_ATTRIBUTE,
+    CPU_MODEL_NAME_ATTRIBUTE,
+    CPU_FAMILY_ATTRIBUTE,
+    CPU_MODEL_ID_ATTRIBUTE,
+    CPU_STEPPING_ATTRIBUTE,
+    CPU_COUNT_ATTRIBUTE,
+    CPU_PHYSICAL_COUNT_ATTRIBUTE,
+    MEMORY_TOTAL_ATTRIBUTE,
+    MEMORY_LIMIT_ATTRIBUTE,
+    MACHINE_ATTRIBUTE,
+    ARCHITECTURE_ATTRIBUTE,
+    PLATFORM_ATTRIBUTE,
+    DEVICE_COUNT_ATTRIBUTE,
+    DEVICE_NAME_ATTRIBUTE,
+    DEVICE_MEMORY_ATTRIBUTE,
+    DEVICE_MIXED_ATTRIBUTE,
+    DEVICE_DRIVER_VERSION_ATTRIBUTE,
+    DEVICE_DRIVER_CUDA_ATTRIBUTE,
+    DEVICES_TOLD_BY_ATTRIBUTE,
+];
+
+attributes! {
     /// The engine: the contract's system.
-    SERVICE_NAME, Str.of_kind(Configuration).example(text("vllm"));
+    NAME_ATTRIBUTE = (SERVICE_NAME, Type::Str).of_kind(Configuration).example(text("vllm"));
     /// The engine's version, as it gives it.
-    SERVICE_VERSION, Str.of_kind(Configuration).example(text("0.33.0"));
+    SYSTEM_VERSION_ATTRIBUTE = (SERVICE_VERSION, Type::Str).of_kind(Configuration).example(text("0.33.0"));
     /// Random UUID v4 of this report's source; a new one in every process, never stored.
-    INSTANCE_ID, Str.sanitized(&[Sanitizer::Uuid]).of_kind(Identity)
+    ID_ATTRIBUTE = (INSTANCE_ID, Type::Str).sanitized(&[Sanitizer::Uuid]).of_kind(Identity)
         .example(text("b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10"));
     /// This exporter: `otel-usage`.
-    "telemetry.distro.name", Str.of_kind(Envelope).example(text("otel-usage"));
+    TELEMETRY_DISTRO_NAME_ATTRIBUTE = ("telemetry.distro.name", Type::Str).of_kind(Envelope).example(text("otel-usage"));
     /// This exporter's version.
-    "telemetry.distro.version", Str.of_kind(Envelope).example(text("0.1.0"));
+    TELEMETRY_DISTRO_VERSION_ATTRIBUTE = ("telemetry.distro.version", Type::Str).of_kind(Envelope).example(text("0.1.0"));
     /// Cloud provider by DMI files and environment; never by asking a metadata server.
-    "cloud.provider", Str.example(text("aws"));
+    CLOUD_PROVIDER_ATTRIBUTE = ("cloud.provider", Type::Str).example(text("aws"));
     /// Container runtime, by marker files and cgroup.
-    "container.runtime.name", Str.example(text("docker"));
+    CONTAINER_RUNTIME_NAME_ATTRIBUTE = ("container.runtime.name", Type::Str).example(text("docker"));
     /// Operating system.
-    "os.type", Str.example(text("linux"));
+    OS_TYPE_ATTRIBUTE = ("os.type", Type::Str).example(text("linux"));
     /// CPU architecture in OpenTelemetry's words (`amd64`, `arm64`).
-    "host.arch", Str.example(text("amd64"));
+    ARCH_ATTRIBUTE = ("host.arch", Type::Str).example(text("amd64"));
     /// CPU vendor.
-    "host.cpu.vendor.id", Str.example(text("GenuineIntel"));
+    CPU_VENDOR_ID_ATTRIBUTE = ("host.cpu.vendor.id", Type::Str).example(text("GenuineIntel"));
     /// CPU brand string.
-    "host.cpu.model.name", Str.example(text("Intel(R) Xeon(R) Platinum 8488C"));
+    CPU_MODEL_NAME_ATTRIBUTE = ("host.cpu.model.name", Type::Str).example(text("Intel(R) Xeon(R) Platinum 8488C"));
     /// CPU family, decimal.
-    "host.cpu.family", Str.example(text("6"));
+    CPU_FAMILY_ATTRIBUTE = ("host.cpu.family", Type::Str).example(text("6"));
     /// CPU model, decimal.
-    "host.cpu.model.id", Str.example(text("143"));
+    CPU_MODEL_ID_ATTRIBUTE = ("host.cpu.model.id", Type::Str).example(text("143"));
     /// CPU stepping, decimal.
-    "host.cpu.stepping", Str.example(text("8"));
+    CPU_STEPPING_ATTRIBUTE = ("host.cpu.stepping", Type::Str).example(text("8"));
     /// Online logical CPUs of the host, not the cgroup quota.
-    "usage.cpu.count", Int.example(Int(192));
+    CPU_COUNT_ATTRIBUTE = ("usage.cpu.count", Type::Int).example(Int(192));
     /// Physical CPU cores of the host.
-    "usage.cpu.physical_count", Int.example(Int(96));
+    CPU_PHYSICAL_COUNT_ATTRIBUTE = ("usage.cpu.physical_count", Type::Int).example(Int(96));
     /// Physical memory of the host in bytes, not the cgroup limit.
-    "usage.memory.total", Int.example(Int(2_164_156_813_312));
+    MEMORY_TOTAL_ATTRIBUTE = ("usage.memory.total", Type::Int).example(Int(2_164_156_813_312));
     /// Memory limit of the cgroup in bytes, if there is one.
-    "usage.memory.limit", Int.example(Int(1_099_511_627_776));
+    MEMORY_LIMIT_ATTRIBUTE = ("usage.memory.limit", Type::Int).example(Int(1_099_511_627_776));
     /// `uname -m`, for example `x86_64`.
-    "usage.machine", Str.example(text("x86_64"));
+    MACHINE_ATTRIBUTE = ("usage.machine", Type::Str).example(text("x86_64"));
     /// Word size and linkage as Python's `platform.architecture()` gives them.
-    "usage.architecture", Strs
+    ARCHITECTURE_ATTRIBUTE = ("usage.architecture", Type::Strs)
         .example(Literal::texts(&[Cow::Borrowed("64bit"), Cow::Borrowed("ELF")]));
     /// Platform string as Python's `platform.platform()` gives it; holds the kernel release.
-    "usage.platform", Str
+    PLATFORM_ATTRIBUTE = ("usage.platform", Type::Str)
         .example(text("Linux-6.8.0-1031-aws-x86_64-with-glibc2.35"));
     // `hw.*` of the semantic conventions describes one component, and a Resource can carry one
     // value of a name: a machine with several devices needs names of its own.
     /// Accelerators visible to the process.
-    "usage.accelerator.count", Int.example(Int(8));
+    DEVICE_COUNT_ATTRIBUTE = ("usage.accelerator.count", Type::Int).example(Int(8));
     /// Name of the first accelerator.
-    "usage.accelerator.name", Str.example(text("NVIDIA H100 80GB HBM3"));
+    DEVICE_NAME_ATTRIBUTE = ("usage.accelerator.name", Type::Str).example(text("NVIDIA H100 80GB HBM3"));
     /// Memory of the first accelerator in bytes.
-    "usage.accelerator.memory", Int.example(Int(85_029_158_912));
+    DEVICE_MEMORY_ATTRIBUTE = ("usage.accelerator.memory", Type::Int).example(Int(85_029_158_912));
     /// Whether several visible accelerators differ.
-    "usage.accelerator.mixed", Bool.example(Bool(false));
+    DEVICE_MIXED_ATTRIBUTE = ("usage.accelerator.mixed", Type::Bool).example(Bool(false));
     /// Version of the accelerators' driver.
-    "usage.accelerator.driver.version", Str.example(text("580.65.06"));
+    DEVICE_DRIVER_VERSION_ATTRIBUTE = ("usage.accelerator.driver.version", Type::Str).example(text("580.65.06"));
     /// Newest CUDA version the driver supports; the framework's own is another.
-    "usage.accelerator.driver.cuda", Str.example(text("13.0"));
+    DEVICE_DRIVER_CUDA_ATTRIBUTE = ("usage.accelerator.driver.cuda", Type::Str).example(text("13.0"));
     /// Who described the accelerators, or that they did not answer.
-    PROBE_ACCELERATOR, Str.sanitized(ACCELERATOR_SOURCES).example(text("engine"));
-};
+    DEVICES_TOLD_BY_ATTRIBUTE = (PROBE_ACCELERATOR, Type::Str).sanitized(ACCELERATOR_SOURCES).example(text("engine"));
+}
 
 const ACCELERATOR_SOURCES: &[Sanitizer] = &[Sanitizer::choice(&[
     Cow::Borrowed("amd_sysfs"),

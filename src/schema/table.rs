@@ -41,14 +41,14 @@ macro_rules! list {
     ($($id:ident)*) => { &[$($id),*] };
 }
 
-/// `/// meaning` `"name", Type .more();`
+/// `/// meaning` `CONST = ("name", Type).more();`
 macro_rules! attributes {
-    ($($(#[doc = $doc:literal])+ $name:expr, $ty:ident $(.$more:ident($($more_arg:expr),*))*;)*) => {
-        &[$(
-            $crate::schema::Attribute::new(
-                $name, $crate::schema::Type::$ty, concat!($($doc),+).trim_ascii(),
-            )$(.$more($($more_arg),*))*
-        ),*]
+    ($($(#[doc = $doc:literal])+ $id:ident = ($name:expr, $ty:expr) $(.$more:ident($($more_arg:expr),*))*;)*) => {
+        $(
+            const $id: $crate::schema::Attribute = $crate::schema::Attribute::new(
+                $name, $ty, concat!($($doc),+).trim_ascii(),
+            )$(.$more($($more_arg),*))*;
+        )*
     };
 }
 

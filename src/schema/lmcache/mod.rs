@@ -55,13 +55,17 @@ pub(crate) const START_TIME: &str = "usage.run.start_time";
 pub(crate) const DURATION: &str = "usage.run.duration";
 
 /// LMCache with schema version 1, as of 0.5.6.
-pub static V1: Contract = contract("lmcache/1", V1_MESSAGES);
+pub static V1: Contract = contract("lmcache/1", V1_ATTRIBUTES, V1_MESSAGES);
 /// LMCache before schema version 1: no header fields, `message_type` last.
-pub static LEGACY: Contract = contract("lmcache/legacy", LEGACY_MESSAGES);
+pub static LEGACY: Contract = contract("lmcache/legacy", ATTRIBUTES, LEGACY_MESSAGES);
 /// LMCache as its documentation shows it: no header fields, metadata at the end of the run.
-pub static DOC: Contract = contract("lmcache/doc", DOC_MESSAGES);
+pub static DOC: Contract = contract("lmcache/doc", ATTRIBUTES, DOC_MESSAGES);
 
-const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contract {
+const fn contract(
+    id: &'static str,
+    attributes: &'static [Attribute],
+    messages: &'static [MessageSpec],
+) -> Contract {
     Contract {
         id: Cow::Borrowed(id),
         system: Cow::Borrowed("lmcache"),
@@ -71,7 +75,7 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
         local_file: None,
         switches: Cow::Borrowed(SWITCHES),
         directory: Directory::Home(Cow::Borrowed("lmcache")),
-        attributes: Cow::Borrowed(ATTRIBUTES),
+        attributes: Cow::Borrowed(attributes),
         messages: Cow::Borrowed(messages),
         interval_variable: Some(Cow::Borrowed("LMCACHE_USAGE_TRACK_INTERVAL")),
         omitted: Cow::Borrowed(&[]),
@@ -81,17 +85,21 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
 static SWITCHES: &[Switch] =
     &[Switch { variable: Cow::Borrowed("LMCACHE_TRACK_USAGE"), off: OffWhen::NotTrue }];
 
-static ATTRIBUTES: &[Attribute] = attributes! {
+/// Without header fields there is no use for an identity of the machine.
+static ATTRIBUTES: &[Attribute] = &[INSTALLED_BY];
+static V1_ATTRIBUTES: &[Attribute] = &[MACHINE_ATTRIBUTE, MODE_ATTRIBUTE, INSTALLED_BY];
+
+attributes! {
     /// UUID v4 that LMCache keeps in `~/.config/lmcache/machine_id`; empty if it can keep none.
-    MACHINE_ID, Str.sanitized(&[Sanitizer::Uuid]).of_kind(Identity)
+    MACHINE_ATTRIBUTE = (MACHINE_ID, Str).sanitized(&[Sanitizer::Uuid]).of_kind(Identity)
         .example(text("f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b"));
     /// Whether LMCache runs inside an engine or as a server of its own; the engine supplies it.
-    DEPLOYMENT_MODE, Str.sanitized(MODES).of_kind(Configuration)
+    MODE_ATTRIBUTE = (DEPLOYMENT_MODE, Str).sanitized(MODES).of_kind(Configuration)
         .example(text("single_process"));
     /// How LMCache was installed.
-    INSTALL_SOURCE, Str.sanitized(INSTALLED).of_kind(Configuration)
+    INSTALLED_BY = (INSTALL_SOURCE, Str).sanitized(INSTALLED).of_kind(Configuration)
         .example(text("PIP"));
-};
+}
 
 const MODES: &[Sanitizer] =
     &[Sanitizer::choice(&[Cow::Borrowed("mp_server"), Cow::Borrowed("single_process")])];

@@ -84,14 +84,16 @@ pub(crate) const CUDA: &str = "vllm.cuda.runtime";
 /// XPU runtime version of the engine's framework.
 pub(crate) const XPU: &str = "vllm.xpu.runtime";
 
-static ATTRIBUTES: &[Attribute] = attributes! {
+static ATTRIBUTES: &[Attribute] = &[SOURCE_ATTRIBUTE, CUDA_ATTRIBUTE, XPU_ATTRIBUTE];
+
+attributes! {
     /// Free text of the operator, from `VLLM_USAGE_SOURCE`; `production` if unset.
-    SOURCE, Str.of_kind(Configuration).example(text("production"));
+    SOURCE_ATTRIBUTE = (SOURCE, Str).of_kind(Configuration).example(text("production"));
     /// CUDA version of the engine's framework; the engine supplies it.
-    CUDA, Str.example(text("13.0"));
+    CUDA_ATTRIBUTE = (CUDA, Str).example(text("13.0"));
     /// XPU runtime version of the engine's framework; the engine supplies it.
-    XPU, Str.example(text("20250101"));
-};
+    XPU_ATTRIBUTE = (XPU, Str).example(text("20250101"));
+}
 
 fields! {
     /// Random identity of the process; the same in its heartbeats.
