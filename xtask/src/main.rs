@@ -11,6 +11,7 @@
 )]
 
 mod fuzz;
+mod generate;
 mod probe_gate;
 mod small_build;
 mod tools;
@@ -32,6 +33,12 @@ enum Task {
         #[arg(long, default_value_t = 10)]
         seconds: u32,
     },
+    /// Writes what follows from the contracts: dictionary, schemas, tables, allow-list, completions.
+    Generate {
+        /// Only say which files differ.
+        #[arg(long)]
+        check: bool,
+    },
     /// Counts the probe's instructions and system calls against its floor.
     ProbeGate,
     /// Builds the library without features, and compares its dependencies with the checked-in list.
@@ -45,6 +52,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
+        Task::Generate { check } => generate::run(check),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
     }
