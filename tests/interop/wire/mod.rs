@@ -12,9 +12,9 @@ use std::time::Duration;
 use otel_usage::Flush;
 use serde_json::Value;
 
-use crate::python::{Originals, or_skip};
+use crate::python::Originals;
 use crate::receiver::{Receiver, Request};
-use crate::{Variables, adoption};
+use crate::{Variables, adoption, or_skip};
 use compare::{Compared, DIFFERENCES, NOT_YET, RUNTIME_KEY, compare};
 
 /// Plays a scenario on both sides. `None`: the originals cannot be run here.
