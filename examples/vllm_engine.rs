@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The contract is a value: this engine's heartbeat carries one more, declared field.
     let mut contract = vllm::CURRENT.clone().with_field(
         "heartbeat",
-        Field::from_record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions."),
+        Field::record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions."),
     );
     for message in contract.messages.to_mut() {
         if matches!(message.trigger, Trigger::Heartbeat { .. }) {

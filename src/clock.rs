@@ -62,10 +62,10 @@ impl Clock {
         Instant::now()
     }
 
-    /// Time since `start`; none on a fixed clock, so that a run's duration can be fixed too.
-    pub(crate) fn since(&self, start: Instant) -> Duration {
+    /// Time from `start` to `end`; none on a fixed clock, so that a run's duration can be fixed too.
+    pub(crate) fn between(&self, start: Instant, end: Instant) -> Duration {
         match &self.0 {
-            Source::System => self.monotonic().saturating_duration_since(start),
+            Source::System => end.saturating_duration_since(start),
             Source::Fixed { .. } => Duration::ZERO,
         }
     }

@@ -20,6 +20,8 @@ pub struct Error {
 pub(crate) enum Kind {
     /// A contract table contradicts itself.
     Contract { contract: String, what: String },
+    /// A contract file is none.
+    ContractFile { what: String },
     /// A recorded machine cannot be read.
     Machine { path: PathBuf, what: String },
     /// An option of the builder cannot be used as given.
@@ -31,6 +33,10 @@ impl Error {
         Self { kind: Kind::Contract { contract: contract.to_owned(), what: what.into() } }
     }
 
+    pub(crate) fn contract_file(what: impl Into<String>) -> Self {
+        Self { kind: Kind::ContractFile { what: what.into() } }
+    }
+
     pub(crate) fn option(option: &'static str, what: impl Into<String>) -> Self {
         Self { kind: Kind::Option { option, what: what.into() } }
     }
@@ -39,10 +45,10 @@ impl Error {
         Self { kind: Kind::Machine { path: path.to_owned(), what: what.into() } }
     }
 
-    /// Whether the contract table is at fault, not an option of the builder or a file.
+    /// Whether the contract is at fault, not an option of the builder or a recorded machine.
     #[must_use]
     pub const fn is_contract(&self) -> bool {
-        matches!(self.kind, Kind::Contract { .. })
+        matches!(self.kind, Kind::Contract { .. } | Kind::ContractFile { .. })
     }
 }
 
@@ -50,6 +56,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Contract { contract, what } => write!(f, "contract `{contract}`: {what}"),
+            Kind::ContractFile { what } => write!(f, "contract file: {what}"),
             Kind::Machine { path, what } => write!(f, "machine `{}`: {what}", path.display()),
             Kind::Option { option, what } => write!(f, "option `{option}`: {what}"),
         }

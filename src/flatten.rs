@@ -48,6 +48,13 @@ pub enum Json<'a> {
     Float(f64),
     /// A whole number.
     Int(i64),
+    /// Counts under the bounds of a histogram; without a count it is zero.
+    Counts {
+        /// The bounds, which are the keys.
+        bounds: &'a [f64],
+        /// A count for each.
+        counts: &'a [i64],
+    },
     /// A list of whole numbers.
     Ints(&'a [i64]),
     /// `null`.
@@ -79,21 +86,33 @@ impl<'a> Message<'a> {
 
     /// The fields with their values, in the order of the wire.
     pub fn fields(&self) -> impl Iterator<Item = (&'a Field, Json<'a>)> + '_ {
-        self.places().map(|(field, compiled)| (field, self.value(field, compiled)))
+        self.places().filter_map(|(field, compiled)| Some((field, self.value(field, compiled)?)))
     }
 
     fn places(&self) -> impl Iterator<Item = (&'a Field, &'a CompiledField)> + use<'a> {
         self.spec.fields.iter().zip(&self.compiled.fields)
     }
 
-    fn value(&self, field: &'a Field, compiled: &'a CompiledField) -> Json<'a> {
+    /// `None`: the key is left out.
+    fn value(&self, field: &'a Field, compiled: &'a CompiledField) -> Option<Json<'a>> {
+        let found = match self.found(field, compiled) {
+            None if field.optional => return None,
+            found => found,
+        };
+        Some(found.unwrap_or_else(|| literal_json(&field.absent, field)))
+    }
+
+    fn found(&self, field: &'a Field, compiled: &'a CompiledField) -> Option<Json<'a>> {
         let resource = |index: &usize| self.environment.value(*index);
-        let found = match &compiled.slot {
+        let value = match &compiled.slot {
             Slot::Constant => match &field.source {
-                Source::Constant(literal) => return literal_json(literal),
+                // A field that the operator leaves out says what it says where it is absent.
+                Source::Constant(literal) if !field.optional => {
+                    return Some(literal_json(literal, field));
+                }
                 _ => None,
             },
-            Slot::Time => return Json::Int(self.record.time_nanos()),
+            Slot::Time => return Some(Json::Int(self.record.time_nanos())),
             Slot::Record(index) => self.record.value(*index),
             Slot::Resource(index) => resource(index),
             Slot::ResourceOr { place, fallback, unless } => match resource(place) {
@@ -105,15 +124,11 @@ impl<'a> Message<'a> {
                     .iter()
                     .map(|index| resource(index).map_or(Cow::Borrowed(""), Value::as_str))
                     .collect();
-                return Json::Str(Cow::Owned(parts.join(",")));
+                return Some(Json::Str(Cow::Owned(parts.join(","))));
             }
-            Slot::ResourceMapped(index) => {
-                return self.mapped(field, *index).unwrap_or_else(|| literal_json(&field.absent));
-            }
+            Slot::ResourceMapped(index) => return self.mapped(field, *index),
         };
-        found
-            .and_then(|value| attribute_json(value, field.ty))
-            .unwrap_or_else(|| literal_json(&field.absent))
+        attribute_json(value?, field)
     }
 
     fn mapped(&self, field: &'a Field, index: usize) -> Option<Json<'a>> {
@@ -138,8 +153,9 @@ impl<'a> Message<'a> {
     pub fn append_json(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (field, compiled) in self.places() {
+            let Some(value) = self.value(field, compiled) else { continue };
             out.extend_from_slice(self.compiled.key(compiled));
-            match self.value(field, compiled) {
+            match value {
                 Json::Bool(true) => out.extend_from_slice(b"true"),
                 Json::Bool(false) => out.extend_from_slice(b"false"),
                 Json::Null => out.extend_from_slice(b"null"),
@@ -176,7 +192,7 @@ impl<'a> Message<'a> {
 
 impl Serialize for Message<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.compiled.fields.len()))?;
+        let mut map = serializer.serialize_map(None)?;
         for (field, value) in self.fields() {
             map.serialize_entry(field.name.as_ref(), &value)?;
         }
@@ -188,6 +204,7 @@ impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Counts { bounds, counts } => serializer.collect_map(under(bounds, counts)),
             Self::Float(value) => serializer.serialize_f64(*value),
             Self::Int(value) => serializer.serialize_i64(*value),
             Self::Ints(values) => serializer.collect_seq(values.iter()),
@@ -198,10 +215,22 @@ impl Serialize for Json<'_> {
     }
 }
 
-fn attribute_json(value: &Value, ty: Type) -> Option<Json<'_>> {
-    Some(match (ty, value) {
+/// Each count by its key: the bound, without a fraction where it has none.
+fn under<'a>(
+    bounds: &'a [f64],
+    counts: &'a [i64],
+) -> impl Iterator<Item = (String, i64)> + use<'a> {
+    let counts = counts.iter().copied().chain(std::iter::repeat(0));
+    bounds.iter().map(f64::to_string).zip(counts)
+}
+
+fn attribute_json<'a>(value: &'a Value, field: &'a Field) -> Option<Json<'a>> {
+    Some(match (field.ty, value) {
         (Type::Bool, Value::Bool(value)) => Json::Bool(*value),
         (Type::Float, Value::F64(value)) => Json::Float(*value),
+        (Type::Histogram, Value::Array(Array::I64(counts))) => {
+            Json::Counts { bounds: &field.bounds, counts }
+        }
         (Type::Int, Value::I64(value)) => Json::Int(*value),
         (Type::Str, Value::String(value)) => Json::Str(Cow::Borrowed(value.as_str())),
         (Type::Ints, Value::Array(Array::I64(values))) => Json::Ints(values),
@@ -212,11 +241,16 @@ fn attribute_json(value: &Value, ty: Type) -> Option<Json<'_>> {
     })
 }
 
-fn literal_json(literal: &Literal) -> Json<'_> {
+fn literal_json<'a>(literal: &'a Literal, field: &'a Field) -> Json<'a> {
     match literal {
+        Literal::Ints(counts) if field.ty == Type::Histogram => {
+            Json::Counts { bounds: &field.bounds, counts }
+        }
+        _ if field.ty == Type::Histogram => Json::Counts { bounds: &field.bounds, counts: &[] },
         Literal::Bool(value) => Json::Bool(*value),
         Literal::Float(value) => Json::Float(*value),
         Literal::Int(value) => Json::Int(*value),
+        Literal::Ints(values) => Json::Ints(values),
         Literal::Null => Json::Null,
         Literal::Str(value) => Json::Str(Cow::Borrowed(value)),
         Literal::Strs(values) => Json::Strs(Cow::Borrowed(values)),
@@ -236,6 +270,11 @@ impl std::fmt::Display for PythonStr<'_, '_> {
             Json::Null => f.write_str("None"),
             // One line a field, whatever the text holds.
             Json::Str(value) => f.write_str(&value.replace(['\n', '\r'], " ")),
+            Json::Counts { bounds, counts } => {
+                let parts: Vec<String> =
+                    under(bounds, counts).map(|(key, count)| format!("{key}: {count}")).collect();
+                write!(f, "{{{}}}", parts.join(", "))
+            }
             Json::Ints(values) => tuple(f, values.iter().map(ToString::to_string)),
             Json::Strs(values) => tuple(f, values.iter().map(|value| python_repr(value))),
         }
@@ -262,16 +301,16 @@ fn tuple(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Contract, TraceIds, lmcache, vllm};
+    use crate::schema::{Contract, TraceIds, vllm};
 
     #[test]
     fn appended_bytes_are_those_of_serde() {
         let odd = "é\u{7f}😀\n\"\\ and a plain tail";
         let extended = vllm::CURRENT.clone().with_field(
             "report",
-            Field::from_record(odd, Type::Strs, "bench.words", "A key that needs escapes."),
+            Field::record(odd, Type::Strs, "bench.words", "A key that needs escapes."),
         );
-        for contract in [&extended, &vllm::V0_4_0, &lmcache::V1, &lmcache::DOC] {
+        for contract in Contract::built_in().into_iter().chain([&extended]) {
             for text in ["", "plain", odd, "\u{0}\u{1f} ~"] {
                 check(contract, text);
             }
@@ -285,7 +324,7 @@ mod tests {
             Type::Bool => Value::Bool(true),
             Type::Float => Value::F64(1e-7),
             Type::Int => Value::I64(i64::MIN),
-            Type::Ints => Value::Array(vec![1_i64, -2].into()),
+            Type::Histogram | Type::Ints => Value::Array(vec![1_i64, -2].into()),
             Type::Str => Value::String(text.to_owned().into()),
             Type::Strs => Value::Array(vec![StringValue::from(text.to_owned())].into()),
         };

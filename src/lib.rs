@@ -83,8 +83,10 @@ pub use flatten::{Json, Message, flatten};
 pub use json::Python as PythonFormatter;
 pub use loss::Loss;
 pub use probe::Accelerators;
-pub use record::{Builder, Flush, RunPreview, Usage};
-pub use schema::{Attributes, Contract, IntoAttribute, UsageRecord};
+pub use record::{Builder, Counter, Flush, Gauge, Histogram, RunPreview, Series, Usage};
+pub use schema::{
+    Attributes, Contract, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord,
+};
 pub use sink::{Outcome, Report, Sink};
 pub use stats::{SinkStats, Stats};
 

@@ -3,14 +3,19 @@
 //! In: what was [`Found`] on the machine, and the [`EngineFacts`]. Out: an [`Environment`], the declared
 //! Resource attributes in their declared types, sanitized. What the engine says wins.
 
-use std::io::Read as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use opentelemetry::{StringValue, Value};
 
+use crate::clock::Clock;
 use crate::loss::Loss;
 use crate::probe::{Accelerators, Facts, Hangs, Runtime};
 use crate::schema::{CompiledContract, Environment, PROBE_ACCELERATOR, lmcache, vllm};
+
+/// LMCache's own file in its configuration directory.
+const MACHINE_ID_FILE: &str = "machine_id";
 
 /// Longest machine-id file that is read; a UUID takes 36 bytes.
 const MACHINE_ID_BYTES: u64 = 128;
@@ -135,11 +140,61 @@ fn arch(machine: &str) -> &str {
     }
 }
 
-/// The UUID that LMCache keeps per machine. Read if it is there; never created here.
+/// The UUID that LMCache keeps per machine, as it is now.
 pub(crate) fn machine_id(directory: &Path) -> Option<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(directory.join("machine_id")).ok()?;
-    file.take(MACHINE_ID_BYTES).read_to_string(&mut text).ok()?;
+    let text = read_start(&File::open(directory.join(MACHINE_ID_FILE)).ok()?).ok()?;
     // Anything but a UUID has no business on the wire.
     uuid::Uuid::try_parse(text.trim()).ok().map(|id| id.hyphenated().to_string())
+}
+
+/// The UUID that LMCache keeps per machine, made if there is none.
+///
+/// Many processes start at once: whoever comes first writes, under a lock, and the others read it. A file
+/// that holds something else is the operator's and stays as it is.
+pub(crate) fn make_machine_id(directory: &Path, clock: &Clock) -> Option<String> {
+    let made = || -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(directory.join(MACHINE_ID_FILE))?;
+        file.lock()?;
+        if read_start(&file)?.trim().is_empty() {
+            file.write_all(clock.uuid().hyphenated().to_string().as_bytes())?;
+        }
+        Ok(())
+    };
+    // A home that cannot be written has no identity, as upstream has it.
+    made().ok().and_then(|()| machine_id(directory))
+}
+
+fn read_start(file: &File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(MACHINE_ID_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_gets_one_identity_and_keeps_it() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("lmcache");
+        assert_eq!(machine_id(&directory), None);
+        let id = make_machine_id(&directory, &Clock::system()).unwrap();
+        assert_eq!(make_machine_id(&directory, &Clock::system()), Some(id.clone()));
+        assert_eq!(fs::read_to_string(directory.join("machine_id")).unwrap(), id);
+
+        // A process died between making the file and writing into it.
+        fs::write(directory.join("machine_id"), "").unwrap();
+        assert!(make_machine_id(&directory, &Clock::system()).is_some_and(|new| new != id));
+        // Not ours to mend, and not fit to leave.
+        fs::write(directory.join("machine_id"), "alice's machine").unwrap();
+        assert_eq!(make_machine_id(&directory, &Clock::system()), None);
+        assert_eq!(fs::read_to_string(directory.join("machine_id")).unwrap(), "alice's machine");
+        // A home that is no folder.
+        fs::write(home.path().join("file"), "").unwrap();
+        assert_eq!(make_machine_id(&home.path().join("file"), &Clock::system()), None);
+    }
 }

@@ -80,6 +80,7 @@ impl Env {
             .copied()
             .chain(own)
             .chain(contract.server_variable.as_deref())
+            .chain(contract.interval_variable.as_deref())
             .chain(directory);
         let values = names
             .filter_map(|name| {

@@ -5,6 +5,8 @@
 
 mod assemble;
 mod exporter;
+mod intervals;
+mod meters;
 mod outlet;
 mod pipeline;
 mod plan;
@@ -13,6 +15,7 @@ mod worker;
 pub use exporter::UsageExporter;
 
 pub(crate) use assemble::Assembly;
+pub(crate) use meters::{Cell, Meters, Series};
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline};
 pub(crate) use plan::{Plan, Progress, Run};

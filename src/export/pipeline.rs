@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::SpanData;
 
+use super::intervals::{Due, Intervals};
 use super::plan::Progress;
-use super::{Outlet, Plan};
+use super::{Meters, Outlet, Plan};
 use crate::config::{Consent, Exporter, Settings, Switches};
 use crate::helper::Helper;
 use crate::loss::Loss;
@@ -30,6 +31,8 @@ pub(crate) struct Pipeline {
     helper: Helper,
     environment: Option<Arc<Environment>>,
     progress: Progress,
+    intervals: Intervals,
+    meters: Arc<Meters>,
     outlets: Vec<Outlet>,
     /// Where the network sinks send, for the notice.
     destinations: Vec<String>,
@@ -71,6 +74,8 @@ impl Pipeline {
         let counters = Arc::new(Counters::default());
         let _ = counters.sinks.set(outlets.iter().map(Outlet::counters).collect());
         let direct = settings.exporters.contains(&Exporter::Server);
+        let intervals = Intervals::new(plan.interval.clone());
+        let meters = Arc::new(Meters::new(plan.contract.contract()));
         let destinations = outlets.iter().filter_map(Outlet::destination).collect();
         Self {
             plan,
@@ -78,6 +83,8 @@ impl Pipeline {
             helper,
             environment: None,
             progress: Progress::default(),
+            intervals,
+            meters,
             outlets,
             destinations,
             counters,
@@ -93,6 +100,11 @@ impl Pipeline {
     /// Whether this process posts to the usage server itself.
     pub(crate) const fn is_direct(&self) -> bool {
         self.direct
+    }
+
+    /// What the engine counts.
+    pub(crate) fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.meters)
     }
 
     pub(crate) const fn plan(&self) -> &Arc<Plan> {
@@ -131,6 +143,8 @@ impl Pipeline {
             ));
         }
         for record in records {
+            let now = self.plan.clock.monotonic();
+            self.intervals.begin(contract.contract(), record.kind(&contract), now);
             let expanded = self.plan.expand(record, &mut self.progress);
             self.report(expanded);
         }
@@ -143,8 +157,29 @@ impl Pipeline {
         self.report(record.into_iter().collect());
     }
 
+    /// When the next message at intervals is due.
+    pub(crate) fn next_interval(&self) -> Option<Instant> {
+        self.intervals.next()
+    }
+
+    /// Makes the messages at intervals that are due.
+    pub(crate) fn interval(&mut self) {
+        let due = self.intervals.due(self.plan.clock.monotonic());
+        self.report_intervals(due);
+    }
+
+    fn report_intervals(&mut self, due: Vec<Due>) {
+        for due in due {
+            // Taken whatever becomes of it: what was counted while collection was off is not sent later.
+            let records = self.plan.interval(due, self.meters.take(due.message));
+            self.report(records);
+        }
+    }
+
     /// Makes the reports that belong to the end of the run.
     pub(crate) fn finish(&mut self) {
+        let due = self.intervals.finish(self.plan.clock.monotonic());
+        self.report_intervals(due);
         // A run that never reported has nothing to finish.
         if self.environment.is_some() {
             let records = self.plan.finish(&mut self.progress);

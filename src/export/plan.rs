@@ -4,18 +4,21 @@
 //! for each record the reports that belong to it. A preview and the worker ask the same questions
 //! here, so they get the same bytes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 
+use super::Meters;
+use super::intervals::{Due, Intervals};
 use crate::clock::Clock;
 use crate::helper::{Helper, Task};
 use crate::loss::Loss;
 use crate::probe::{Facts, Hangs, Machine, accelerators, probe};
 use crate::resource::{self, EngineFacts, Found};
-use crate::schema::{CompiledContract, Environment, Record, TraceIds, Trigger, lmcache, transport};
+use crate::schema::lmcache::{self, usage};
+use crate::schema::{CompiledContract, Environment, Record, TraceIds, Trigger, transport};
 
 /// Time for everything that is read from files. It takes well under a millisecond; more than this
 /// means a mount that no longer answers, and waiting would not help.
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) engine: EngineFacts,
     /// The engine's configuration directory, in which LMCache keeps its machine id.
     pub(crate) directory: Option<PathBuf>,
+    /// What the operator says about the interval of messages at intervals.
+    pub(crate) interval: Option<String>,
     pub(crate) run: Run,
 }
 
@@ -94,11 +99,16 @@ impl Plan {
         let found = Arc::new(Mutex::new(Found::default()));
         let (plan, progress) = (Arc::clone(self), Arc::clone(&found));
         let done = helper.run(Task::Probe, FILES, move || {
-            let all = plan.look(&mut |facts| {
+            let mut all = plan.look(&mut |facts| {
                 if let Ok(mut found) = progress.lock() {
                     found.facts.learn(facts);
                 }
             });
+            if all.machine_id.is_none() {
+                let directory = plan.machine_id_directory();
+                all.machine_id =
+                    directory.and_then(|home| resource::make_machine_id(home, &plan.clock));
+            }
             if let Ok(mut found) = progress.lock() {
                 *found = all;
             }
@@ -130,6 +140,12 @@ impl Plan {
         resource::environment(&self.contract, &self.engine, &found, &mut |_, _| {})
     }
 
+    /// Where LMCache keeps its machine id. `None`: it is none of this contract's business, or left out.
+    fn machine_id_directory(&self) -> Option<&Path> {
+        let wanted = self.contract.has_resource(lmcache::MACHINE_ID);
+        self.directory.as_deref().filter(|_| wanted)
+    }
+
     /// The engine's numbers win; then a driver need not be asked at all.
     const fn asks_drivers(&self) -> bool {
         self.engine.accelerators.is_none()
@@ -139,7 +155,7 @@ impl Plan {
     fn look(&self, progress: &mut dyn FnMut(&Facts)) -> Found {
         let facts = probe(&self.machine, false, &mut |step| progress(step.facts));
         // Last, because a home directory is what most likely lies on another machine.
-        let machine_id = self.directory.as_deref().and_then(resource::machine_id);
+        let machine_id = self.machine_id_directory().and_then(resource::machine_id);
         Found { facts, machine_id, ..Found::default() }
     }
 
@@ -197,9 +213,40 @@ impl Plan {
         })
     }
 
+    /// The records of a message at intervals: one for each of `series`, with its values.
+    pub(super) fn interval(&self, due: Due, series: Vec<Vec<KeyValue>>) -> Vec<Record> {
+        let Some(spec) = self.contract.contract().messages.get(due.message) else {
+            return Vec::new();
+        };
+        let made = series.into_iter().filter_map(|mut values| {
+            values.push(KeyValue::new(usage::SEQUENCE_NUMBER, due.sequence));
+            let length = self.clock.between(due.since, due.now);
+            values.push(KeyValue::new(usage::INTERVAL, seconds(length)));
+            // One time for all messages of an interval: a receiver joins them by it.
+            self.make_at(&spec.record, &values, due.now)
+        });
+        made.collect()
+    }
+
+    /// The messages at intervals of a run whose first record is of `kind`, as the first of them would be
+    /// if nothing had been counted.
+    pub(crate) fn preview_interval(&self, kind: &str) -> Vec<Record> {
+        let contract = self.contract.contract();
+        let (mut intervals, now) = (Intervals::new(None), self.clock.monotonic());
+        intervals.begin(contract, kind, now);
+        let meters = Meters::new(contract);
+        let next = intervals.next();
+        let due = next.map(|next| intervals.due(next)).unwrap_or_default();
+        due.into_iter().flat_map(|due| self.interval(due, meters.take(due.message))).collect()
+    }
+
     /// A record made for the engine: `values` and what is known of the run, fit to leave.
     pub(crate) fn make(&self, kind: &str, values: &[KeyValue]) -> Option<Record> {
-        let duration = self.clock.since(self.run.started);
+        self.make_at(kind, values, self.clock.monotonic())
+    }
+
+    fn make_at(&self, kind: &str, values: &[KeyValue], now: Instant) -> Option<Record> {
+        let duration = self.clock.between(self.run.started, now);
         let (trace, span) = self.clock.span_ids();
         let mut attributes = values.to_vec();
         attributes.push(KeyValue::new(lmcache::START_TIME, self.run.started_local.clone()));

@@ -1,7 +1,7 @@
 //! The one thread of a `Usage`: it takes spans from a bounded queue and runs the pipeline.
 //!
 //! In: [`Shared::push`] from any engine thread (a lock, a move, a wake-up). Between two reports the
-//! worker sleeps until the nearest deadline (heartbeat or retry), by monotonic time: after the
+//! worker sleeps until the nearest deadline (heartbeat, interval or retry), by monotonic time: after the
 //! machine was suspended there is one heartbeat, not a burst.
 
 use std::collections::VecDeque;
@@ -242,6 +242,9 @@ impl Worker {
                 self.next_beat = self.beat_after_now();
                 self.guarded(|worker| worker.pipeline.heartbeat(&work.beat));
             }
+            if self.pipeline.next_interval().is_some_and(|due| self.now() >= due) {
+                self.guarded(|worker| worker.pipeline.interval());
+            }
             // Local sinks are done; say so before the network gets its turn.
             self.publish(true);
             self.next_retry = None;
@@ -283,7 +286,8 @@ impl Worker {
     fn wait(&self) -> Work {
         let mut state = self.shared.lock();
         loop {
-            let due = [self.next_beat, self.next_retry].into_iter().flatten().min();
+            let due = [self.next_beat, self.next_retry, self.pipeline.next_interval()];
+            let due = due.into_iter().flatten().min();
             let left = due.map(|due| due.saturating_duration_since(self.now()));
             let news = !state.queue.is_empty() || state.hurry || (state.finish && !self.finished);
             if news || left.is_some_and(|left| left.is_zero()) {

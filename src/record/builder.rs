@@ -200,7 +200,7 @@ impl Builder {
         let withdrawn = Arc::new(AtomicBool::new(false));
         let gate = Gate::new(switches, Arc::clone(&withdrawn));
         let pipeline = self.pipeline(Arc::clone(&plan), gate, env, decision.consent, &voice)?;
-        let direct = pipeline.is_direct();
+        let (direct, meters) = (pipeline.is_direct(), pipeline.meters());
         let shared = Arc::new(Shared::new(pipeline.counters()));
         if !Worker::start(Arc::clone(&shared), pipeline) {
             voice.warn("no thread could be started; usage reporting is off in this process");
@@ -209,7 +209,7 @@ impl Builder {
         let provider = provider(Arc::clone(&shared));
         let tracer = provider.tracer(crate::SCOPE);
         let detached = AtomicBool::new(false);
-        Ok(Some(Live { plan, shared, provider, tracer, withdrawn, direct, detached }))
+        Ok(Some(Live { plan, shared, meters, provider, tracer, withdrawn, direct, detached }))
     }
 
     /// Starts reporting, or `None` when collection is off.
@@ -302,6 +302,7 @@ impl Builder {
                 ..self.engine.clone()
             },
             directory: env.directory(&self.contract.directory),
+            interval: self.contract.interval_variable.as_ref().and_then(|name| env.text(name)),
             run: Run::begin(&self.clock),
             clock: self.clock.clone(),
         })

@@ -12,10 +12,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Builder;
+use super::instruments::{Counter, Gauge, Histogram, Series};
 use super::layer::{OurDoor, UsageLayer};
 use crate::clock::system_time;
 use crate::config::Decision;
-use crate::export::{Plan, Shared};
+use crate::export::{Meters, Plan, Shared};
+use crate::loss::Loss;
 use crate::schema::{Contract, UsageRecord};
 use crate::sink::Report;
 use crate::stats::Stats;
@@ -62,6 +64,7 @@ pub(super) enum State {
 pub(super) struct Live {
     pub(super) plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
+    pub(super) meters: Arc<Meters>,
     pub(super) provider: SdkTracerProvider,
     pub(super) tracer: SdkTracer,
     pub(super) withdrawn: Arc<AtomicBool>,
@@ -144,6 +147,48 @@ impl Usage {
         if let Some(live) = self.live() {
             live.shared.set_beat(values.attributes());
         }
+    }
+
+    /// The counter of this attribute, for example [`lmcache::usage::TOKENS_STORED`]: a sum that is sent
+    /// at every interval and starts again at zero.
+    ///
+    /// Ask for it once and keep it: adding to it is one atomic operation. One that the contract does not
+    /// have is counted as a loss and does nothing.
+    ///
+    /// [`lmcache::usage::TOKENS_STORED`]: crate::schema::lmcache::usage::TOKENS_STORED
+    #[must_use]
+    pub fn counter(&self, attribute: &str) -> Counter {
+        self.instrument(attribute, |meters| meters.counter(attribute))
+    }
+
+    /// The gauge of this attribute: its last value is sent at every interval. As [`Usage::counter`].
+    #[must_use]
+    pub fn gauge(&self, attribute: &str) -> Gauge {
+        self.instrument(attribute, |meters| meters.gauge(attribute))
+    }
+
+    /// The histogram of this attribute: how many samples of which size, for every interval. As
+    /// [`Usage::counter`].
+    #[must_use]
+    pub fn histogram(&self, attribute: &str) -> Histogram {
+        self.instrument(attribute, |meters| meters.histogram(attribute))
+    }
+
+    /// The series `name` of the attribute `dimension`, for things of the same kind that report apart. Its
+    /// instruments are its own. As [`Usage::counter`]; there are 64 series at most.
+    #[must_use]
+    pub fn series(&self, dimension: &str, name: &str) -> Series {
+        self.instrument(dimension, |meters| {
+            meters.series(dimension, name).map(|row| Series::new(Some(row)))
+        })
+    }
+
+    fn instrument<T: Default>(&self, name: &str, find: impl Fn(&Meters) -> Option<T>) -> T {
+        let Some(live) = self.live() else { return T::default() };
+        find(&live.meters).unwrap_or_else(|| {
+            live.shared.counters.note(Loss::UndeclaredAttribute, name);
+            T::default()
+        })
     }
 
     /// Waits until everything recorded so far is delivered, at most `wait`.

@@ -7,6 +7,7 @@
 
 mod builder;
 mod handle;
+mod instruments;
 mod layer;
 #[cfg(test)]
 mod machines;
@@ -15,4 +16,7 @@ mod processor;
 
 pub use builder::Builder;
 pub use handle::{Flush, Usage};
+pub use instruments::{Counter, Gauge, Histogram, Series};
 pub use preview::RunPreview;
+
+pub(crate) use instruments::{Buckets, UNSET};

@@ -18,6 +18,9 @@ pub struct RunPreview {
     pub start: Vec<Report>,
     /// What each heartbeat sends. `None`: the contract has none.
     pub heartbeat: Option<Report>,
+    /// What each interval sends, in order, from instruments that hold nothing yet. A message for each series
+    /// is left out: there is none yet.
+    pub interval: Vec<Report>,
     /// What the end sends, in order. The last is the span of the run, which only OTLP carries.
     pub finish: Vec<Report>,
 }
@@ -37,8 +40,9 @@ pub(super) fn run(plan: &Arc<Plan>, record: impl UsageRecord, direct: bool) -> R
     let mut progress = Progress::default();
     let start = plan.expand(record, &mut progress).into_iter().map(report).collect();
     let beat = plan.heartbeat().and_then(|(kind, _)| plan.make(kind, &[]));
+    let interval = plan.preview_interval(&kind).into_iter().map(report).collect();
     let finish = plan.finish(&mut progress).into_iter().map(report).collect();
-    RunPreview { start, heartbeat: beat.map(report), finish }
+    RunPreview { start, heartbeat: beat.map(report), interval, finish }
 }
 
 #[cfg(test)]
@@ -73,8 +77,9 @@ mod tests {
     #[test]
     fn a_kind_the_contract_does_not_have_causes_nothing() {
         let builder = Usage::builder(&vllm::CURRENT).with_environment(Env::default());
-        let RunPreview { start, heartbeat, finish } =
+        let RunPreview { start, heartbeat, interval, finish } =
             builder.preview_run(Attributes::of("no.such.kind")).unwrap();
-        assert!(start.is_empty() && heartbeat.is_none() && finish.is_empty());
+        assert!(start.is_empty() && heartbeat.is_none());
+        assert!(interval.is_empty() && finish.is_empty());
     }
 }

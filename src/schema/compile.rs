@@ -13,7 +13,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::value::{coerce, sanitize};
-use super::{Attribute, Contract, ENVIRONMENT, Field, MessageSpec, Source, transport};
+use super::{Attribute, Contract, ENVIRONMENT, Field, MessageSpec, Source, check, transport};
 use crate::clock::{Clock, system_time, unix_nanos};
 use crate::error::Error;
 pub use crate::loss::Loss;
@@ -95,12 +95,7 @@ impl CompiledContract {
             .filter(|attribute| !contract.omitted.contains(&attribute.name))
             .cloned()
             .collect();
-        if let Some(name) = duplicate(resource.iter().map(|attribute| attribute.name.as_ref())) {
-            return Err(wrong(format!("resource attribute `{name}` is declared twice")));
-        }
-        if let Some(kind) = duplicate(contract.messages.iter().map(|spec| spec.record.as_ref())) {
-            return Err(wrong(format!("two messages are made from records of kind `{kind}`")));
-        }
+        check::contract(contract, &resource).map_err(wrong)?;
         let messages = contract
             .messages
             .iter()
@@ -127,6 +122,17 @@ impl CompiledContract {
     /// Whether the operator leaves this attribute out: then it is no loss.
     fn is_omitted(&self, name: &str) -> bool {
         self.contract.omitted.iter().any(|omitted| omitted == name)
+    }
+
+    /// The Resource attributes that may leave, in the order in which they are exported.
+    #[must_use]
+    pub fn resource_attributes(&self) -> &[Attribute] {
+        &self.resource
+    }
+
+    /// Whether the contract has this Resource attribute, and the operator has not left it out.
+    pub(crate) fn has_resource(&self, name: &str) -> bool {
+        self.resource.iter().any(|attribute| attribute.name == name)
     }
 
     fn message_of(&self, kind: &str) -> Option<usize> {
@@ -343,12 +349,7 @@ impl CompiledContract {
 
 impl CompiledMessage {
     fn new(spec: &MessageSpec, resource: &[Attribute]) -> Result<Self, String> {
-        if spec.record.is_empty() {
-            return Err("the contract has no such message to add a field to".to_owned());
-        }
-        if let Some(name) = duplicate(spec.fields.iter().map(|field| field.name.as_ref())) {
-            return Err(format!("field `{name}` is declared twice"));
-        }
+        check::message(spec)?;
         let mut attributes = Vec::with_capacity(spec.fields.len());
         let mut fields = Vec::with_capacity(spec.fields.len());
         // Most keys are shorter, with their quotes and separators.
@@ -400,9 +401,11 @@ fn slot(
             }
             record.push(Attribute {
                 name: name.clone(),
-                ty: field.ty,
+                ty: field.ty.of_attribute(),
                 sanitize: field.sanitize.clone(),
                 doc: field.doc.clone(),
+                privacy: field.privacy,
+                example: field.example.clone(),
             });
             Slot::Record(record.len().saturating_sub(1))
         }
@@ -460,17 +463,4 @@ fn clean(values: &mut [Option<Value>], attributes: &[Attribute]) {
     for (value, attribute) in values.iter_mut().zip(attributes) {
         *value = value.take().map(|value| sanitize(value, &attribute.sanitize));
     }
-}
-
-/// A name that occurs twice. Compared one by one: this is on the initialiser's way, and hashing a
-/// contract's few dozen names takes longer than all the rest of compiling it.
-fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut seen: Vec<&str> = Vec::with_capacity(64);
-    for name in names {
-        if seen.contains(&name) {
-            return Some(name);
-        }
-        seen.push(name);
-    }
-    None
 }

@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 
 use super::environment::INSTANCE_ID;
-use super::{Contract, Field, Source};
+use super::{Contract, Field, Instrument, Privacy, Source};
 
 impl Contract {
     /// This contract without the fields of these wire names.
     ///
-    /// What tells messages apart stays: constants, the time, the instance's id.
+    /// What tells messages apart stays: constants, the time, the instance's id, sequence numbers.
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Self {
         let fields = || self.messages.iter().flat_map(|spec| spec.fields.iter());
@@ -45,6 +45,9 @@ impl Contract {
 }
 
 fn may_go(field: &Field) -> bool {
+    if field.privacy == Privacy::Envelope || field.instrument == Some(Instrument::Dimension) {
+        return false;
+    }
     match &field.source {
         Source::Constant(_) | Source::Time => false,
         Source::Resource(name) => name != INSTANCE_ID,
@@ -54,12 +57,5 @@ fn may_go(field: &Field) -> bool {
 
 /// The attributes a field is made of; what only decides about it is not among them.
 fn read_by(field: &Field) -> Vec<&str> {
-    match &field.source {
-        Source::Constant(_) | Source::Time => Vec::new(),
-        Source::Record(name) | Source::Resource(name) | Source::ResourceMapped(name, _) => {
-            vec![name]
-        }
-        Source::ResourceOr { name, fallback, .. } => vec![name, fallback],
-        Source::ResourceJoined(names) => names.iter().map(AsRef::as_ref).collect(),
-    }
+    field.source.record().into_iter().chain(field.source.resources()).collect()
 }

@@ -1,13 +1,16 @@
 //! What an engine hands over: a kind and its attributes.
 //!
-//! In: typed records of the built-in contracts, or [`Attributes`] put together by hand. Out: the
-//! attributes of a span. Closing the world, types and sanitizers are the contract's business, later.
+//! In: typed records of the built-in contracts, an engine's own by the derive macro, or [`Attributes`] put
+//! together by hand. Out: the attributes of a span. Closing the world, types and sanitizers are the contract's business, later.
 
 use opentelemetry::{KeyValue, Value};
 
+use super::{Field, Type};
+
 /// Something an engine records: a kind and its attributes.
 ///
-/// Implemented by the typed records of the built-in contracts and by [`Attributes`].
+/// Implemented by the typed records of the built-in contracts, by `#[derive(UsageRecord)]` for an engine's
+/// own, and by [`Attributes`].
 pub trait UsageRecord {
     /// The kind, as the contract names it, for example `lmcache.engine`.
     fn kind(&self) -> &str;
@@ -16,10 +19,28 @@ pub trait UsageRecord {
     fn attributes(self) -> Vec<KeyValue>;
 }
 
+/// A record whose kind and fields are known when the engine is compiled.
+///
+/// Implemented by the typed records of the built-in contracts and by `#[derive(UsageRecord)]`; by hand, take
+/// the struct apart whole in [`UsageRecord::attributes`] (`let Self { a, b } = self;`), so that a new member
+/// without a row here does not compile.
+pub trait DescribedRecord: UsageRecord {
+    /// The kind, as in [`UsageRecord::kind`].
+    const KIND: &'static str;
+    /// A row of the contract for each member that is sent, in the order of the wire.
+    const FIELDS: &'static [Field];
+}
+
 /// A value that can become an attribute. `None` and numbers beyond 64 bits with sign become none.
 pub trait IntoAttribute {
     /// The attribute's value.
     fn into_attribute(self) -> Option<Value>;
+}
+
+/// A value whose attribute has a type that is known when the engine is compiled.
+pub trait TypedAttribute: IntoAttribute {
+    /// The attribute's type.
+    const TYPE: Type;
 }
 
 /// A record put together by hand, for kinds without a type of their own.
@@ -45,7 +66,9 @@ impl Attributes {
     /// The record with one more attribute.
     #[must_use]
     pub fn with(mut self, name: impl Into<opentelemetry::Key>, value: impl IntoAttribute) -> Self {
-        push(&mut self.attributes, name, value);
+        if let Some(value) = value.into_attribute() {
+            self.attributes.push(KeyValue::new(name, value));
+        }
         self
     }
 }
@@ -60,18 +83,8 @@ impl UsageRecord for Attributes {
     }
 }
 
-pub(in crate::schema) fn push(
-    attributes: &mut Vec<KeyValue>,
-    name: impl Into<opentelemetry::Key>,
-    value: impl IntoAttribute,
-) {
-    if let Some(value) = value.into_attribute() {
-        attributes.push(KeyValue::new(name, value));
-    }
-}
-
 macro_rules! into_attribute {
-    (from: $($from:ty),*; number: $($number:ty),*) => {
+    (from: $($from:ty => $ty:ident),*; number: $($number:ty),*) => {
         $(impl IntoAttribute for $from {
             fn into_attribute(self) -> Option<Value> {
                 Some(self.into())
@@ -82,12 +95,33 @@ macro_rules! into_attribute {
                 i64::try_from(self).ok().map(Value::I64)
             }
         })*
+        typed_attribute! { $($from => $ty,)* $($number => Int,)* }
+    };
+}
+
+macro_rules! typed_attribute {
+    ($($rust:ty => $ty:ident,)*) => {
+        $(impl TypedAttribute for $rust {
+            const TYPE: Type = Type::$ty;
+        })*
     };
 }
 
 into_attribute! {
-    from: bool, f64, &'static str, String, Value;
+    from: bool => Bool, f64 => Float, &'static str => Str, String => Str;
     number: i8, i16, i32, i64, isize, u8, u16, u32, u64, usize
+}
+
+typed_attribute! { f32 => Float, Vec<i64> => Ints, Vec<String> => Strs, }
+
+impl<T: TypedAttribute> TypedAttribute for Option<T> {
+    const TYPE: Type = T::TYPE;
+}
+
+impl IntoAttribute for Value {
+    fn into_attribute(self) -> Option<Value> {
+        Some(self)
+    }
 }
 
 impl IntoAttribute for f32 {
@@ -115,32 +149,3 @@ impl<T: IntoAttribute> IntoAttribute for Option<T> {
         self.and_then(IntoAttribute::into_attribute)
     }
 }
-
-/// Declares the struct of a record and the attribute behind each of its fields.
-macro_rules! typed_record {
-    (
-        $(#[$about:meta])*
-        pub struct $name:ident = $kind:ident {
-            $($(#[$doc:meta])* $field:ident: $ty:ty = $attribute:literal,)*
-        }
-    ) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, Default, PartialEq)]
-        pub struct $name {
-            $($(#[$doc])* pub $field: $ty,)*
-        }
-
-        impl $crate::schema::record::UsageRecord for $name {
-            fn kind(&self) -> &str {
-                $kind
-            }
-
-            fn attributes(self) -> Vec<opentelemetry::KeyValue> {
-                let mut attributes = Vec::new();
-                $($crate::schema::record::push(&mut attributes, $attribute, self.$field);)*
-                attributes
-            }
-        }
-    };
-}
-pub(super) use typed_record;

@@ -1,9 +1,13 @@
-//! Sanitizers: what is done to text before it becomes part of a record.
+//! Sanitizers: what is done to a value before it becomes part of a record.
 //!
 //! Each is named, pure, and changes nothing when it runs a second time, so that the bridge can
-//! apply them once more. Where they differ from upstream on purpose, `docs/compatibility.md` says
-//! why and whom it protects.
+//! apply them once more. Several run one after the other. Where they differ from upstream on purpose,
+//! `docs/compatibility.md` says why and whom it protects.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::json;
@@ -17,6 +21,9 @@ pub const SETTINGS: usize = 1024;
 /// Text that an engine or the machine writes freely: capped in length.
 pub const FREE_TEXT: &[Sanitizer] = &[Sanitizer::CapLen(TEXT)];
 
+/// No sanitizer: numbers, switches, and values that are sanitized where they enter.
+pub const AS_IS: &[Sanitizer] = &[];
+
 /// Longest list that is read; the longest one known has five entries.
 pub(crate) const LIST: usize = 64;
 
@@ -26,32 +33,128 @@ const REMOVED: &str = "<removed>";
 /// What is put in place of a model name that is a path on this machine.
 const LOCAL: &str = "<local>";
 
-/// One step that makes a text fit to leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is put in place of a word that is not on the list.
+const OTHER: &str = "other";
+
+/// One step that makes a value fit to leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Sanitizer {
     /// At most this many characters; the rest is cut.
     CapLen(usize),
+    /// One of these words, in the spelling of the list; anything else becomes `other`.
+    Choice(Cow<'static, [Cow<'static, str>]>),
     /// A model name: kept if it looks like `name` or `organisation/name`, `<local>` if it is a
     /// path, the scheme alone if it is a URL.
     PathOrRepoId,
+    /// A number rounded to this many significant decimal digits: 85029158912 becomes 85000000000
+    /// with two.
+    RoundSignificant(u8),
     /// A URL without anything but its scheme: `redis://user:secret@host:6379` becomes `redis://`.
     SchemeOnly,
+    /// A UUID in lower case with hyphens; anything else becomes the empty text.
+    Uuid,
     /// The settings of `env_var_json`: only vLLM's five keys, with booleans, nulls and short text.
     VllmSettings,
 }
 
 impl Sanitizer {
-    /// The text after this step.
+    /// A choice among these words; anything else becomes `other`.
     #[must_use]
-    pub fn apply(self, text: &str) -> String {
+    pub const fn choice(words: &'static [Cow<'static, str>]) -> Self {
+        Self::Choice(Cow::Borrowed(words))
+    }
+
+    /// The text after this step. Steps for numbers leave it alone.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self {
-            Self::CapLen(limit) => cap_len(text, limit).to_owned(),
+            Self::CapLen(limit) => Cow::Borrowed(cap_len(text, *limit)),
+            Self::Choice(words) => {
+                let known = words.iter().any(|word| word == text);
+                Cow::Borrowed(if known { text } else { OTHER })
+            }
             Self::PathOrRepoId => path_or_repo_id(text),
-            Self::SchemeOnly => scheme_only(text),
-            Self::VllmSettings => vllm_settings(text),
+            Self::RoundSignificant(_) => Cow::Borrowed(text),
+            Self::SchemeOnly => Cow::Owned(scheme_only(text)),
+            Self::Uuid => Cow::Owned(uuid(text)),
+            Self::VllmSettings => Cow::Owned(vllm_settings(text)),
         }
     }
+
+    /// The whole number after this step. Steps for text leave it alone.
+    #[must_use]
+    pub fn int(&self, number: i64) -> i64 {
+        match self {
+            Self::RoundSignificant(digits) => round_int(number, *digits),
+            _ => number,
+        }
+    }
+
+    /// The number after this step. Steps for text leave it alone.
+    #[must_use]
+    pub fn float(&self, number: f64) -> f64 {
+        match self {
+            // Decimal rounding is what formatting does, and it gets it right for every number.
+            Self::RoundSignificant(digits) => {
+                let decimals = usize::from(digits.saturating_sub(1));
+                format!("{number:.decimals$e}").parse().unwrap_or(number)
+            }
+            _ => number,
+        }
+    }
+
+    /// Whether it changes text.
+    #[must_use]
+    pub const fn is_for_text(&self) -> bool {
+        !self.is_for_numbers()
+    }
+
+    /// Whether it changes numbers.
+    #[must_use]
+    pub const fn is_for_numbers(&self) -> bool {
+        matches!(self, Self::RoundSignificant(_))
+    }
+
+    /// Whether what comes out is as free as what went in, but for its length.
+    #[must_use]
+    pub const fn leaves_free_text(&self) -> bool {
+        matches!(self, Self::CapLen(_) | Self::RoundSignificant(_))
+    }
+}
+
+/// As the contract's documents name it: `cap_len(256)`.
+impl fmt::Display for Sanitizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CapLen(limit) => write!(f, "cap_len({limit})"),
+            Self::Choice(words) => write!(f, "choice({})", words.join(", ")),
+            Self::PathOrRepoId => f.write_str("path_or_repo_id"),
+            Self::RoundSignificant(digits) => write!(f, "round_significant({digits})"),
+            Self::SchemeOnly => f.write_str("scheme_only"),
+            Self::Uuid => f.write_str("uuid"),
+            Self::VllmSettings => f.write_str("vllm_settings"),
+        }
+    }
+}
+
+/// To so many significant digits, half away from zero; a number that would no longer fit is cut instead.
+fn round_int(number: i64, digits: u8) -> i64 {
+    let places = number.unsigned_abs().checked_ilog10().map_or(1, |log| log.saturating_add(1));
+    let Some(step) = 10_i64.checked_pow(places.saturating_sub(u32::from(digits.max(1)))) else {
+        return number;
+    };
+    let rest = number.checked_rem(step).unwrap_or(0);
+    let down = number.saturating_sub(rest);
+    if rest.unsigned_abs().saturating_mul(2) < step.unsigned_abs() {
+        return down;
+    }
+    down.checked_add(if number < 0 { step.saturating_neg() } else { step }).unwrap_or(down)
+}
+
+fn uuid(text: &str) -> String {
+    uuid::Uuid::try_parse(text.trim()).map(|id| id.hyphenated().to_string()).unwrap_or_default()
 }
 
 fn cap_len(text: &str, limit: usize) -> &str {
@@ -75,9 +178,9 @@ fn scheme_only(text: &str) -> String {
 
 /// A repository id is one or two parts of letters, digits and `._-`; everything else is a path or
 /// a URL. A relative path of two plain parts (`models/mine`) cannot be told from a repository id.
-fn path_or_repo_id(text: &str) -> String {
+fn path_or_repo_id(text: &str) -> Cow<'_, str> {
     if text.contains("://") {
-        return scheme_only(text);
+        return Cow::Owned(scheme_only(text));
     }
     let part = |part: &str| {
         // The hub's own limit for one part is 96 characters.
@@ -87,7 +190,7 @@ fn path_or_repo_id(text: &str) -> String {
     };
     let parts: Vec<&str> = text.split('/').collect();
     let repo_id = parts.len() <= 2 && parts.into_iter().all(part);
-    if repo_id || text.is_empty() || text == REMOVED { text.to_owned() } else { LOCAL.to_owned() }
+    Cow::Borrowed(if repo_id || text.is_empty() || text == REMOVED { text } else { LOCAL })
 }
 
 const VLLM_SETTINGS: [&str; 5] = [
@@ -119,7 +222,7 @@ fn vllm_settings(text: &str) -> String {
 /// A JSON object that keeps the order of its keys, whatever features serde_json was built with.
 struct Ordered(Vec<(&'static str, Json)>);
 
-impl serde::Serialize for Ordered {
+impl Serialize for Ordered {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
@@ -140,7 +243,7 @@ mod tests {
             ("pass word://x", REMOVED),
             ("", REMOVED),
         ] {
-            assert_eq!(Sanitizer::SchemeOnly.apply(url), kept, "{url}");
+            assert_eq!(Sanitizer::SchemeOnly.text(url), kept, "{url}");
         }
     }
 
@@ -159,7 +262,7 @@ mod tests {
             ("file:///home/alice", "file://"),
             ("alice@example.com", LOCAL),
         ] {
-            assert_eq!(Sanitizer::PathOrRepoId.apply(name), kept, "{name}");
+            assert_eq!(Sanitizer::PathOrRepoId.text(name), kept, "{name}");
         }
     }
 
@@ -168,16 +271,16 @@ mod tests {
         let text = r#"{"HF_TOKEN": "hf_secret", "VLLM_USE_TRITON_AWQ": false,
                        "VLLM_USE_MODELSCOPE": "https://secret", "VLLM_PP_LAYER_PARTITION": "20,20"}"#;
         assert_eq!(
-            Sanitizer::VllmSettings.apply(text),
+            Sanitizer::VllmSettings.text(text),
             r#"{"VLLM_USE_MODELSCOPE": null, "VLLM_PP_LAYER_PARTITION": "20,20", "VLLM_USE_TRITON_AWQ": false}"#
         );
-        assert_eq!(Sanitizer::VllmSettings.apply("not json"), "{}");
+        assert_eq!(Sanitizer::VllmSettings.text("not json"), "{}");
     }
 
     #[test]
     fn long_text_is_cut_between_characters() {
-        assert_eq!(Sanitizer::CapLen(3).apply("äöüß"), "äöü");
-        assert_eq!(Sanitizer::CapLen(4).apply("äöüß"), "äöüß");
+        assert_eq!(Sanitizer::CapLen(3).text("äöüß"), "äöü");
+        assert_eq!(Sanitizer::CapLen(4).text("äöüß"), "äöüß");
     }
 
     #[test]
@@ -193,13 +296,53 @@ mod tests {
         ] {
             for step in [
                 Sanitizer::CapLen(2),
+                Sanitizer::choice(&[Cow::Borrowed("a/b")]),
                 Sanitizer::PathOrRepoId,
                 Sanitizer::SchemeOnly,
+                Sanitizer::Uuid,
                 Sanitizer::VllmSettings,
             ] {
-                let once = step.apply(text);
-                assert_eq!(step.apply(&once), once, "{step:?} of {text}");
+                let once = step.text(text);
+                assert_eq!(step.text(&once), once, "{step:?} of {text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_choice_knows_its_words_only() {
+        let step = Sanitizer::choice(&[Cow::Borrowed("dram"), Cow::Borrowed("gds")]);
+        for (word, kept) in [("dram", "dram"), ("DRAM", "other"), ("", "other"), ("x", "other")] {
+            assert_eq!(step.text(word), kept);
+        }
+    }
+
+    #[test]
+    fn an_identity_is_a_uuid_or_nothing() {
+        let id = "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b";
+        assert_eq!(Sanitizer::Uuid.text(&id.to_uppercase()), id);
+        assert_eq!(Sanitizer::Uuid.text("alice@example.com"), "");
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_their_first_digits() {
+        for (number, digits, kept) in [
+            (85_029_158_912, 2, 85_000_000_000),
+            (85_500_000_000, 2, 86_000_000_000),
+            (-1_550, 2, -1_600),
+            (7, 3, 7),
+            (0, 1, 0),
+            (999, 1, 1_000),
+            (1_234, 0, 1_000),
+            (i64::MAX, 1, 9_000_000_000_000_000_000),
+            (i64::MIN, 1, -9_000_000_000_000_000_000),
+        ] {
+            let step = Sanitizer::RoundSignificant(digits);
+            assert_eq!(step.int(number), kept, "{number} to {digits}");
+            assert_eq!(step.int(kept), kept, "a second time");
+        }
+        let step = Sanitizer::RoundSignificant(2);
+        for (number, kept) in [(0.8765, 0.88), (-1234.5, -1200.0), (0.0, 0.0), (1e300, 1e300)] {
+            assert_eq!(step.float(number).to_bits(), f64::to_bits(kept));
         }
     }
 }

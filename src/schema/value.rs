@@ -20,7 +20,7 @@ pub(super) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
         (Type::Bool, value @ Value::Bool(_))
         | (Type::Int, value @ Value::I64(_))
         | (Type::Str, value @ Value::String(_))
-        | (Type::Ints, value @ Value::Array(Array::I64(_)))
+        | (Type::Ints | Type::Histogram, value @ Value::Array(Array::I64(_)))
         | (Type::Strs, value @ Value::Array(Array::String(_))) => value,
         (Type::Float, Value::F64(number)) if number.is_finite() => Value::F64(number),
         (Type::Float, Value::F64(_)) => return Err(Loss::NotFinite),
@@ -35,7 +35,9 @@ pub(super) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
             number if number.is_finite() => Value::F64(number),
             _ => return Err(Loss::NotFinite),
         },
-        (Type::Ints, Value::String(text)) => Value::Array(Array::I64(list(text.as_str())?)),
+        (Type::Ints | Type::Histogram, Value::String(text)) => {
+            Value::Array(Array::I64(list(text.as_str())?))
+        }
         (Type::Strs, Value::String(text)) => {
             let words: Vec<String> = list(text.as_str())?;
             Value::Array(Array::String(words.into_iter().map(StringValue::from).collect()))
@@ -64,23 +66,29 @@ fn list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>, Loss> {
     serde_json::from_str(text).map_err(|_| Loss::WrongType)
 }
 
-/// `value` after all `steps`; a value that they leave alone is not copied.
+/// `value` after all `steps`; a text that they leave alone is not copied.
 pub(super) fn sanitize(value: Value, steps: &[Sanitizer]) -> Value {
     let replaced = |text: &StringValue| {
-        let clean = steps.iter().fold(Cow::Borrowed(text.as_str()), |text, step| match step {
-            Sanitizer::CapLen(limit) if text.len() <= *limit => text,
-            step => Cow::Owned(step.apply(&text)),
-        });
-        match clean {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(text) => Some(StringValue::from(text)),
+        let mut clean = Cow::Borrowed(text.as_str());
+        for step in steps {
+            clean = match clean {
+                Cow::Borrowed(text) => step.text(text),
+                Cow::Owned(text) => Cow::Owned(step.text(&text).into_owned()),
+            };
         }
+        (clean != text.as_str()).then(|| StringValue::from(clean.into_owned()))
     };
     match value {
         Value::String(text) => Value::String(replaced(&text).unwrap_or(text)),
         Value::Array(Array::String(words)) => Value::Array(Array::String(
             words.into_iter().map(|word| replaced(&word).unwrap_or(word)).collect(),
         )),
+        Value::I64(number) => {
+            Value::I64(steps.iter().fold(number, |number, step| step.int(number)))
+        }
+        Value::F64(number) => {
+            Value::F64(steps.iter().fold(number, |number, step| step.float(number)))
+        }
         value => value,
     }
 }

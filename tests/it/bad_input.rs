@@ -217,7 +217,7 @@ fn only_a_programmers_mistake_is_an_error() {
         operator.engine(&vllm::CURRENT).with_server("https://stats.vllm.ai").init().unwrap_err();
     assert!(error.to_string().contains("made-up data"), "{error}");
 
-    let field = || Field::from_record("x", Type::Int, "x", "X.");
+    let field = || Field::record("x", Type::Int, "x", "X.");
     let twice =
         vllm::CURRENT.clone().with_field("heartbeat", field()).with_field("heartbeat", field());
     let error = operator.engine(&twice).init().unwrap_err();

@@ -62,7 +62,9 @@ fn a_multi_process_server_sends_no_engine_metadata() {
     settled(&usage);
     drop(usage);
     let requests: Vec<Request> = server.requests.try_iter().collect();
-    assert_eq!(types(&requests), ["EnvMessage", "MPServerMessage"]);
+    // Its end sends the interval that has begun.
+    let expected = ["EnvMessage", "MPServerMessage", "ContinuousContextMessage", "L1UsageMessage"];
+    assert_eq!(types(&requests), expected);
     assert!(requests[0].text().contains("\"deployment_mode\": \"mp_server\""));
 }
 

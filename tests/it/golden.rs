@@ -30,6 +30,18 @@ static GOLDENS: &[(&str, &Contract, &str)] = &[
     ("lmcache-v1-engine-no-remote.json", &lmcache::V1, "EngineMessage"),
     ("lmcache-v1-metadata.json", &lmcache::V1, "MetadataMessage"),
     ("lmcache-v1-mp-server.json", &lmcache::V1, "MPServerMessage"),
+    ("lmcache-v1-continuous-context.json", &lmcache::V1, "ContinuousContextMessage"),
+    ("lmcache-v1-continuous-context-mp.json", &lmcache::V1, "ContinuousContextMessage"),
+    ("lmcache-v1-continuous-context-idle.json", &lmcache::V1, "ContinuousContextMessage"),
+    ("lmcache-v1-cache-lifespan.json", &lmcache::V1, "CacheLifespanMessage"),
+    ("lmcache-v1-l1-usage.json", &lmcache::V1, "L1UsageMessage"),
+    ("lmcache-v1-l1-usage-probe-failed.json", &lmcache::V1, "L1UsageMessage"),
+    ("lmcache-v1-l2-connector-usage.json", &lmcache::V1, "L2ConnectorUsageMessage"),
+    ("lmcache-v1-l2-connector-usage-removed.json", &lmcache::V1, "L2ConnectorUsageMessage"),
+    ("lmcache-legacy-env.json", &lmcache::LEGACY, "EnvMessage"),
+    ("lmcache-legacy-engine.json", &lmcache::LEGACY, "EngineMessage"),
+    ("lmcache-legacy-metadata.json", &lmcache::LEGACY, "MetadataMessage"),
+    ("lmcache-legacy-continuous-context.json", &lmcache::LEGACY, "ContinuousContextMessage"),
 ];
 
 fn read(file: &str) -> String {

@@ -12,8 +12,7 @@ use crate::support::{Collected, Operator, keys, settled};
 
 /// vLLM with a beat a second and one runtime key.
 fn quick_beats() -> Contract {
-    let field =
-        Field::from_record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions.");
+    let field = Field::record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions.");
     let mut contract = vllm::CURRENT.clone().with_field("heartbeat", field);
     for spec in contract.messages.to_mut() {
         if matches!(spec.trigger, Trigger::Heartbeat { .. }) {

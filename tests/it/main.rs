@@ -23,6 +23,8 @@ mod closed_world;
 mod documents;
 mod exporters;
 mod golden;
+mod identity;
+mod intervals;
 mod lifecycle;
 mod omit;
 mod preview;

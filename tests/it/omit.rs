@@ -19,7 +19,7 @@ fn what_is_left_out_is_null_or_its_sentinel_and_its_attributes_leave_nowhere() {
         "platform, platforms,model_name,gpu_count,dtype,machine_id,cpu_family_model_stepping",
     );
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
-    let id = "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b";
+    let id = "0b1d7f3e-52a6-4c1b-9f60-3a9be8d0c417";
     std::fs::write(operator.path(".config/lmcache/machine_id"), id).unwrap();
 
     let vllm = operator

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
-use otel_usage::schema::{Contract, Field, Type, lmcache, vllm};
+use otel_usage::schema::{Contract, Field, Source, Type, lmcache, vllm};
 use otel_usage::{Attributes, Loss, Usage};
 use tracing::{Level, event, info_span};
 use tracing_subscriber::prelude::*;
@@ -129,12 +129,9 @@ fn log_enabled_before_an_event_loses_nothing() {
 fn two_hundred_attributes_arrive() {
     let mut contract = lmcache::V1.clone();
     for index in 0..200 {
-        let field = Field::from_record(
-            format!("extra_{index}"),
-            Type::Int,
-            format!("extra.{index}"),
-            "One of many.",
-        );
+        let mut field = Field::record("", Type::Int, "", "One of many.");
+        field.name = format!("extra_{index}").into();
+        field.source = Source::Record(format!("extra.{index}").into());
         contract = contract.with_field("EngineMessage", field);
     }
     let (usage, collected, _home) = engine(&contract);

@@ -55,6 +55,14 @@ pub(crate) fn unflatten(
                     push(name, Value::String(word.to_string().into()));
                 }
             }
+            Source::Record(name) if value.is_object() => {
+                let counts =
+                    field.bounds.iter().map(|key| value[key.to_string()].as_i64().unwrap());
+                record.push(KeyValue::new(
+                    name.to_string(),
+                    Value::Array(counts.collect::<Vec<_>>().into()),
+                ));
+            }
             Source::Record(name) => {
                 record.extend(attribute(value).map(|value| KeyValue::new(name.to_string(), value)));
             }
@@ -99,6 +107,6 @@ fn attribute(value: &Json) -> Option<Value> {
                 .collect::<Vec<_>>()
                 .into(),
         ),
-        Json::Object(_) => panic!("payloads are flat"),
+        Json::Object(_) => panic!("only histograms are objects"),
     })
 }

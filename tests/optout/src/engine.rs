@@ -36,7 +36,7 @@ pub(crate) fn contract(id: &str) -> Option<Contract> {
 /// A third engine, which the library does not know: its own directory, and a switch of each form.
 fn own() -> Contract {
     let switch = |variable, off| Switch { variable: Cow::Borrowed(variable), off };
-    let layers = Field::from_record("layers", Type::Int, "third.layers", "Layers of the model.");
+    let layers = Field::record("layers", Type::Int, "third.layers", "Layers of the model.");
     let message = |name, record, trigger| MessageSpec {
         name: Cow::Borrowed(name),
         record: Cow::Borrowed(record),
