@@ -7,20 +7,31 @@
 #![allow(dead_code, reason = "each program uses a part")]
 #![allow(clippy::indexing_slicing, reason = "a `Value` answers `null` for what it does not have")]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use otel_usage::probe::Runtime;
-use otel_usage::schema::{Contract, Field, Trigger, Type, lmcache, vllm};
-use otel_usage::{Accelerators, Attributes, Builder, Env, Error, Outcome, Report, Sink, Usage};
+use otel_usage::schema::lmcache::usage as names;
+use otel_usage::schema::{Contract, Field, Source, Trigger, Type, lmcache, vllm};
+use otel_usage::{
+    Accelerators, Attributes, Builder, Env, Error, Outcome, Report, Series, Sink, Usage,
+};
 use serde_json::Value;
 
 use super::sample;
+
+/// Seconds between heartbeats and between intervals. Ten minutes otherwise.
+const SECONDS: u32 = 2;
 
 /// The engine of a scenario.
 pub(crate) struct Engine<'a> {
     pub(crate) usage: Usage,
     scenario: &'a Value,
-    beats: Receiver<()>,
+    /// A message for each report that came by itself.
+    later: Receiver<()>,
+    /// The adapter types of a server's second level; those that are left live until its end.
+    adapters: RefCell<BTreeMap<String, Series>>,
 }
 
 impl<'a> Engine<'a> {
@@ -34,14 +45,15 @@ impl<'a> Engine<'a> {
             ("OTEL_USAGE_MODE".to_owned(), "on".to_owned()),
             ("VLLM_USAGE_STATS_SERVER".to_owned(), url.to_owned()),
             ("LMCACHE_USAGE_TRACK_URL".to_owned(), url.to_owned()),
+            ("LMCACHE_USAGE_TRACK_INTERVAL".to_owned(), SECONDS.to_string()),
         ]));
-        let (beat, beats) = channel();
+        let (tell, later) = channel();
         let builder = |contract: &Contract, version| {
             let builder = Usage::builder(contract)
                 .with_sample_data()
                 .with_environment(environment)
                 .with_version(version)
-                .with_sink(Beats(beat));
+                .with_sink(Later(tell));
             with_accelerators(builder, &scenario["accelerator"])
         };
         let usage = match scenario["engine"].as_str() {
@@ -62,28 +74,117 @@ impl<'a> Engine<'a> {
                 usage
             }
         };
-        Ok(Self { usage, scenario, beats })
+        Ok(Self { usage, scenario, later, adapters: RefCell::default() })
     }
 
-    /// Lives through the scenario's heartbeats.
+    /// Lives through the scenario's heartbeats or intervals. A server's last interval is still open
+    /// afterwards: its end reports it.
     pub(crate) fn run(&self) {
         for beat in items(&self.scenario["heartbeats"]) {
             self.usage.heartbeat(vllm_heartbeat(beat));
-            // The worker's own timer makes it; when it is gone there are no more.
-            if self.beats.recv().is_err() {
-                return;
+            self.wait_for(1);
+        }
+        let server = self.scenario["mp_config"].is_object();
+        let mut intervals = items(&self.scenario["intervals"]).peekable();
+        while let Some(interval) = intervals.next() {
+            if !server {
+                self.engine_interval(interval);
+                self.wait_for(2);
+                continue;
+            }
+            // Cache usage, the first level, and every adapter type that is there or was used.
+            let reports = self.server_interval(interval).saturating_add(2);
+            if intervals.peek().is_some() {
+                self.wait_for(reports);
             }
         }
     }
+
+    fn wait_for(&self, reports: usize) {
+        // The worker's own timer makes them; when it is gone there are no more.
+        for _ in 0..reports {
+            let _ = self.later.recv();
+        }
+    }
+
+    fn engine_interval(&self, interval: &Value) {
+        let tokens = unsigned(&interval["interval_stored_tokens"]);
+        let each = lmcache_engine(self.scenario).bytes_per_token();
+        self.usage.counter(names::TOKENS_STORED).add(tokens);
+        self.usage.counter(names::BYTES_STORED).add(tokens.saturating_mul(each));
+        self.usage.counter(names::TOKENS_HIT).add(unsigned(&interval["interval_hit_tokens"]));
+        let lifespan = self.usage.histogram(names::LIFESPAN_MINUTES);
+        for minutes in items(&interval["interval_request_cache_lifespan"]) {
+            lifespan.record(minutes.as_f64().unwrap_or_default());
+        }
+    }
+
+    /// What happens in a server, and how many adapter types were there or used.
+    fn server_interval(&self, interval: &Value) -> usize {
+        let mut adapters = self.adapters.borrow_mut();
+        let usage = &self.usage;
+        let chunk = unsigned(&self.scenario["mp_config"]["chunk_size"]);
+        let adapter = |name: &str| usage.series(names::L2_ADAPTER, name);
+        for (name, group) in interval["l2"].as_object().into_iter().flatten() {
+            let series = adapters.entry(name.clone()).or_insert_with(|| adapter(name));
+            let sum = |place: usize| items(group).map(|pair| int(&pair[place]).max(0)).sum();
+            let unbounded = items(group).filter(|pair| int(&pair[1]) <= 0).count();
+            series.gauge(names::L2_BYTES_USED).set(sum(0));
+            series.gauge(names::L2_BYTES_CAPACITY).set(sum(1));
+            let unbounded = i64::try_from(unbounded).unwrap_or_default();
+            series.gauge(names::L2_ADAPTERS_UNBOUNDED).set(unbounded);
+        }
+        for event in items(&interval["events"]) {
+            let said = &event["metadata"];
+            let series = said["l2_name"]
+                .as_str()
+                .map(|name| {
+                    adapters.entry(name.to_owned()).or_insert_with(|| adapter(name)).clone()
+                })
+                .unwrap_or_default();
+            let add = |name, key: &str| series.counter(name).add(unsigned(&said[key]));
+            match event["type"].as_str() {
+                Some("MP_STORE_END") => {
+                    let tokens = unsigned(&said["stored_count"]).saturating_mul(chunk);
+                    usage.counter(names::TOKENS_STORED).add(tokens);
+                    usage.counter(names::BYTES_STORED).add(unsigned(&said["total_bytes"]));
+                }
+                Some("MP_RETRIEVE_END") => {
+                    let tokens = unsigned(&said["retrieved_count"]).saturating_mul(chunk);
+                    usage.counter(names::TOKENS_HIT).add(tokens);
+                }
+                Some("L2_STORE_COMPLETED") => {
+                    add(names::L2_BYTES_STORED, "bytes_transferred");
+                    add(names::L2_KEYS_STORED, "succeeded_count");
+                    add(names::L2_KEYS_FAILED, "failed_count");
+                }
+                _ => {
+                    add(names::L2_KEYS_LOADING, "key_count");
+                    add(names::L2_BYTES_LOADING, "total_bytes");
+                }
+            }
+        }
+        let level = [(names::L1_BYTES_USED, 0), (names::L1_BYTES_CAPACITY, 1)];
+        for (name, place) in level {
+            match interval["l1"][place].as_i64() {
+                Some(bytes) => usage.gauge(name).set(bytes),
+                None => usage.gauge(name).unset(),
+            }
+        }
+        let reported = adapters.len();
+        // One that was removed meanwhile still reports what it did.
+        adapters.retain(|name, _| interval["l2"].get(name).is_some());
+        reported
+    }
 }
 
-/// Hears of every heartbeat.
+/// Hears of every report that comes by itself: heartbeats and intervals.
 #[derive(Debug)]
-struct Beats(Sender<()>);
+struct Later(Sender<()>);
 
-impl Sink for Beats {
+impl Sink for Later {
     fn name(&self) -> &'static str {
-        "beats"
+        "later"
     }
 
     fn is_network(&self) -> bool {
@@ -91,7 +192,14 @@ impl Sink for Beats {
     }
 
     fn take(&mut self, report: &Report) -> Outcome {
-        if report.kind() == vllm::HEARTBEAT {
+        let later = [
+            vllm::HEARTBEAT,
+            names::CACHE_USAGE,
+            names::LIFESPAN,
+            names::L1_USAGE,
+            names::L2_USAGE,
+        ];
+        if later.contains(&report.kind()) {
             let _ = self.0.send(());
         }
         Outcome::Delivered
@@ -125,14 +233,15 @@ fn vllm_contract(scenario: &Value) -> Contract {
                 Value::String(_) => Type::Str,
                 _ => Type::Int,
             };
-            let field = Field::from_record(key.clone(), ty, format!("vllm.{key}"), "Its own.");
+            let mut field = Field::record("", ty, "", "This engine's own.").or_left_out();
+            field.name = key.clone().into();
+            field.source = Source::Record(format!("vllm.{key}").into());
             contract = contract.with_field("heartbeat", field);
         }
     }
-    // Ten minutes otherwise.
     for message in contract.messages.to_mut() {
         if matches!(message.trigger, Trigger::Heartbeat { .. }) {
-            message.trigger = Trigger::Heartbeat { seconds: 2 };
+            message.trigger = Trigger::Heartbeat { seconds: SECONDS };
         }
     }
     contract
@@ -270,6 +379,10 @@ fn join(words: impl Iterator<Item = String>) -> String {
 
 fn int(value: &Value) -> i64 {
     value.as_i64().unwrap_or_default()
+}
+
+fn unsigned(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
 }
 
 fn flag(value: &Value) -> bool {
