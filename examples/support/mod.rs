@@ -2,5 +2,6 @@
 
 #![allow(dead_code, unused_imports, reason = "each example uses a part")]
 
+pub(crate) mod adoption;
 pub(crate) mod receiver;
 pub(crate) mod sample;

@@ -10,9 +10,16 @@
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+#[path = "../../tests/interop/wire/compare.rs"]
+mod compare;
+mod demo;
 mod fuzz;
 mod generate;
 mod probe_gate;
+#[path = "../../tests/interop/python.rs"]
+mod python;
+#[path = "../../examples/support/receiver.rs"]
+mod receiver;
 mod small_build;
 mod tools;
 
@@ -27,6 +34,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Shows something to a sceptic, on this machine.
+    #[command(subcommand)]
+    Demo(Demo),
     /// Runs every fuzz target for a short time.
     FuzzSmoke {
         /// How long each runs.
@@ -49,8 +59,15 @@ enum Task {
     },
 }
 
+#[derive(Subcommand)]
+enum Demo {
+    /// The Python originals and ours side by side: what is sent, what it costs, how they end.
+    Adopt,
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::Demo(Demo::Adopt) => demo::adopt(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Generate { check } => generate::run(check),
         Task::ProbeGate => probe_gate::check(),

@@ -4,7 +4,7 @@
 //! the limits. Each program runs N and 3N times under valgrind and strace; the difference over 2N
 //! is one probe, without the start of the process, and the same on a busy machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
@@ -42,7 +42,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
         .args(["build", "--profile", "bench", "--package", "otel-usage-probe-gate", "--locked"])
         .status()?;
     ensure!(built.success(), "the gate's programs do not build");
-    let folder = target(root)?.join("release");
+    let folder = tools::target(root)?.join("release");
     let (probe, floor) = (folder.join("probe-gate-probe"), folder.join("probe-gate-floor"));
 
     if Command::new(&floor).arg("1").status()?.code() == Some(2) {
@@ -128,14 +128,4 @@ fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command
-}
-
-fn target(root: &Path) -> anyhow::Result<PathBuf> {
-    let output = tools::cargo(root)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    // One string of a known key: not worth a parser.
-    let (_, rest) = text.split_once("\"target_directory\":\"").context("cargo metadata")?;
-    Ok(PathBuf::from(rest.split_once('"').context("cargo metadata")?.0))
 }

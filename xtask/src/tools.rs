@@ -3,7 +3,7 @@
 //! In: a name. Out: whether it is there, after an attempt to install it where that is allowed. A
 //! check whose tools cannot be had says so in one line and passes; under CI it fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -50,4 +50,15 @@ pub(crate) fn cargo(folder: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder);
     command
+}
+
+/// Where cargo builds.
+pub(crate) fn target(root: &Path) -> anyhow::Result<PathBuf> {
+    let output = cargo(root)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    // One string of a known key: not worth a parser.
+    let (_, rest) = text.split_once("\"target_directory\":\"").context("cargo metadata")?;
+    Ok(PathBuf::from(rest.split_once('"').context("cargo metadata")?.0))
 }

@@ -1,0 +1,86 @@
+//! An engine that has moved from a Python original to this library, in one of the scenarios that the
+//! two are compared in, and what its reports cost the process.
+//!
+//! ```sh
+//! cargo run --example adopt                                  # a scenario and a server of its own
+//! cargo run --example adopt -- SCENARIO.json http://127.0.0.1:8080
+//! cargo xtask demo adopt                                     # beside the original
+//! ```
+//!
+//! The configuration is made up, so a server elsewhere is refused. With `ENGINE_ENDS=early` the engine
+//! ends when its standard input does, whatever is still on its way.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "an example shows what happens; it measures, and is told its scenario from outside"
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use otel_usage::Flush;
+use serde_json::Value;
+use support::adoption::Engine;
+use support::receiver::Receiver;
+
+const SCENARIO: &str = include_str!("../tests/interop/wire/scenarios/lmcache-remote.json");
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(path), Some(url)) = (arguments.next(), arguments.next()) else {
+        return alone();
+    };
+    let scenario: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    let (begun, before) = (Instant::now(), cpu_seconds());
+    let engine = Engine::start(&scenario, std::env::vars(), &url)?;
+    if std::env::var("ENGINE_ENDS").is_ok_and(|when| when == "early") {
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+    } else {
+        engine.run();
+        if engine.usage.flush(Duration::from_secs(20)) != Flush::Durable {
+            return Err(format!("not delivered: {:?}", engine.usage.stats()).into());
+        }
+    }
+    let (cpu, wall) = (cpu_seconds() - before, begun.elapsed().as_secs_f64());
+    engine.usage.finish();
+    println!("{{\"cpu_seconds\": {cpu}, \"wall_seconds\": {wall}}}");
+    Ok(())
+}
+
+/// Everything in this process and a temporary home.
+fn alone() -> Result<(), Box<dyn std::error::Error>> {
+    let (server, home) = (Receiver::start(), tempfile::tempdir()?);
+    let scenario: Value = serde_json::from_str(SCENARIO)?;
+    let environment = [("HOME".to_owned(), home.path().display().to_string())];
+    let engine = Engine::start(&scenario, environment, &server.url())?;
+    let _ = engine.usage.flush(Duration::from_secs(20));
+    for request in server.requests.try_iter() {
+        println!("POST {}\n{}\n", request.path, request.text());
+    }
+    Ok(())
+}
+
+/// Processor time of this process and of its children, of which there are none.
+fn cpu_seconds() -> f64 {
+    [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
+        .into_iter()
+        .map(|who| {
+            let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+            #[expect(
+                unsafe_code,
+                reason = "the standard library does not say it; SAFETY: `usage` is a valid place \
+                          for the answer, and all zeroes are a valid answer"
+            )]
+            let usage = unsafe {
+                libc::getrusage(who, usage.as_mut_ptr());
+                usage.assume_init()
+            };
+            let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+            seconds(usage.ru_utime) + seconds(usage.ru_stime)
+        })
+        .sum()
+}

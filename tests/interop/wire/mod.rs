@@ -1,0 +1,157 @@
+//! The originals themselves, unmodified, against our engines: what arrives at a server on this machine.
+//!
+//! In: the scenarios, each an engine's configuration on a machine with or without devices. Out: a
+//! failure for every byte of a message in which ours differs from the original's, unless
+//! `docs/compatibility.md` says so. Random values and times are compared by their form.
+
+pub(crate) mod compare;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use otel_usage::Flush;
+use serde_json::Value;
+
+use crate::python::Originals;
+use crate::receiver::{Receiver, Request};
+use crate::{Variables, adoption, or_skip};
+use compare::{Compared, DIFFERENCES, compare};
+
+/// Plays a scenario on both sides. `None`: the originals cannot be run here.
+fn play(name: &str) -> Option<Vec<Compared>> {
+    let originals = or_skip(Originals::wheels(crate::ROOT.as_ref()))?;
+    let text = std::fs::read_to_string(originals.scenario(name)).unwrap();
+    let scenario: Value = serde_json::from_str(&text).unwrap();
+    // Of both: LMCache keeps the identity of a machine there, and both have to send the same.
+    let home = tempfile::tempdir().unwrap();
+    let mut more = vec![("HOME", home.path().to_str().unwrap())];
+    let given = scenario["environment"].as_object().unwrap();
+    more.extend(given.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap())));
+    let environment = crate::environment(&more);
+
+    let original = theirs(originals, name, &environment);
+    let ours = ours(&scenario, environment);
+    Some(compare(&original, &ours).unwrap())
+}
+
+fn theirs(originals: &Originals, name: &str, environment: &Variables) -> Vec<Request> {
+    let server = Receiver::start();
+    let output = originals
+        .play(name, &server.url())
+        .unwrap()
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.requests.try_iter().collect()
+}
+
+fn ours(scenario: &Value, environment: Variables) -> Vec<Request> {
+    let server = Receiver::start();
+    let engine = adoption::Engine::start(scenario, environment, &server.url()).unwrap();
+    engine.run();
+    let usage = &engine.usage;
+    usage.finish_detached();
+    let flush = usage.flush(Duration::from_secs(20));
+    assert_eq!(flush, Flush::Durable, "{:?}", usage.stats());
+    server.requests.try_iter().collect()
+}
+
+/// Fails for what is not documented, and unless exactly these messages and these documented
+/// differences appear.
+fn check(name: &str, messages: &[&str], documented: &[&str]) {
+    let Some(compared) = play(name) else { return };
+    for Compared { message, fields, documented, .. } in &compared {
+        println!("{name}: {message}, {fields} fields, as documented: {documented:?}");
+    }
+    let different: Vec<&Compared> =
+        compared.iter().filter(|message| !message.differences.is_empty()).collect();
+    assert!(different.is_empty(), "{different:#?}");
+    let seen: Vec<&str> = compared.iter().map(|message| message.message.as_str()).collect();
+    assert_eq!(seen, messages);
+    let excused: Vec<&str> =
+        compared.iter().flat_map(|message| message.documented.clone()).collect();
+    if !compare::has_accelerator() {
+        assert_eq!(excused, documented);
+    }
+}
+
+#[test]
+fn vllm_on_cuda() {
+    check("vllm-cuda", &["report", "heartbeat", "heartbeat #2"], &[]);
+}
+
+#[test]
+fn vllm_on_rocm() {
+    check("vllm-rocm", &["report"], &[]);
+}
+
+#[test]
+fn vllm_on_xpu() {
+    check("vllm-xpu", &["report"], &[]);
+}
+
+#[test]
+fn vllm_on_tpu() {
+    check("vllm-tpu", &["report"], &[]);
+}
+
+#[test]
+fn vllm_on_cpu() {
+    check("vllm-cpu", &["report", "heartbeat"], &[]);
+}
+
+const SINGLE: [&str; 3] = ["EnvMessage", "EngineMessage", "MetadataMessage"];
+const INTERVAL: [&str; 2] = ["ContinuousContextMessage", "CacheLifespanMessage"];
+
+#[test]
+fn lmcache_in_an_engine() {
+    let idle = ["ContinuousContextMessage #2", "CacheLifespanMessage #2"];
+    check("lmcache-single", &[&SINGLE[..], &INTERVAL, &idle].concat(), &[]);
+}
+
+#[test]
+fn lmcache_with_a_remote_backend_and_a_private_model() {
+    let documented = ["remote_url", "model_name"];
+    check("lmcache-remote", &[&SINGLE[..], &INTERVAL].concat(), &documented);
+}
+
+#[test]
+fn lmcache_server() {
+    check(
+        "lmcache-mp",
+        &[
+            "EnvMessage",
+            "MPServerMessage",
+            "ContinuousContextMessage",
+            "L2ConnectorUsageMessage fs",
+            "L2ConnectorUsageMessage nixl_store",
+            "L1UsageMessage",
+            "ContinuousContextMessage #2",
+            "L2ConnectorUsageMessage fs #2",
+            "L2ConnectorUsageMessage nixl_store #2",
+            "L1UsageMessage #2",
+            // The end of the server: the last reporter first.
+            "L1UsageMessage #3",
+            "L2ConnectorUsageMessage fs #3",
+            "ContinuousContextMessage #3",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn lmcache_server_without_a_second_level() {
+    let messages = ["EnvMessage", "MPServerMessage", "L1UsageMessage", "ContinuousContextMessage"];
+    check("lmcache-mp-idle", &messages, &[]);
+}
+
+#[test]
+fn every_difference_is_documented() {
+    let documented = include_str!("../../../docs/compatibility.md");
+    for (field, _, line) in DIFFERENCES {
+        assert!(documented.contains(line), "{field}: {line}");
+    }
+}

@@ -1,0 +1,173 @@
+//! `cargo xtask demo adopt`: what changes for an engine that moves from its Python original to ours.
+//!
+//! In: the unmodified originals, `examples/adopt.rs`, and the scenarios of `tests/interop/wire`. Out:
+//! three tables of this machine: what is sent, what it costs, how long an engine's end takes when the
+//! server never answers. Everything goes to a server in this process.
+
+mod side;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+
+use crate::compare::{Compared, compare};
+use crate::python::Originals;
+use crate::tools;
+use side::{Cost, Side};
+
+/// How often each cost is measured; the median is shown.
+const TIMES: usize = 3;
+
+/// What is sent is compared in all of them.
+const SCENARIOS: [&str; 9] = [
+    "vllm-cuda",
+    "vllm-rocm",
+    "vllm-xpu",
+    "vllm-tpu",
+    "vllm-cpu",
+    "lmcache-single",
+    "lmcache-remote",
+    "lmcache-mp",
+    "lmcache-mp-idle",
+];
+
+/// What it costs is measured in one for each kind of engine, without waiting for heartbeats.
+const MEASURED: [&str; 3] = ["vllm-rocm", "lmcache-single", "lmcache-mp"];
+
+pub(crate) fn adopt() -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return tools::skip("the originals are compared on Linux");
+    }
+    let root = tools::root()?;
+    let originals = match Originals::wheels(root) {
+        Ok(originals) => originals,
+        Err(because) => return tools::skip(&because),
+    };
+    let built = tools::cargo(root)
+        .args(["build", "--release", "--example", "adopt", "--locked", "--quiet"])
+        .status()?;
+    ensure!(built.success(), "examples/adopt.rs does not build");
+    let ours = Side::Ours(tools::target(root)?.join("release/examples/adopt"));
+    let original = Side::Original;
+
+    println!("Original: vLLM 0.33.0 and LMCache 0.5.6 as published, over stand-ins for torch.");
+    println!(
+        "Ours: examples/adopt.rs, release build. Both on this machine, to one server in it.\n"
+    );
+    let different = sent(originals, &original, &ours)?;
+    costs(originals, &original, &ours)?;
+    ends(originals, &original, &ours)?;
+    ensure!(
+        different == 0,
+        "{different} field(s) differ, and docs/compatibility.md does not say so"
+    );
+    Ok(())
+}
+
+/// What is sent: the number of undocumented differences.
+fn sent(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<usize> {
+    let line = |scenario: &str, message: &str, fields: &str, different: &str, documented: &str| {
+        println!("{scenario:<16} {message:<36} {fields:>6} {different:>9}  {documented}");
+    };
+    println!("WHAT IS SENT: path, keys, their order, and the text of every value");
+    line("scenario", "message", "fields", "different", "as docs/compatibility.md says");
+    let mut different = 0;
+    for scenario in SCENARIOS {
+        // One home for both: LMCache keeps the identity of a machine there.
+        let home = tempfile::tempdir()?;
+        let theirs = original.run(originals, scenario, home.path())?;
+        let mine = ours.run(originals, scenario, home.path())?;
+        let compared = compare(&theirs.requests, &mine.requests).map_err(|error| anyhow!(error))?;
+        let mut name = scenario;
+        for Compared { message, fields, documented, differences } in &compared {
+            let documented = documented.join(", ");
+            line(name, message, &fields.to_string(), &differences.len().to_string(), &documented);
+            for difference in differences {
+                println!("    {difference}");
+            }
+            different += differences.len();
+            name = "";
+        }
+    }
+    println!();
+    Ok(different)
+}
+
+/// What the reports cost the engine's process and its children.
+fn costs(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<()> {
+    println!("WHAT IT COSTS, from the call that reports to the last answer (median of {TIMES})");
+    println!("The original's imports are not counted: its engine has loaded most of them anyway.");
+    table();
+    for scenario in MEASURED {
+        let [theirs, mine] = [original, ours].map(|side| median(originals, side, scenario));
+        let (theirs, mine) = (theirs?, mine?);
+        let [a, b] = [&theirs, &mine].map(|cost| format!("{:.1} ms", cost.cpu_seconds * 1e3));
+        row(scenario, "processor time", &a, &b);
+        let [a, b] = [&theirs, &mine].map(|cost| format!("{:.1} ms", cost.wall_seconds * 1e3));
+        row("", "until the last answer", &a, &b);
+        row("", "messages", &theirs.requests.len().to_string(), &mine.requests.len().to_string());
+        let [a, b] = [original, ours].map(|side| children(originals, side, scenario));
+        let ((a, programs), (b, _)) = (a?, b?);
+        row("", "child processes", &a, &b);
+        if !programs.is_empty() {
+            println!("{:<16} of the original: {programs}", "");
+        }
+    }
+    println!();
+    Ok(())
+}
+
+fn median(originals: &Originals, side: &Side, scenario: &str) -> anyhow::Result<Cost> {
+    let home = tempfile::tempdir()?;
+    let mut costs: Vec<Cost> = (0..TIMES)
+        .map(|_| side.run(originals, scenario, home.path()))
+        .collect::<anyhow::Result<_>>()?;
+    costs.sort_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds));
+    costs.into_iter().nth(TIMES / 2).context("no run")
+}
+
+/// How many, and which programs they ran.
+fn children(
+    originals: &Originals,
+    side: &Side,
+    scenario: &str,
+) -> anyhow::Result<(String, String)> {
+    if !tools::have("strace") {
+        return Ok(("not counted".to_owned(), "strace is missing".to_owned()));
+    }
+    let home = tempfile::tempdir()?;
+    let (count, programs) = side.children(originals, scenario, home.path())?;
+    Ok((count.to_string(), programs))
+}
+
+/// How long the end of the engine takes.
+fn ends(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<()> {
+    println!("HOW LONG THE ENGINE'S END TAKES when the server accepts and never answers");
+    table();
+    for scenario in MEASURED {
+        let [theirs, mine] = [original, ours].map(|side| {
+            let home = tempfile::tempdir()?;
+            side.end(originals, scenario, home.path())
+        });
+        let text = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
+        row(scenario, "until the process is gone", &text(theirs?), &text(mine?));
+    }
+    Ok(())
+}
+
+fn table() {
+    row("", "", "original", "ours");
+}
+
+fn row(scenario: &str, what: &str, original: &str, ours: &str) {
+    println!("{scenario:<16} {what:<26} {original:>12}   {ours:>10}");
+}
+
+/// The scenario's own environment variables.
+fn environment(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let scenario: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    let given = scenario.get("environment").and_then(|value| value.as_object());
+    let pairs = given.into_iter().flatten();
+    Ok(pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+}

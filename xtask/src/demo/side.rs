@@ -1,0 +1,139 @@
+//! One side of the comparison as a process: the original or ours.
+//!
+//! In: a scenario and a home directory. Out: what arrived at a server in this process, what it cost,
+//! which children it had, and how long its end took. Both programs speak the same way: they print one
+//! line of JSON with their cost, and with `ENGINE_ENDS=early` they end when their input does.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, ensure};
+
+use crate::python::Originals;
+use crate::receiver::{Answer, Receiver, Request};
+
+pub(super) enum Side {
+    Original,
+    /// The program that `examples/adopt.rs` became.
+    Ours(PathBuf),
+}
+
+/// What one run sent and cost.
+pub(super) struct Cost {
+    pub(super) requests: Vec<Request>,
+    pub(super) cpu_seconds: f64,
+    pub(super) wall_seconds: f64,
+}
+
+impl Side {
+    /// A whole run at a server that answers.
+    pub(super) fn run(
+        &self,
+        originals: &Originals,
+        scenario: &str,
+        home: &Path,
+    ) -> anyhow::Result<Cost> {
+        let server = Receiver::start();
+        let output = self
+            .command(originals, scenario, home, &server.url())?
+            .stdin(Stdio::null())
+            .output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{scenario}: {errors}");
+        let cost: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let seconds = |name: &str| {
+            cost.get(name).and_then(serde_json::Value::as_f64).with_context(|| name.to_owned())
+        };
+        Ok(Cost {
+            requests: server.requests.try_iter().collect(),
+            cpu_seconds: seconds("cpu_seconds")?,
+            wall_seconds: seconds("wall_seconds")?,
+        })
+    }
+
+    /// The processes that a run starts, with their own, and the programs these are.
+    pub(super) fn children(
+        &self,
+        originals: &Originals,
+        scenario: &str,
+        home: &Path,
+    ) -> anyhow::Result<(usize, String)> {
+        let server = Receiver::start();
+        let run = self.command(originals, scenario, home, &server.url())?;
+        let trace = home.join("trace");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-e", "trace=process", "-o"]).arg(&trace);
+        command.arg(run.get_program()).args(run.get_args()).env_clear();
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.stdin(Stdio::null()).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "strace: {errors}");
+        let text = std::fs::read_to_string(&trace)?;
+        // Every call's first line has its flags, also where it is cut off by another's.
+        let starts = ["clone(", "clone3(", "fork(", "vfork("];
+        let count = text
+            .lines()
+            .filter(|line| {
+                line.split_whitespace()
+                    .nth(1)
+                    .is_some_and(|call| starts.iter().any(|start| call.starts_with(start)))
+            })
+            .filter(|line| !line.contains("CLONE_THREAD"))
+            .count();
+        // The first program is the run itself.
+        let programs: BTreeSet<&str> = text
+            .lines()
+            .filter(|line| line.contains(" execve(\"") && !line.contains(" = -1 "))
+            .skip(1)
+            .filter_map(|line| line.split('"').nth(1)?.rsplit('/').next())
+            .collect();
+        Ok((count, programs.into_iter().collect::<Vec<_>>().join(" ")))
+    }
+
+    /// How long the process lives on when its engine ends, at a server that never answers.
+    pub(super) fn end(
+        &self,
+        originals: &Originals,
+        scenario: &str,
+        home: &Path,
+    ) -> anyhow::Result<Duration> {
+        let server = Receiver::scripted(Vec::new(), Answer::Hang);
+        let mut process = self
+            .command(originals, scenario, home, &server.url())?
+            .env("ENGINE_ENDS", "early")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let asked = server.requests.recv_timeout(Duration::from_secs(30));
+        let begun = Instant::now();
+        drop(process.stdin.take());
+        process.wait()?;
+        asked.map(|_| begun.elapsed()).context("it sent nothing")
+    }
+
+    fn command(
+        &self,
+        originals: &Originals,
+        scenario: &str,
+        home: &Path,
+        url: &str,
+    ) -> anyhow::Result<Command> {
+        let path = originals.scenario(scenario);
+        let mut command = match self {
+            Self::Original => originals.play(scenario, url).map_err(|error| anyhow!(error))?,
+            Self::Ours(program) => {
+                let mut command = Command::new(program);
+                command.arg(&path).arg(url);
+                command
+            }
+        };
+        // The same everywhere.
+        let folders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        command.env_clear().env("PATH", folders).env("HOME", home);
+        command.envs(super::environment(&path)?);
+        Ok(command)
+    }
+}
