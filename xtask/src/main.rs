@@ -6,10 +6,12 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::arithmetic_side_effects,
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+mod collector;
 mod fuzz;
 mod probe_gate;
 mod small_build;
@@ -26,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Builds the collector of `otel-collector/manifest.yaml`, and prints where it is.
+    Collector,
     /// Runs every fuzz target for a short time.
     FuzzSmoke {
         /// How long each runs.
@@ -44,6 +48,12 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::Collector => {
+            if let Some(path) = collector::build()? {
+                println!("{}", path.display());
+            }
+            Ok(())
+        }
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
