@@ -52,6 +52,7 @@ fn what_is_planted_does_not_pass() {
     loud.attributes.push(text("lmcache.remote.url", "redis://user:planted@host"));
     loud.attributes.push(text("vllm.attention.backend", "hf_planted0123456789abcdef"));
     loud.attributes.push(text("lmcache.l1.medium", "planted@example.com"));
+    loud.attributes.push(text("vllm.kv_connector", &"x".repeat(2000)));
     loud.links.push(Link {
         trace_id: vec![1; 16],
         span_id: vec![1; 8],
@@ -111,6 +112,40 @@ fn what_is_planted_does_not_pass() {
     assert_eq!(masked("lmcache.remote.url"), "redis****host");
     assert_eq!(masked("vllm.attention.backend"), "****");
     assert_eq!(masked("lmcache.l1.medium"), "****");
+    assert_eq!(masked("vllm.kv_connector").len(), 1024);
+}
+
+/// A third engine's contract: its operator gives the collector a second file with a longer list.
+#[test]
+fn another_allow_list_lets_another_engine_pass() {
+    let Some(binary) = find() else { return };
+    let bridge = Receiver::start();
+    let list = ["usage.contract", "usage.record", "service.name", "my_engine.layers"];
+    let addition = format!("processors: {{redaction: {{allowed_keys: [{}]}}}}\n", list.join(", "));
+    let otelcol = Otelcol::new(&binary, "direct.yaml")
+        .with("COLLECTOR_BRIDGE", bridge.url())
+        .with_addition(&addition)
+        .started();
+    let mut own = span("0000000000000001");
+    own.attributes = vec![
+        text("usage.contract", "my_engine/1"),
+        text("usage.record", "my_engine.report"),
+        text("my_engine.layers", "32"),
+        text("my_engine.prompt", SECRET),
+    ];
+    let request = request("otel_usage", vec![own]);
+    assert_eq!(client::post_spans(otelcol.http, &request), Some(200));
+    let records = client::arrived(&bridge, 1);
+    let attributes: Vec<&str> = records.values().flatten().map(String::as_str).collect();
+    assert_eq!(
+        attributes,
+        [
+            "resource service.name=\"vllm\"",
+            "span my_engine.layers=\"32\"",
+            "span usage.contract=\"my_engine/1\"",
+            "span usage.record=\"my_engine.report\"",
+        ]
+    );
 }
 
 /// The configurations clear links with a function that a feature gate switches on.

@@ -2,6 +2,7 @@
 //! on free loopback ports, with its state in a folder of its own, that is gone when dropped. Its log
 //! is printed when the test fails.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -74,6 +75,7 @@ pub(crate) struct Otelcol {
     pub(crate) http: SocketAddr,
     health: SocketAddr,
     variables: Vec<(String, String)>,
+    addition: Option<PathBuf>,
     gate: bool,
     child: Option<Child>,
 }
@@ -89,6 +91,7 @@ impl Otelcol {
             http,
             health,
             variables: Vec::new(),
+            addition: None,
             gate: true,
             child: None,
             state,
@@ -105,6 +108,14 @@ impl Otelcol {
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a second configuration file, whose values replace those of the first.
+    pub(crate) fn with_addition(mut self, text: &str) -> Self {
+        let path = self.state.path().join("addition.yaml");
+        std::fs::write(&path, text).unwrap();
+        self.addition = Some(path);
         self
     }
 
@@ -125,6 +136,7 @@ impl Otelcol {
         command
             .arg("--config")
             .arg(&self.configuration)
+            .args(self.addition.iter().flat_map(|path| [OsStr::new("--config"), path.as_os_str()]))
             // Nothing of this shell, not even a home directory.
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
