@@ -6,7 +6,7 @@ use std::process::Command;
 use otel_usage::Contract;
 use otel_usage::schema::{ENVIRONMENT, Source, transport};
 
-use crate::otelcol::{GATE, configuration, find};
+use crate::otelcol::{GATE, configuration, find, root};
 
 const SPANS: [&str; 7] = [
     "agent.yaml",
@@ -87,5 +87,22 @@ fn the_allow_list_is_the_contracts() {
             .filter_map(|line| line.trim().strip_prefix("- ").map(str::to_owned))
             .collect();
         assert_eq!(listed, keys, "{name}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_variable() {
+    let readme = std::fs::read_to_string(root().join("otel-collector/README.md")).unwrap();
+    let mut files = SPANS.to_vec();
+    files.push("legacy-flat.yaml");
+    let mut found = BTreeSet::new();
+    for name in files {
+        let text = text(name);
+        let variables = text.split("${env:").skip(1);
+        found.extend(variables.map(|rest| rest.split_once(":-").unwrap().0.to_owned()));
+    }
+    assert!(!found.is_empty());
+    for name in found {
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
     }
 }

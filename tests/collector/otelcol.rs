@@ -101,7 +101,6 @@ impl Otelcol {
             .with("COLLECTOR_OTLP_GRPC", free().to_string())
             .with("COLLECTOR_HEALTH", health.to_string())
             .with("COLLECTOR_METRICS_PORT", free().port().to_string())
-            .with("COLLECTOR_ARCHIVE", format!("{state}/archive"))
             .with("COLLECTOR_STATE", state)
             .with("COLLECTOR_FLUSH", "50ms")
     }
