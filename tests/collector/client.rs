@@ -46,7 +46,7 @@ pub(crate) fn run(
 /// One record by its identity: attributes of the Resource and of the span.
 pub(crate) type Records = BTreeMap<String, BTreeSet<String>>;
 
-fn record(resource: &Resource, span: &SpanData) -> (String, BTreeSet<String>) {
+pub(crate) fn record(resource: &Resource, span: &SpanData) -> (String, BTreeSet<String>) {
     let mut attributes: BTreeSet<String> =
         resource.iter().map(|(key, value)| format!("resource {key}={}", shown(value))).collect();
     attributes.extend(

@@ -101,6 +101,7 @@ fn what_is_planted_does_not_pass() {
     passed.sort_by(|a, b| a.span_id.cmp(&b.span_id));
     let ids: Vec<u8> = passed.iter().map(|span| span.span_id[7]).collect();
     assert_eq!(ids, [1, 2]);
+    assert!(passed.iter().all(|span| span.name == vllm::REPORT));
     // Of the loud one, everything that may be there is still there.
     let masked = |key: &str| {
         let found = passed[1].attributes.iter().find(|attribute| attribute.key == key).unwrap();

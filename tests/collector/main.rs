@@ -32,5 +32,7 @@ mod agent_gateway;
 mod archive;
 mod configurations;
 mod direct;
+mod kafka;
 mod legacy_flat;
 mod outage;
+mod peers;

@@ -12,6 +12,7 @@
 )]
 
 mod collector;
+mod e2e;
 mod fuzz;
 mod probe_gate;
 mod small_build;
@@ -30,6 +31,12 @@ struct Arguments {
 enum Task {
     /// Builds the collector of `otel-collector/manifest.yaml`, and prints where it is.
     Collector,
+    /// Runs the chains behind a real collector.
+    E2e {
+        /// Also those that need a peer from PyPI: Kafka, ClickHouse.
+        #[arg(long)]
+        all: bool,
+    },
     /// Runs every fuzz target for a short time.
     FuzzSmoke {
         /// How long each runs.
@@ -54,6 +61,7 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Task::E2e { all } => e2e::run(all),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
