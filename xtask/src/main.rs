@@ -6,13 +6,16 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::arithmetic_side_effects,
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+mod collector;
 #[path = "../../tests/interop/wire/compare.rs"]
 mod compare;
 mod demo;
+mod e2e;
 mod fuzz;
 mod generate;
 mod probe_gate;
@@ -37,6 +40,14 @@ enum Task {
     /// Shows something to a sceptic, on this machine.
     #[command(subcommand)]
     Demo(Demo),
+    /// Builds the collector of `otel-collector/manifest.yaml`, and prints where it is.
+    Collector,
+    /// Runs the chains behind a real collector.
+    E2e {
+        /// Also those that need a peer from PyPI: Kafka, ClickHouse.
+        #[arg(long)]
+        all: bool,
+    },
     /// Runs every fuzz target for a short time.
     FuzzSmoke {
         /// How long each runs.
@@ -68,6 +79,13 @@ enum Demo {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo(Demo::Adopt) => demo::adopt(),
+        Task::Collector => {
+            if let Some(path) = collector::build()? {
+                println!("{}", path.display());
+            }
+            Ok(())
+        }
+        Task::E2e { all } => e2e::run(all),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Generate { check } => generate::run(check),
         Task::ProbeGate => probe_gate::check(),
