@@ -22,6 +22,12 @@ const FILES: [(&str, &[&str]); 5] = [
     ("cli/completions/_otel-usage", &["completions", "zsh"]),
 ];
 
+/// Configurations that hold the allow-list of [`ALLOWED`] between these two lines.
+const CONFIGURATIONS: &str = "otel-collector/config";
+const ALLOWED: &str = "otel-collector/allow-list.yaml";
+const BEGIN: &str = "# Begin of the allow-list, generated from the contracts.\n";
+const END: &str = "      # End of the allow-list.\n";
+
 /// A folder of files, one a message or a contract.
 const TREES: [(&str, &str); 2] =
     [("docs/schema", "json-schema"), ("otel-collector/clickhouse", "clickhouse")];
@@ -83,7 +89,26 @@ fn make(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
             made.insert(format!("{folder}/{below}"), std::fs::read_to_string(&file)?);
         }
     }
+    let list = made[ALLOWED].clone();
+    for file in files(&root.join(CONFIGURATIONS))? {
+        let text = std::fs::read_to_string(&file)?;
+        if let Some(text) = with_list(&text, &list) {
+            made.insert(file.strip_prefix(root)?.display().to_string(), text);
+        }
+    }
     Ok(made)
+}
+
+/// A configuration with the names of `list`. `None`: it has none.
+fn with_list(text: &str, list: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    let names: String = list
+        .lines()
+        .filter(|line| line.starts_with("      - "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    Some(format!("{before}{BEGIN}{names}{END}{after}"))
 }
 
 /// Files in the generated folders that are no longer made.

@@ -1,4 +1,5 @@
-//! The collector's allow-list. In: contracts. Out: the attribute names that may pass, as a YAML list.
+//! The collector's allow-list. In: contracts. Out: the attribute names that may pass, as a configuration
+//! that a collector takes beside one of `otel-collector/config/`, whose list it replaces.
 //!
 //! One list serves Resource and span attributes, as the collector's redaction processor has it.
 
@@ -7,13 +8,16 @@ use std::collections::BTreeSet;
 use otel_usage::Contract;
 use otel_usage::schema::{ENVIRONMENT, transport};
 
+const HEAD: &str = "\
+# Generated from the contracts by `otel-usage schema --format collector`.
+processors:
+  redaction:
+    allowed_keys:
+";
+
 pub(super) fn list(contracts: &[Contract]) -> String {
-    let mut text =
-        "# Generated from the contracts by `otel-usage schema --format collector`.\n".to_owned();
-    for name in names(contracts) {
-        text.push_str(&format!("- {name}\n"));
-    }
-    text
+    let keys = names(contracts).into_iter().map(|name| format!("      - {name}\n"));
+    [HEAD.to_owned()].into_iter().chain(keys).collect()
 }
 
 /// Every attribute that a record of these contracts carries.

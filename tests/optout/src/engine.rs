@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use otel_usage::schema::{
-    Directory, Field, MessageSpec, OffWhen, Switch, Trigger, Type, lmcache, vllm,
-};
+use otel_usage::schema::{Directory, Field, MessageSpec, OffWhen, Trigger, Type, lmcache, vllm};
 use otel_usage::{
     Accelerators, Attributes, Builder, Consent, Contract, Decision, Error, Exporter, Flush, Usage,
 };
@@ -35,37 +33,22 @@ pub(crate) fn contract(id: &str) -> Option<Contract> {
 
 /// A third engine, which the library does not know: its own directory, and a switch of each form.
 fn own() -> Contract {
-    let switch = |variable, off| Switch { variable: Cow::Borrowed(variable), off };
-    let layers = Field::record("layers", Type::Int, "third.layers", "Layers of the model.");
-    let message = |name, record, trigger| MessageSpec {
-        name: Cow::Borrowed(name),
-        record: Cow::Borrowed(record),
-        endpoint: Cow::Borrowed("report"),
-        trigger,
-        fields: Cow::Owned(vec![layers.clone()]),
+    let layers = || Field::record("layers", Type::Int, "third.layers", "Layers of the model.");
+    let message = |name, record, trigger| {
+        MessageSpec::new(name, record, trigger).at("report").with_header(&[layers()])
     };
-    Contract {
-        id: Cow::Borrowed("third/1"),
-        system: Cow::Borrowed("third"),
-        server: None,
-        server_variable: None,
-        local_file: Some(Cow::Borrowed("usage.jsonl")),
-        switches: Cow::Owned(vec![
-            switch("THIRD_NO_STATS", OffWhen::Present),
-            switch("THIRD_STATS", OffWhen::NotTrue),
-            switch("THIRD_DO_NOT_TRACK", OffWhen::True),
-        ]),
-        directory: Directory::Xdg {
-            variable: Some(Cow::Borrowed("THIRD_HOME")),
-            name: Cow::Borrowed("third"),
-        },
-        attributes: Cow::Borrowed(&[]),
-        omitted: Cow::Borrowed(&[]),
-        messages: Cow::Owned(vec![
-            message("report", "third.report", Trigger::Record),
-            message("heartbeat", "third.heartbeat", Trigger::Heartbeat { seconds: 600 }),
-        ]),
-    }
+    let mut contract = Contract::new("third/1", "third")
+        .with_switch("THIRD_NO_STATS", OffWhen::Present)
+        .with_switch("THIRD_STATS", OffWhen::NotTrue)
+        .with_switch("THIRD_DO_NOT_TRACK", OffWhen::True)
+        .with_message(message("report", "third.report", Trigger::Record))
+        .with_message(message("heartbeat", "third.heartbeat", Trigger::Heartbeat { seconds: 600 }));
+    contract.local_file = Some(Cow::Borrowed("usage.jsonl"));
+    contract.directory = Directory::Xdg {
+        variable: Some(Cow::Borrowed("THIRD_HOME")),
+        name: Cow::Borrowed("third"),
+    };
+    contract
 }
 
 /// A whole run. Where collection is off, every other way into the library is tried as well.
