@@ -1,6 +1,7 @@
-//! The command `otel-usage`: arguments in, text and an exit code out. It never sends anything.
+//! The command `otel-usage`: arguments in, text and an exit code out. Only the bridge sends anything.
 
 mod app;
+mod bridge;
 mod contract;
 mod destination;
 mod exit;
