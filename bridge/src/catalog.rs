@@ -94,7 +94,7 @@ impl Catalog {
 impl Known {
     fn new(contract: &Contract, config: &Config) -> anyhow::Result<Self> {
         let compiled = CompiledContract::new(contract).map_err(|error| anyhow!("{error}"))?;
-        let environment = Env::process(contract);
+        let environment = config.environment.clone().unwrap_or_else(|| Env::process(contract));
         let mut urls = HashMap::new();
         if config.sinks.server {
             let base = server(contract, config, &environment)?;

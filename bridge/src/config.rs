@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use otel_usage::Contract;
+use otel_usage::{Contract, Env};
 
 /// Everything the bridge is told.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Config {
     /// Usage servers by contract id or system (`vllm/current`, `vllm`); each wins over the
     /// environment, which wins over the contract.
     pub servers: Vec<(String, String)>,
+    /// The environment: usage servers and the switches of this machine. `None`: this process's.
+    pub environment: Option<Env>,
     /// Post also what the engine has posted itself.
     pub forward_direct: bool,
     /// What keeps one sender from hurting the others.
@@ -113,6 +115,7 @@ impl Default for Config {
             contracts: Vec::new(),
             sinks: Sinks::default(),
             servers: Vec::new(),
+            environment: None,
             forward_direct: false,
             limits: Limits::default(),
         }

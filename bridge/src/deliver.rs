@@ -20,9 +20,9 @@ use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::post::{Posted, Poster};
 use crate::reader::Flat;
-use crate::window::{Held, Window};
+use crate::window::{Done, Held, Window};
 
-/// The bit of the `server` sink in a record's [`Done`](crate::window::Done).
+/// The bit of the `server` sink in a record's [`Done`].
 const SERVER: u8 = 1;
 
 /// What came of a request.
@@ -112,8 +112,8 @@ impl Delivery {
                 }
             }
         }
-        let known = tasks.iter().filter(|task| task.held.done.sinks != 0).count();
-        self.metrics.skip("duplicate", known);
+        let finished = tasks.iter().filter(|task| self.is_finished(task.held.done)).count();
+        self.metrics.skip("duplicate", finished);
         for (bit, lines) in &self.local {
             self.write(*bit, lines, &mut tasks, &mut verdict).await;
         }
@@ -121,6 +121,12 @@ impl Delivery {
             self.post(poster, catalog, &mut tasks, &mut verdict, until).await;
         }
         verdict
+    }
+
+    /// Whether every sink has the record, or will never have it.
+    fn is_finished(&self, done: Done) -> bool {
+        let posted = self.poster.is_none() || done.refused || done.sinks & SERVER != 0;
+        posted && done != Done::default() && self.local.iter().all(|(bit, _)| done.sinks & bit != 0)
     }
 
     /// Writes what `lines` does not have yet, in one piece.

@@ -54,9 +54,20 @@ pub(crate) fn routes(pipeline: &Arc<Pipeline>) -> Router {
         .max_decoding_message_size(limits.decoded_bytes);
     let grpc = tonic::service::Routes::new(traces).add_service(logs).into_axum_router();
     http.merge(grpc)
+        .fallback(elsewhere)
         .layer(from_fn_with_state(Arc::clone(pipeline), place))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics).with_state(Arc::clone(pipeline)))
+}
+
+/// A path that is not here. tonic would say 200 to everybody, and a sender with a mistake in its
+/// path would never know.
+async fn elsewhere(headers: HeaderMap) -> Response<Body> {
+    if is_grpc(&headers) {
+        tonic::Status::unimplemented("no such service here").into_http()
+    } else {
+        plain(StatusCode::NOT_FOUND)
+    }
 }
 
 async fn health() -> &'static str {

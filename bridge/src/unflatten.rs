@@ -34,8 +34,14 @@ pub(crate) fn unflatten(
                     typed(json, field.ty).map(|value| KeyValue::new(name.to_string(), value)),
                 );
             }
-            // What stands in for an absent attribute gives the same wire value as the attribute.
-            Source::Resource(name) | Source::ResourceOr { name, .. } => {
+            Source::Resource(name) => {
+                resource.extend(
+                    typed(json, field.ty).map(|value| KeyValue::new(name.to_string(), value)),
+                );
+            }
+            Source::ResourceOr { name, unless, .. } => {
+                // The engine has decided already what stands in for what; nothing does here.
+                resource.push(KeyValue::new(unless.to_string(), "engine"));
                 resource.extend(
                     typed(json, field.ty).map(|value| KeyValue::new(name.to_string(), value)),
                 );
