@@ -10,22 +10,20 @@ use opentelemetry::{InstrumentationScope, KeyValue, SpanId, StringValue, TraceId
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue as ProtoKeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-/// The Resource behind protobuf attributes.
-pub(crate) fn resource(attributes: Vec<ProtoKeyValue>) -> Resource {
-    Resource::builder_empty().with_attributes(attributes.into_iter().filter_map(attribute)).build()
+/// The attributes that can be read, of a Resource or a span.
+pub(crate) fn attributes(attributes: Vec<ProtoKeyValue>) -> Vec<KeyValue> {
+    let readable = attributes
+        .into_iter()
+        .filter_map(|attribute| Some(KeyValue::new(attribute.key, value(attribute.value?)?)));
+    readable.collect()
 }
 
 /// The span as a contract reads it: kind, end time and attributes. Events, links and status are
 /// not read; they have no place in a flat message.
 pub(crate) fn span(kind: String, span: Span) -> SpanData {
-    span_data(
-        kind,
-        time(span.end_time_unix_nano),
-        span.attributes.into_iter().filter_map(attribute).collect(),
-    )
+    span_data(kind, time(span.end_time_unix_nano), attributes(span.attributes))
 }
 
 /// A span that has nothing but what a flat message is made from.
@@ -65,10 +63,6 @@ pub(crate) fn text<'a>(attributes: &'a [ProtoKeyValue], key: &str) -> Option<&'a
         Some(Any::StringValue(text)) => Some(text),
         _ => None,
     }
-}
-
-fn attribute(attribute: ProtoKeyValue) -> Option<KeyValue> {
-    Some(KeyValue::new(attribute.key, value(attribute.value?)?))
 }
 
 fn value(any: AnyValue) -> Option<Value> {

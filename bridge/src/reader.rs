@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use opentelemetry::Key as Name;
+use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use otel_usage::schema::{Environment, transport};
 use otel_usage::{Consent, flatten};
@@ -28,7 +27,7 @@ use crate::unflatten::unflatten;
 use crate::window::Key;
 
 /// Who reports, in every contract's Resource.
-const INSTANCE: Name = Name::from_static_str("service.instance.id");
+const INSTANCE: &str = "service.instance.id";
 
 /// One flat message on its way.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ pub(crate) struct Reader {
 
 /// A Resource, and what each contract that was asked for reads in it.
 struct Source {
-    resource: Resource,
+    resource: Vec<KeyValue>,
     engine: Option<u64>,
     environments: Vec<(usize, Environment)>,
 }
@@ -82,7 +81,7 @@ impl Reader {
                 for span in scope.spans {
                     // Read for the first span of ours only: others may come in any number.
                     let source = source.get_or_insert_with(|| {
-                        self.source(otlp::resource(attributes.take().unwrap_or_default()))
+                        self.source(otlp::attributes(attributes.take().unwrap_or_default()))
                     });
                     flats.extend(self.span(source, span, now));
                 }
@@ -156,8 +155,9 @@ impl Reader {
         Some(consent)
     }
 
-    fn source(&self, resource: Resource) -> Source {
-        let engine = resource.get_ref(&INSTANCE).map(|id| self.hashes.hash_one(id.as_str()));
+    fn source(&self, resource: Vec<KeyValue>) -> Source {
+        let id = resource.iter().rfind(|attribute| attribute.key.as_str() == INSTANCE);
+        let engine = id.map(|id| self.hashes.hash_one(id.value.as_str()));
         Source { resource, engine, environments: Vec::with_capacity(1) }
     }
 
@@ -179,7 +179,7 @@ impl Reader {
         };
         let place = source.environments.iter().position(|(known, _)| *known == contract);
         let place = place.unwrap_or_else(|| {
-            source.environments.push((contract, compiled.read_resource(&source.resource)));
+            source.environments.push((contract, compiled.read_environment(&source.resource)));
             source.environments.len().saturating_sub(1)
         });
         let (_, environment) = source.environments.get_mut(place)?;

@@ -7,19 +7,18 @@
 use std::time::SystemTime;
 
 use opentelemetry::{KeyValue, StringValue, Value};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use otel_usage::schema::{MessageSpec, Source, Type};
 use serde_json::{Map, Value as Json};
 
 use crate::otlp;
 
-/// The Resource and the span behind `object`. `received`: its time where it says none.
+/// The Resource's attributes and the span behind `object`. `received`: its time where it says none.
 pub(crate) fn unflatten(
     message: &MessageSpec,
     object: &Map<String, Json>,
     received: SystemTime,
-) -> (Resource, SpanData) {
+) -> (Vec<KeyValue>, SpanData) {
     let (mut resource, mut record, mut time) = (Vec::new(), Vec::new(), received);
     for field in message.fields.iter() {
         let Some(json) = object.get(field.name.as_ref()) else { continue };
@@ -65,7 +64,6 @@ pub(crate) fn unflatten(
             _ => {}
         }
     }
-    let resource = Resource::builder_empty().with_attributes(resource).build();
     (resource, otlp::span_data(message.record.to_string(), time, record))
 }
 

@@ -58,6 +58,15 @@ impl Upstream {
         upstream
     }
 
+    /// A server that takes everything and keeps nothing, for measurements.
+    pub(crate) async fn quiet() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(|_: Bytes| async { StatusCode::OK });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, posts: Arc::default(), script: Arc::new(|_, _| Reply::Status(200)) }
+    }
+
     pub(crate) fn posts(&self) -> Vec<Post> {
         self.posts.lock().unwrap().clone()
     }
