@@ -78,7 +78,7 @@ impl Poster {
             Err(_) => ("timeout", Posted::Pause(None)),
             Ok(Err(error)) if error.is_timeout() => ("timeout", Posted::Pause(None)),
             // A request that cannot even be made: no try can mend it.
-            Ok(Err(error)) if error.is_builder() => ("unsendable", Posted::Refused),
+            Ok(Err(error)) if error.is_builder() => ("other", Posted::Refused),
             Ok(Err(_)) => ("unreachable", Posted::Pause(None)),
             Ok(Ok(response)) => (class(response.status()), meaning(response).await),
         };

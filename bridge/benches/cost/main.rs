@@ -35,6 +35,10 @@ use otel_usage::schema::vllm;
 use otel_usage_bridge::{Bridge, FileSink};
 use process::Process;
 
+/// The command's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Connections of the load.
 const CONNECTIONS: usize = 16;
 

@@ -314,3 +314,20 @@ async fn every_record_is_accounted_for() {
     assert_eq!(ends.map(sum).iter().sum::<f64>(), 156.0, "{metrics:?}");
     assert!(ends.map(sum).iter().all(|count| *count > 0.0), "{metrics:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let served = Served::start(&to_url(&nobody().await)).await;
+    let text = served.client.get(format!("{}/metrics", served.url)).send().await.unwrap();
+    let text = text.text().await.unwrap();
+    let types: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE otel_usage_bridge_")).collect();
+    assert!(types.len() > 10, "{text}");
+    for line in types {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/bridge.md");
+    }
+}

@@ -239,3 +239,29 @@ fn mistakes_are_one_line_with_what_to_do() {
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("DO_NOT_TRACK"), "{}", ran.err);
 }
+
+#[test]
+fn every_flag_and_default_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
+    let page = fs::read_to_string(page).unwrap();
+    let help = Shell::new().run("help bridge").out;
+    let flags: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("--"))
+        .filter(|line| line.contains('<') || line.starts_with("forward"))
+        .collect();
+    assert!(flags.len() > 15, "{help}");
+    for flag in flags {
+        let name = flag.split(' ').next().unwrap();
+        let row = page.lines().find(|line| line.starts_with(&format!("| `--{name}")));
+        assert!(row.is_some(), "--{name} is not in docs/bridge.md");
+    }
+    for default in help.split("[default: ").skip(1).map(|rest| rest.split(']').next().unwrap()) {
+        for value in default.split_whitespace() {
+            assert!(
+                page.contains(&format!("| {value} |")) || page.contains(&format!("`{value}`")),
+                "{value}"
+            );
+        }
+    }
+}
