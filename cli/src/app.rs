@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
-use crate::{completions, exit, mode, output, preview, probe, schema, status};
+use crate::{bridge, completions, exit, mode, output, preview, probe, schema, status};
 
 /// Shown when `otel-usage` is called alone: the three things an operator wants.
 const SHORT_HELP: &str = "\
@@ -20,7 +20,8 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command sends anything; only `on`, `local`, `off`, `probe --record` and `schema --out` write files.
+/// No command but `bridge` sends anything; only `bridge`, `on`, `local`, `off`, `probe --record` and
+/// `schema --out` write files.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
 struct Cli {
@@ -74,6 +75,12 @@ enum Command {
     ///
     /// Writes the mode file of this user. Engines that run now stop before their next report.
     Off,
+    /// Take OTLP from collectors and engines, and deliver it as flat JSON
+    ///
+    /// Runs until SIGTERM or SIGINT, then finishes what is at work. What cannot be delivered now is
+    /// answered "later" and has to be sent again: a collector with a queue does that.
+    /// docs/bridge.md explains every flag, answer and metric.
+    Bridge(Box<bridge::Args>),
 }
 
 /// Runs the command line `arguments` and returns the exit code.
@@ -96,5 +103,6 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         Some(Command::On) => mode::run(Consent::Granted),
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),
+        Some(Command::Bridge(args)) => bridge::run(&args),
     }
 }

@@ -78,7 +78,7 @@ impl Intervals {
             let seconds = text.and_then(|text| text.parse().ok());
             seconds.map(|seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
         };
-        said.unwrap_or(Duration::from_secs(seconds.into())).max(SHORTEST)
+        said.unwrap_or_else(|| Duration::from_secs(seconds.into())).max(SHORTEST)
     }
 
     /// When to come back.
@@ -131,7 +131,7 @@ mod tests {
             .map(|due| {
                 let name = lmcache::V1.messages[due.message].name.as_ref();
                 let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
-                (name, due.sequence, (due.now - due.since).as_secs())
+                (name, due.sequence, due.now.duration_since(due.since).as_secs())
             })
             .collect()
     }

@@ -193,6 +193,31 @@ impl CompiledContract {
         Environment { values }
     }
 
+    /// Reads a Resource's declared attributes from a list, as they are: nothing is sanitized.
+    ///
+    /// For a receiver, to whom the Resource comes as a list: the same as [`Self::read_resource`]
+    /// without building a [`Resource`] first. A key that occurs twice keeps its last value.
+    #[must_use]
+    pub fn read_environment(&self, attributes: &[KeyValue]) -> Environment {
+        let mut environment = self.environment();
+        // They mostly come in the contract's order, or in no order at all.
+        let mut expected = 0_usize;
+        for KeyValue { key, value, .. } in attributes {
+            let index = match self.resource.get(expected) {
+                Some(attribute) if attribute.name == key.as_str() => Some(expected),
+                _ => self.resource.iter().position(|attribute| attribute.name == key.as_str()),
+            };
+            let Some(index) = index else { continue };
+            expected = index.saturating_add(1);
+            if let (Some(attribute), Some(place)) =
+                (self.resource.get(index), environment.values.get_mut(index))
+            {
+                *place = coerce(value.clone(), attribute.ty).ok();
+            }
+        }
+        environment
+    }
+
     /// The OpenTelemetry Resource of `environment`. Holds declared attributes only.
     #[must_use]
     pub fn resource(&self, environment: &Environment) -> Resource {

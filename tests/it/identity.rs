@@ -180,7 +180,7 @@ fn two_engines_in_one_process_share_no_random_value() {
     cache.finish();
     let (one, other) = (random_values(&vllm.reports()), random_values(&lmcache.reports()));
     // The instance, and for each report its id, its trace and its span; LMCache has its machine beside.
-    assert!(one.len() >= 1 + 2 * 3 && other.len() >= 2 + 4 * 3, "{one:?} {other:?}");
+    assert!(one.len() > 2 * 3 && other.len() > 1 + 4 * 3, "{one:?} {other:?}");
     assert!(one.is_disjoint(&other), "{one:?} {other:?}");
     let machine = machine_id(&operator).unwrap();
     assert!(other.contains(&machine));

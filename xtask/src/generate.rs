@@ -58,7 +58,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     for path in &differ {
         let file = root.join(path);
         std::fs::create_dir_all(file.parent().context("a folder")?)?;
-        std::fs::write(&file, &made[path])?;
+        std::fs::write(&file, made.get(path).context("a file that was made")?)?;
         println!("{path}");
     }
     Ok(())
@@ -89,7 +89,7 @@ fn make(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
             made.insert(format!("{folder}/{below}"), std::fs::read_to_string(&file)?);
         }
     }
-    let list = made[ALLOWED].clone();
+    let list = made.get(ALLOWED).cloned().unwrap_or_default();
     for file in files(&root.join(CONFIGURATIONS))? {
         let text = std::fs::read_to_string(&file)?;
         if let Some(text) = with_list(&text, &list) {

@@ -1,0 +1,31 @@
+//! The bridge: takes OTLP, flattens it, and delivers one flat JSON object per message.
+//!
+//! ```text
+//!  OTLP ─► routes ─► decode ─► reader ─► window ─► file, console
+//!  (HTTP, gRPC)               (contract,   │    └► server: one POST a message
+//!                 answer ◄─── flatten)     ▼
+//!                              what was delivered is not sent twice
+//! ```
+//!
+//! It keeps nothing on disk: what cannot be delivered now is answered "later", and the sender (a
+//! collector with a queue, or the engine's exporter) sends it again. `docs/bridge.md` says what
+//! each answer means, and lists the metrics.
+
+mod answer;
+mod catalog;
+mod config;
+mod deliver;
+mod legacy;
+mod lines;
+mod metrics;
+mod otlp;
+mod pipeline;
+mod post;
+mod reader;
+mod routes;
+mod serve;
+mod unflatten;
+mod window;
+
+pub use config::{Config, FileSink, Limits, Sinks};
+pub use serve::Bridge;

@@ -1,0 +1,164 @@
+//! What was delivered lately, so that a repeated request does not send it twice.
+//!
+//! A collector repeats a whole request when one record of it has to wait. In: the identity of a
+//! record. Out: which sinks have it already, or that another request is at it this moment. Bounded
+//! in entries and age; what was forgotten is sent again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+/// A record's identity: trace id and span id, or a fingerprint as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key([u8; 24]);
+
+/// A set of sinks, and whether the server refused the record for good.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) sinks: u8,
+    pub(crate) refused: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    done: Done,
+    busy: bool,
+    touched: Instant,
+}
+
+/// The window. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    entries: Arc<Mutex<LruCache<Key, Entry>>>,
+    size: usize,
+    age: Duration,
+}
+
+/// A record that this request works on. Writes down what became of it when dropped, so that not
+/// even a panic leaves it locked.
+#[derive(Debug)]
+pub(crate) struct Held {
+    window: Window,
+    key: Option<Key>,
+    pub(crate) done: Done,
+}
+
+impl Key {
+    /// `None`: the ids are not valid, and say nothing about the record.
+    pub(crate) fn of_span(trace: &[u8], span: &[u8]) -> Option<Self> {
+        let mut key = [0; 24];
+        let (left, right) = key.split_at_mut(16);
+        if trace.len() != left.len() || span.len() != right.len() {
+            return None;
+        }
+        left.copy_from_slice(trace);
+        right.copy_from_slice(span);
+        let valid = left.iter().any(|byte| *byte != 0) && right.iter().any(|byte| *byte != 0);
+        valid.then_some(Self(key))
+    }
+
+    /// From three hashes of what tells a record without ids apart.
+    pub(crate) fn of_hashes(hashes: [u64; 3]) -> Self {
+        let mut key = [0; 24];
+        for (place, hash) in key.chunks_exact_mut(8).zip(hashes) {
+            place.copy_from_slice(&hash.to_ne_bytes());
+        }
+        Self(key)
+    }
+}
+
+impl Window {
+    pub(crate) fn new(size: usize, age: Duration) -> Self {
+        Self { entries: Arc::new(Mutex::new(LruCache::unbounded())), size, age }
+    }
+
+    /// Takes the record for this request. `None`: another request has it now.
+    ///
+    /// A record without identity is never known, and never anybody else's.
+    pub(crate) fn claim(&self, key: Option<Key>, now: Instant) -> Option<Held> {
+        let mut done = Done::default();
+        if let Some(key) = key {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some((_, oldest)) = entries.peek_lru()
+                && (entries.len() > self.size
+                    || now.saturating_duration_since(oldest.touched) > self.age)
+            {
+                entries.pop_lru();
+            }
+            match entries.get_mut(&key) {
+                Some(entry) if entry.busy => return None,
+                Some(entry) => {
+                    (entry.busy, entry.touched) = (true, now);
+                    done = entry.done;
+                }
+                None => {
+                    entries.put(key, Entry { done, busy: true, touched: now });
+                }
+            }
+        }
+        Some(Held { window: self.clone(), key, done })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let mut entries = self.window.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.done == Done::default() {
+            // Nothing was done: nothing to remember.
+            entries.pop(&key);
+        } else if let Some(entry) = entries.get_mut(&key) {
+            (entry.busy, entry.done) = (false, self.done);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's clock")]
+mod tests {
+    use super::*;
+
+    fn key(n: u64) -> Option<Key> {
+        Some(Key::of_hashes([n, 0, 0]))
+    }
+
+    #[test]
+    fn a_record_is_one_requests_at_a_time_and_then_known() {
+        let window = Window::new(10, Duration::from_secs(9));
+        let now = Instant::now();
+        let mut held = window.claim(key(1), now).unwrap();
+        assert!(window.claim(key(1), now).is_none());
+        held.done.sinks = 2;
+        drop(held);
+        assert_eq!(window.claim(key(1), now).unwrap().done.sinks, 2);
+        // Without identity nothing is known.
+        let mut anonymous = window.claim(None, now).unwrap();
+        anonymous.done.sinks = 2;
+        assert_eq!(window.claim(None, now).unwrap().done, Done::default());
+    }
+
+    #[test]
+    fn it_is_bounded_in_entries_and_age() {
+        let window = Window::new(3, Duration::from_secs(9));
+        let now = Instant::now();
+        for n in 0..100 {
+            window.claim(key(n), now).unwrap().done.sinks = 1;
+        }
+        assert!(window.entries.lock().unwrap().len() <= 4);
+        assert_eq!(window.claim(key(0), now).unwrap().done.sinks, 0);
+        assert_eq!(window.claim(key(99), now).unwrap().done.sinks, 1);
+        let later = now + Duration::from_secs(10);
+        assert_eq!(window.claim(key(99), later).unwrap().done.sinks, 0);
+    }
+
+    #[test]
+    fn ids_that_are_not_valid_are_no_identity() {
+        assert!(Key::of_span(&[1; 16], &[1; 8]).is_some());
+        for (trace, span) in
+            [(&[0; 16][..], &[1; 8][..]), (&[1; 16], &[0; 8]), (&[1; 15], &[1; 8]), (&[], &[])]
+        {
+            assert!(Key::of_span(trace, span).is_none());
+        }
+    }
+}

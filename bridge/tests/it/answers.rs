@@ -1,0 +1,333 @@
+//! What a sender is told, by what the usage server says; and that nothing is sent twice.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use otel_usage::schema::{lmcache, transport};
+use otel_usage::{Consent, Env};
+use otel_usage_bridge::FileSink;
+use prost::Message as _;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::served::{Served, beat, beat_with, beats, config, request, span, to, to_url};
+use crate::upstream::{Reply, Upstream, nobody};
+
+async fn told(reply: Reply) -> (u16, Option<String>) {
+    let upstream = Upstream::scripted(move |_, _| reply).await;
+    let mut config = to(&upstream);
+    config.limits.post = Duration::from_millis(200);
+    let served = Served::start(&config).await;
+    let answer = served.send(&beats([1])).await;
+    let after = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    (answer.status().as_u16(), after)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_a_server_has_one_answer_to_the_sender() {
+    let pause = Some("5".to_owned());
+    for (reply, status, after) in [
+        (Reply::Status(200), 200, None),
+        (Reply::Status(204), 200, None),
+        (Reply::Status(408), 503, pause.clone()),
+        (Reply::Status(429), 503, pause.clone()),
+        (Reply::After(429, "17"), 503, Some("17".to_owned())),
+        (Reply::After(503, "0"), 503, Some("1".to_owned())),
+        // Capped: a queue may not be able to wait that long.
+        (Reply::After(503, "86400"), 503, Some("300".to_owned())),
+        (Reply::Status(500), 503, pause.clone()),
+        (Reply::Status(502), 503, pause.clone()),
+        (Reply::Never, 503, pause.clone()),
+        (Reply::Status(400), 400, None),
+        (Reply::Status(404), 400, None),
+        // To somebody nobody has consented to.
+        (Reply::Status(302), 400, None),
+    ] {
+        assert_eq!(told(reply).await, (status, after), "{reply:?}");
+    }
+    let served = Served::start(&to_url(&nobody().await)).await;
+    assert_eq!(served.send(&beats([1])).await.status(), 503);
+    assert_eq!(
+        served
+            .count(r#"upstream_answers_total{contract="vllm/current",class="unreachable"}"#)
+            .await,
+        1.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_says_the_same_in_its_own_words() {
+    for (reply, code, pause) in [
+        (Reply::After(429, "17"), Code::Unavailable, Some(Duration::from_secs(17))),
+        (Reply::Status(500), Code::Unavailable, Some(Duration::from_secs(5))),
+        (Reply::Status(400), Code::InvalidArgument, None),
+    ] {
+        let upstream = Upstream::scripted(move |_, _| reply).await;
+        let served = Served::start(&to(&upstream)).await;
+        let mut client = TraceServiceClient::connect(served.url.clone()).await.unwrap();
+        let status = client.export(beats([1])).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert_eq!(status.get_details_retry_info().and_then(|info| info.retry_delay), pause);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_refused_stops_no_other() {
+    let upstream =
+        Upstream::scripted(|_, post| Reply::Status(if post.body == beat(2) { 422 } else { 200 }))
+            .await;
+    let served = Served::start(&to(&upstream)).await;
+    assert_eq!(served.send(&beats(0..5)).await.status(), 400);
+    let mut bodies = upstream.bodies();
+    bodies.sort();
+    assert_eq!(bodies, (0..5).map(beat).collect::<Vec<_>>());
+    assert_eq!(served.count(r#"records_delivered_total{sink="server"}"#).await, 4.0);
+    assert_eq!(served.count(r#"records_dropped_total{reason="refused"}"#).await, 1.0);
+    // Sent again all the same, the server is not asked again.
+    assert_eq!(served.send(&beats(0..5)).await.status(), 400);
+    assert_eq!(upstream.posts().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_sends_only_what_is_missing_on_every_sink() {
+    // Two of five fail the first time, and one is refused for good.
+    let upstream = Upstream::scripted(|before, post| {
+        Reply::Status(match () {
+            () if post.body == beat(4) => 400,
+            () if before < 5 && (post.body == beat(1) || post.body == beat(3)) => 500,
+            () => 200,
+        })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flat.jsonl");
+    let mut config = to(&upstream);
+    config.sinks.file = Some(FileSink::new(&path));
+    let served = Served::start(&config).await;
+    // What can still be delivered comes before what never will.
+    assert_eq!(served.send(&beats(0..5)).await.status(), 503);
+    assert_eq!(served.send(&beats(0..5)).await.status(), 400);
+    let mut bodies = upstream.bodies();
+    bodies.sort();
+    assert_eq!(bodies, [0, 1, 1, 2, 3, 3, 4].map(beat));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 5);
+    // Two were everywhere already, and one will never be.
+    assert_eq!(served.count(r#"records_skipped_total{reason="duplicate"}"#).await, 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_on_its_way_is_not_sent_a_second_time() {
+    let upstream = Upstream::scripted(|_, _| Reply::Slowly(Duration::from_millis(500))).await;
+    let served = Served::start(&to(&upstream)).await;
+    // A sender that gives up and comes again, while the first try is still at work.
+    let first = served.client.post(format!("{}/v1/traces", served.url));
+    let first =
+        first.header("content-type", "application/x-protobuf").body(beats([1]).encode_to_vec());
+    assert!(first.timeout(Duration::from_millis(200)).send().await.unwrap_err().is_timeout());
+    let mut tries = 0;
+    while served.send(&beats([1])).await.status() == 503 {
+        tries += 1;
+        assert!(tries < 1000, "it never ends");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(tries > 0, "the first try was over too soon to say anything");
+    assert_eq!(upstream.bodies(), [beat(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_one_engine_keep_their_order_and_wait_for_each_other() {
+    let read = |file: &str| {
+        std::fs::read_to_string(format!("{}/../tests/golden/{file}", env!("CARGO_MANIFEST_DIR")))
+            .unwrap()
+    };
+    let one = |file, message, n| span(&lmcache::V1, message, &read(file), n);
+    let engine = || {
+        request([
+            one("lmcache-v1-env.json", "EnvMessage", 1),
+            one("lmcache-v1-engine.json", "EngineMessage", 2),
+            one("lmcache-v1-metadata.json", "MetadataMessage", 3),
+        ])
+    };
+    let kind = |body: &str| {
+        serde_json::from_str::<serde_json::Value>(body).unwrap()["message_type"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let upstream =
+        Upstream::scripted(move |before, _| Reply::Status(if before == 1 { 500 } else { 200 }))
+            .await;
+    let served = Served::start(&to(&upstream)).await;
+    assert_eq!(served.send(&engine()).await.status(), 503);
+    assert_eq!(served.send(&engine()).await.status(), 200);
+    let kinds: Vec<String> = upstream.bodies().iter().map(|body| kind(body)).collect();
+    assert_eq!(kinds, ["EnvMessage", "EngineMessage", "EngineMessage", "MetadataMessage"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn engines_do_not_wait_for_each_other() {
+    let upstream = Upstream::scripted(|_, _| Reply::Slowly(Duration::from_millis(300))).await;
+    let mut config = to(&upstream);
+    config.limits.deliver = Duration::from_millis(900);
+    config.limits.posts = 20;
+    let served = Served::start(&config).await;
+    // One after another they would take six seconds.
+    assert_eq!(served.send(&beats(0..20)).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_has_posted_itself_is_not_posted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flat.jsonl");
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    config.sinks.file = Some(FileSink::new(&path));
+    let served = Served::start(&config).await;
+    let direct = beat_with(1, transport::DELIVERY, "direct");
+    assert_eq!(served.send(&direct).await.status(), 200);
+    assert_eq!(upstream.posts().len(), 0);
+    assert_eq!(served.count(r#"records_skipped_total{reason="direct"}"#).await, 1.0);
+    // A local copy is no second delivery.
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", beat(1)));
+
+    config.forward_direct = true;
+    let forwarding = Served::start(&config).await;
+    assert_eq!(forwarding.send(&direct).await.status(), 200);
+    assert_eq!(upstream.bodies(), [beat(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_written_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flat.jsonl");
+    let mut config = config();
+    config.sinks.file = Some(FileSink::new(&path));
+    let served = Served::start(&config).await;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(served.send(&beats([1])).await.status(), 503);
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(served.send(&beats([1])).await.status(), 200);
+    assert_eq!(served.send(&beats([1])).await.status(), 200);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", beat(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_said_for_good_and_what_is_not_ours_is_well() {
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    for (media_type, encoding, body, status) in [
+        ("application/x-protobuf", None, &b"\xff\xff\xff"[..], 400),
+        ("application/json", None, b"{\"resourceSpans\": 7}", 400),
+        ("application/json", Some("gzip"), b"{}", 400),
+        ("application/json", Some("br"), b"{}", 415),
+        ("text/plain", None, b"{}", 415),
+        ("application/json", None, b"{}", 200),
+    ] {
+        let answer = served.post("/v1/traces", media_type, encoding, body.to_vec()).await;
+        assert_eq!(answer.status(), status, "{media_type} {encoding:?} {body:?}");
+        assert_eq!(answer.headers().get("retry-after"), None);
+    }
+    let mut foreign = beats([1]);
+    foreign.resource_spans[0].scope_spans[0].scope.as_mut().unwrap().name = "prompts".to_owned();
+    let mut unknown = beats([2]);
+    unknown.resource_spans[0].scope_spans[0].spans[0].name = "vllm.nothing".to_owned();
+    for request in [
+        foreign,
+        unknown,
+        beat_with(3, transport::CONTRACT, "other/1"),
+        beat_with(4, transport::RECORD, transport::RUN),
+    ] {
+        assert_eq!(served.send(&request).await.status(), 200);
+    }
+    for reason in ["foreign_scope", "unknown_record", "unknown_contract", "run"] {
+        let name = format!("records_skipped_total{{reason=\"{reason}\"}}");
+        assert_eq!(served.count(&name).await, 1.0, "{reason}");
+    }
+    assert_eq!(served.client.get(&served.url).send().await.unwrap().status(), 404);
+    assert_eq!(upstream.posts().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_never_asks_for_what_will_not_fit_again() {
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    config.limits.decoded_bytes = 2000;
+    let served = Served::start(&config).await;
+    let mut client = TraceServiceClient::connect(served.url.clone()).await.unwrap();
+    let status = client.export(beats(0..100)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.get_details_retry_info().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_switches_of_this_machine_hold_for_the_bridge_too() {
+    for (switch, consent) in [("VLLM_NO_USAGE_STATS", Consent::Off), ("local", Consent::Local)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flat.jsonl");
+        let upstream = Upstream::new().await;
+        let mut config = to(&upstream);
+        config.sinks.file = Some(FileSink::new(&path));
+        let mode = if switch == "local" { "local" } else { "on" };
+        config.environment =
+            Some(Env::given([("OTEL_USAGE_MODE", mode), ("HOME", "/nonexistent"), (switch, "1")]));
+        let served = Served::start(&config).await;
+        assert_eq!(served.send(&beats([1])).await.status(), 200);
+        assert_eq!(upstream.posts().len(), 0, "{switch}");
+        let written = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert_eq!(written, usize::from(consent == Consent::Local), "{switch}");
+        assert_eq!(served.count(r#"records_skipped_total{reason="consent"}"#).await, 1.0);
+    }
+    let mut config = config();
+    config.sinks.console = true;
+    config.environment = Some(Env::given([("DO_NOT_TRACK", "1")]));
+    let error = otel_usage_bridge::Bridge::bind(&config).await.unwrap_err().to_string();
+    assert!(error.contains("DO_NOT_TRACK"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_is_accounted_for() {
+    let upstream = Upstream::scripted(|_, post| {
+        // By the engine's number: some are taken, some refused, some have to wait.
+        let n = post.body.as_bytes()[post.body.find("log_time").unwrap() - 5];
+        Reply::Status([200, 200, 400, 500][usize::from(n % 4)])
+    })
+    .await;
+    let served = Served::start(&to(&upstream)).await;
+    let mut batch = beats(0..50);
+    batch.resource_spans.extend(beat_with(60, transport::DELIVERY, "direct").resource_spans);
+    batch.resource_spans.extend(beat_with(61, transport::CONTRACT, "other/1").resource_spans);
+    for _ in 0..3 {
+        served.send(&batch).await;
+    }
+    let metrics = served.metrics().await;
+    let sum = |name: &str| -> f64 {
+        metrics.iter().filter(|(key, _)| key.starts_with(name)).map(|(_, value)| value).sum()
+    };
+    assert_eq!(sum("records_received_total"), 156.0);
+    let ends = [
+        "records_delivered_total",
+        "records_skipped_total",
+        "records_dropped_total",
+        "records_postponed_total",
+    ];
+    assert_eq!(ends.map(sum).iter().sum::<f64>(), 156.0, "{metrics:?}");
+    assert!(ends.map(sum).iter().all(|count| *count > 0.0), "{metrics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let served = Served::start(&to_url(&nobody().await)).await;
+    let text = served.client.get(format!("{}/metrics", served.url)).send().await.unwrap();
+    let text = text.text().await.unwrap();
+    let types: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE otel_usage_bridge_")).collect();
+    assert!(types.len() > 10, "{text}");
+    for line in types {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/bridge.md");
+    }
+}

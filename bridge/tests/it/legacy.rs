@@ -1,0 +1,210 @@
+//! Flat JSON of unmodified engines, as a collector's webhook receiver hands it on: `/v1/logs`.
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use prost::Message as _;
+use serde_json::{Value as Json, json};
+
+use crate::served::{Served, to};
+use crate::support::python_form;
+use crate::upstream::{Reply, Upstream};
+
+fn golden(file: &str) -> String {
+    std::fs::read_to_string(format!("{}/../tests/golden/{file}", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
+}
+
+fn text(text: impl Into<String>) -> Any {
+    Any::StringValue(text.into())
+}
+
+/// A request with one record for each body, stamped as it arrived at the collector.
+fn logs(bodies: impl IntoIterator<Item = Any>) -> ExportLogsServiceRequest {
+    let log_records = bodies.into_iter().enumerate().map(|(n, body)| LogRecord {
+        observed_time_unix_nano: 1_787_206_513_000_000_000 + u64::try_from(n).unwrap(),
+        body: Some(AnyValue { value: Some(body) }),
+        ..LogRecord::default()
+    });
+    let scope = ScopeLogs { log_records: log_records.collect(), ..ScopeLogs::default() };
+    let group = ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() };
+    ExportLogsServiceRequest { resource_logs: vec![group] }
+}
+
+async fn send(served: &Served, request: &ExportLogsServiceRequest) -> u16 {
+    let answer =
+        served.post("/v1/logs", "application/x-protobuf", None, request.encode_to_vec()).await;
+    answer.status().as_u16()
+}
+
+/// What arrives for `body`, with its path.
+async fn arrives(body: Any) -> Vec<(String, String)> {
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    assert_eq!(send(&served, &logs([body])).await, 200);
+    upstream.posts().into_iter().map(|post| (post.path, post.body)).collect()
+}
+
+/// JSON as OTLP's own map.
+fn kvlist(json: &Json) -> Any {
+    match json {
+        Json::Bool(value) => Any::BoolValue(*value),
+        Json::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Any::DoubleValue(number.as_f64().unwrap()), Any::IntValue),
+        Json::String(value) => text(value),
+        Json::Array(list) => {
+            let values = list.iter().map(|item| AnyValue { value: Some(kvlist(item)) });
+            Any::ArrayValue(ArrayValue { values: values.collect() })
+        }
+        Json::Object(map) => {
+            let values = map.iter().map(|(key, value)| KeyValue {
+                key: key.clone(),
+                value: Some(AnyValue { value: (!value.is_null()).then(|| kvlist(value)) }),
+                ..KeyValue::default()
+            });
+            Any::KvlistValue(KeyValueList { values: values.collect() })
+        }
+        Json::Null => panic!("an empty value is no value"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_posted_arrives_as_it_was_in_every_shape_of_body() {
+    for (file, path) in [
+        ("vllm-v0.4.0.json", "/"),
+        ("vllm-current.json", "/"),
+        ("vllm-current-cpu.json", "/"),
+        ("vllm-current-rocm.json", "/"),
+        ("vllm-heartbeat.json", "/"),
+        ("lmcache-doc-env.json", "/context"),
+        ("lmcache-v1-env.json", "/context"),
+        ("lmcache-v1-env-cpu-only.json", "/context"),
+        ("lmcache-v1-engine-no-remote.json", "/context"),
+        ("lmcache-v1-metadata.json", "/context"),
+        ("lmcache-v1-mp-server.json", "/context"),
+    ] {
+        let flat = golden(file);
+        let expected = [(path.to_owned(), python_form(&flat))];
+        assert_eq!(arrives(text(flat.as_str())).await, expected, "{file}");
+        assert_eq!(arrives(Any::BytesValue(flat.clone().into_bytes())).await, expected, "{file}");
+        assert_eq!(
+            arrives(kvlist(&serde_json::from_str(&flat).unwrap())).await,
+            expected,
+            "{file}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_closed_world_and_the_sanitizers_hold() {
+    let mut engine: Json = serde_json::from_str(&golden("lmcache-v1-engine.json")).unwrap();
+    engine["remote_url"] = json!("redis://user:pw-secret@host-secret:6379");
+    engine["model_name"] = json!("/home/secret/model");
+    engine["chunksize"] = json!("secret");
+    engine["kv_dtype"] = json!({ "nested": "secret" });
+    engine["hf_token"] = json!("secret");
+    engine["session_id"] = json!(["secret"]);
+    let arrived = arrives(text(engine.to_string())).await;
+    let body = &arrived[0].1;
+    assert!(!body.contains("secret"), "{body}");
+    let flat: Json = serde_json::from_str(body).unwrap();
+    assert_eq!(flat["remote_url"], "redis://");
+    assert_eq!(flat["model_name"], "<local>");
+    // Of the wrong type: the field's null rule.
+    assert_eq!(
+        (&flat["chunksize"], &flat["kv_dtype"], &flat["session_id"]),
+        (&json!(0), &json!(""), &json!(""))
+    );
+    assert_eq!(flat.as_object().unwrap().len(), engine.as_object().unwrap().len() - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_engines_are_read_as_far_as_a_contract_knows_them() {
+    // Without `schema_version`: as documented. What was renamed or of another type is left out.
+    let legacy = json!({
+        "provider": "GCP", "num_cpu": null, "cpu_type": "x", "cpu_family_model_stepping": "6,85,7",
+        "total_memory": 1, "architecture": ["64bit", "ELF"], "platforms": "Linux",
+        "gpu_count": 1, "gpu_type": "H100", "gpu_memory_per_device": [1, 2, 3], "source": "DOCKER",
+        "message_type": "EnvMessage",
+    });
+    let arrived = arrives(text(legacy.to_string())).await;
+    let flat: Json = serde_json::from_str(&arrived[0].1).unwrap();
+    assert_eq!(
+        (&flat["provider"], &flat["num_cpu"], &flat["gpu_count"]),
+        (&json!("GCP"), &json!(0), &json!(1))
+    );
+    assert_eq!(flat["gpu_memory_per_device"], 0);
+    // Early clients of schema 1 lack some fields.
+    let mut early: Json = serde_json::from_str(&golden("lmcache-v1-mp-server.json")).unwrap();
+    early.as_object_mut().unwrap().remove("enable_dedup_content");
+    let arrived = arrives(text(early.to_string())).await;
+    let flat: Json = serde_json::from_str(&arrived[0].1).unwrap();
+    assert_eq!(
+        (&flat["enable_dedup_content"], &flat["message_type"]),
+        (&json!(false), &json!("MPServerMessage"))
+    );
+    // A heartbeat with runtime keys loses them.
+    let beat = json!({ "uuid": "u", "log_time": 5, "secret": true });
+    assert_eq!(
+        arrives(text(beat.to_string())).await,
+        [("/".to_owned(), r#"{"uuid": "u", "log_time": 5}"#.to_owned())]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_recognised_goes_nowhere_and_is_counted() {
+    let mut half: Json = serde_json::from_str(&golden("vllm-v0.4.0.json")).unwrap();
+    half.as_object_mut().unwrap().remove("dtype");
+    let mut next: Json = serde_json::from_str(&golden("lmcache-v1-env.json")).unwrap();
+    next["schema_version"] = json!(2);
+    let bodies = [
+        text("not json"),
+        text("[1, 2]"),
+        text("\"text\""),
+        Any::IntValue(7),
+        Any::BytesValue(vec![0xff, 0xfe]),
+        text("{}"),
+        text(r#"{"uuid": "u"}"#),
+        text(r#"{"message_type": "Prompt", "text": "secret"}"#),
+        // Half a start report is no heartbeat.
+        text(half.to_string()),
+        // A schema that nobody here knows.
+        text(next.to_string()),
+    ];
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    assert_eq!(send(&served, &logs(bodies)).await, 200);
+    assert_eq!(upstream.bodies(), Vec::<String>::new());
+    assert_eq!(served.count(r#"records_dropped_total{reason="not_flat_json"}"#).await, 5.0);
+    assert_eq!(served.count(r#"records_dropped_total{reason="not_recognised"}"#).await, 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_sends_no_flat_record_twice_but_equal_machines_both() {
+    let upstream =
+        Upstream::scripted(|before, _| Reply::Status(if before == 1 { 500 } else { 200 })).await;
+    let served = Served::start(&to(&upstream)).await;
+    // Two machines of one kind post the same bytes: only the collector's stamp differs.
+    let flat = python_form(&golden("lmcache-doc-env.json"));
+    let request = logs([text(flat.as_str()), text(flat.as_str())]);
+    assert_eq!(send(&served, &request).await, 503);
+    assert_eq!(send(&served, &request).await, 200);
+    assert_eq!(upstream.bodies(), [flat.as_str(), &flat, &flat]);
+    assert_eq!(served.count(r#"records_delivered_total{sink="server"}"#).await, 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_and_grpc_carry_logs_too() {
+    let flat = golden("lmcache-v1-env.json");
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    let json = serde_json::to_vec(&logs([text(flat.as_str())])).unwrap();
+    assert_eq!(served.post("/v1/logs", "application/json", None, json).await.status(), 200);
+    let mut client = LogsServiceClient::connect(served.url.clone()).await.unwrap();
+    let beat = golden("vllm-heartbeat.json");
+    client.export(logs([text(beat.as_str())])).await.unwrap();
+    assert_eq!(upstream.bodies(), [python_form(&flat), python_form(&beat)]);
+}

@@ -1,0 +1,267 @@
+//! `otel-usage bridge` as a process: started, fed by real OTLP, stopped by a signal.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use crate::shell::Shell;
+
+/// A bridge in a process of its own. Killed when a test fails.
+struct Bridge {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the library starts no process; this test must")]
+fn command(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(program.as_ref());
+    command.env_clear().env("OTEL_USAGE_MODE", "on").env("PATH", "/usr/bin:/bin").current_dir("/");
+    command
+}
+
+impl Bridge {
+    fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("otel-usage: listening on ");
+        let address = address.unwrap_or_else(|| unreachable!("{line}")).to_owned();
+        // Somebody has to read what it says, or it stops one day.
+        thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Self { child, address }
+    }
+
+    /// Posts a request and returns the head and body of the answer.
+    fn post(&self, body: &str) -> String {
+        post(&self.address, body)
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id();
+        assert!(
+            command("/bin/sh")
+                .args(["-c", &format!("kill -{name} {id}")])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+fn post(address: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST /v1/traces HTTP/1.1\r\nhost: bridge\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// One heartbeat as OTLP/JSON and as it is on the wire.
+fn heartbeat() -> (String, String) {
+    let line = |form: &str| {
+        let options =
+            "--clock 1787206513123456789 --instance-id b1946ac9-2a4e-4d2a-9c55-0d6a2c8e11f0";
+        // Of an engine that leaves the posting to somebody else.
+        let shell = Shell::new().with("OTEL_USAGE_EXPORTERS", "otlp");
+        let ran = shell.run(&format!("preview --contract vllm-heartbeat {form} {options}"));
+        ran.out.lines().next().unwrap().to_owned()
+    };
+    (line("--otlp"), line("--json"))
+}
+
+#[test]
+fn asked_to_stop_it_answers_what_it_has_begun_and_exits_with_0() {
+    // A usage server that has the request, and answers when it is told to.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let (arrived, has_arrived) = mpsc::channel();
+    let (answer, may_answer) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let mut stream = server.accept().unwrap().0;
+        let mut request = Vec::new();
+        let mut buffer = [0; 4096];
+        while !request.ends_with(b"}") {
+            let read = stream.read(&mut buffer).unwrap();
+            request.extend_from_slice(&buffer[..read]);
+        }
+        arrived.send(String::from_utf8(request).unwrap()).unwrap();
+        may_answer.recv().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    });
+
+    let mut bridge = Bridge::start(command(env!("CARGO_BIN_EXE_otel-usage")).args([
+        "bridge",
+        "--sink",
+        "server",
+        "--listen",
+        "127.0.0.1:0",
+        "--server",
+        &format!("vllm={url}"),
+    ]));
+    let (otlp, flat) = heartbeat();
+    let address = bridge.address.clone();
+    let sender = thread::spawn(move || post(&address, &otlp));
+    let request: String = has_arrived.recv().unwrap();
+    assert!(request.starts_with("POST / HTTP/1.1\r\n"), "{request}");
+    assert!(request.ends_with(&flat), "{request}");
+
+    bridge.signal("TERM");
+    while TcpStream::connect(&bridge.address).is_ok() {
+        thread::yield_now();
+    }
+    assert!(bridge.child.try_wait().unwrap().is_none(), "it left its work behind");
+    answer.send(()).unwrap();
+    let told = sender.join().unwrap();
+    assert!(told.starts_with("HTTP/1.1 200 OK\r\n"), "{told}");
+    assert_eq!(bridge.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn it_needs_no_home_no_rights_and_no_file_that_can_be_written() {
+    // Somebody else has to be able to run the program.
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("otel-usage");
+    fs::copy(env!("CARGO_BIN_EXE_otel-usage"), &program).unwrap();
+    for path in [folder.path(), &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut shell = command("/bin/sh");
+    // No file can grow by a byte: as on a root that is read-only.
+    shell.args(["-c", "ulimit -f 0; exec \"$0\" bridge --sink console --listen 127.0.0.1:0"]);
+    shell.arg(&program);
+    if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
+        shell.uid(65_534).gid(65_534);
+    }
+    let mut bridge = Bridge::start(&mut shell);
+    let (otlp, flat) = heartbeat();
+    let told = bridge.post(&otlp);
+    assert!(told.starts_with("HTTP/1.1 200 OK\r\n"), "{told}");
+    // The same once more: no second line.
+    assert!(bridge.post(&otlp).starts_with("HTTP/1.1 200 OK\r\n"));
+    bridge.signal("INT");
+    let mut out = String::new();
+    bridge.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, format!("{flat}\n"));
+    assert_eq!(bridge.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_operators_of_engines_know_these_variables() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/base", server.local_addr().unwrap());
+    let bridge = Bridge::start(
+        command(env!("CARGO_BIN_EXE_otel-usage"))
+            .args(["bridge", "--sink", "server", "--listen", "127.0.0.1:0"])
+            .env("VLLM_USAGE_STATS_SERVER", url),
+    );
+    let (otlp, _) = heartbeat();
+    let sender = thread::spawn(move || bridge.post(&otlp));
+    let mut head = [0; 18];
+    let mut stream = server.accept().unwrap().0;
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(String::from_utf8_lossy(&head), "POST /base HTTP/1.");
+    drop((stream, server));
+    assert!(sender.join().unwrap().starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
+fn mistakes_are_one_line_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (line, code, thing, remedy) in [
+        ("bridge".to_owned(), 2, "--sink <SINK>", "Usage"),
+        ("bridge --sink nowhere".to_owned(), 2, "nowhere", "server, file, console"),
+        ("bridge --sink file".to_owned(), 1, "--sink file", "--file PATH"),
+        ("bridge --sink console --file /tmp/x".to_owned(), 1, "--file", "add --sink file"),
+        (
+            "bridge --sink file --file /".to_owned(),
+            1,
+            "file /",
+            "a directory that this user can write",
+        ),
+        ("bridge --sink server --server vllm".to_owned(), 2, "vllm", "CONTRACT=URL"),
+        (
+            "bridge --sink server --server x=http://127.0.0.1:1".to_owned(),
+            1,
+            "server for x",
+            "known are vllm/current",
+        ),
+        (
+            "bridge --sink server --server vllm=ftp://u:secret@x".to_owned(),
+            1,
+            "--server",
+            "http://host:port",
+        ),
+        (
+            "bridge --sink console --server vllm=http://127.0.0.1:1".to_owned(),
+            1,
+            "--server",
+            "--sink server",
+        ),
+        (
+            "bridge --sink console --contract-file /nonexistent".to_owned(),
+            1,
+            "/nonexistent",
+            "readable",
+        ),
+        ("bridge --sink console --max-posts 0".to_owned(), 2, "--max-posts", "from 1"),
+        (format!("bridge --sink console --listen {taken}"), 1, &taken.to_string(), "--listen"),
+    ] {
+        let ran = Shell::new().with("OTEL_USAGE_MODE", "on").run(&line);
+        assert_eq!(ran.code, code, "{line}: {ran:?}");
+        assert!(ran.err.contains(thing) && ran.err.contains(remedy), "{line}: {}", ran.err);
+        assert!(code == 2 || ran.err.lines().count() == 1, "{line}: {}", ran.err);
+        assert!(!ran.err.contains("secret"), "{}", ran.err);
+    }
+    let ran =
+        Shell::new().with("DO_NOT_TRACK", "1").run("bridge --sink console --listen 127.0.0.1:0");
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("DO_NOT_TRACK"), "{}", ran.err);
+}
+
+#[test]
+fn every_flag_and_default_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
+    let page = fs::read_to_string(page).unwrap();
+    let help = Shell::new().run("help bridge").out;
+    let flags: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("--"))
+        .filter(|line| line.contains('<') || line.starts_with("forward"))
+        .collect();
+    assert!(flags.len() > 15, "{help}");
+    for flag in flags {
+        let name = flag.split(' ').next().unwrap();
+        let row = page.lines().find(|line| line.starts_with(&format!("| `--{name}")));
+        assert!(row.is_some(), "--{name} is not in docs/bridge.md");
+    }
+    for default in help.split("[default: ").skip(1).map(|rest| rest.split(']').next().unwrap()) {
+        for value in default.split_whitespace() {
+            assert!(
+                page.contains(&format!("| {value} |")) || page.contains(&format!("`{value}`")),
+                "{value}"
+            );
+        }
+    }
+}
