@@ -17,20 +17,28 @@ use crate::receiver::{Receiver, Request};
 use crate::{Variables, adoption, or_skip};
 use compare::{Compared, DIFFERENCES, compare};
 
+/// Who runs first in a home, and makes the identity of the machine for both.
+#[derive(PartialEq)]
+enum First {
+    Original,
+    Ours,
+}
+
 /// Plays a scenario on both sides. `None`: the originals cannot be run here.
-fn play(name: &str) -> Option<Vec<Compared>> {
+fn play(name: &str, first: First) -> Option<Vec<Compared>> {
     let originals = or_skip(Originals::wheels(crate::ROOT.as_ref()))?;
     let text = std::fs::read_to_string(originals.scenario(name)).unwrap();
     let scenario: Value = serde_json::from_str(&text).unwrap();
-    // Of both: LMCache keeps the identity of a machine there, and both have to send the same.
+    // Of both: LMCache keeps the identity of a machine there, and both have to send the same one.
     let home = tempfile::tempdir().unwrap();
     let mut more = vec![("HOME", home.path().to_str().unwrap())];
     let given = scenario["environment"].as_object().unwrap();
     more.extend(given.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap())));
     let environment = crate::environment(&more);
 
+    let before = (first == First::Ours).then(|| ours(&scenario, environment.clone()));
     let original = theirs(originals, name, &environment);
-    let ours = ours(&scenario, environment);
+    let ours = before.unwrap_or_else(|| ours(&scenario, environment));
     Some(compare(&original, &ours).unwrap())
 }
 
@@ -62,7 +70,7 @@ fn ours(scenario: &Value, environment: Variables) -> Vec<Request> {
 /// Fails for what is not documented, and unless exactly these messages and these documented
 /// differences appear.
 fn check(name: &str, messages: &[&str], documented: &[&str]) {
-    let Some(compared) = play(name) else { return };
+    let Some(compared) = play(name, First::Original) else { return };
     for Compared { message, fields, documented, .. } in &compared {
         println!("{name}: {message}, {fields} fields, as documented: {documented:?}");
     }
@@ -146,6 +154,12 @@ fn lmcache_server() {
 fn lmcache_server_without_a_second_level() {
     let messages = ["EnvMessage", "MPServerMessage", "L1UsageMessage", "ContinuousContextMessage"];
     check("lmcache-mp-idle", &messages, &[]);
+}
+
+#[test]
+fn the_original_finds_the_identity_that_we_made() {
+    let Some(compared) = play("lmcache-mp-idle", First::Ours) else { return };
+    assert!(compared.iter().all(|message| message.differences.is_empty()), "{compared:#?}");
 }
 
 #[test]
