@@ -163,6 +163,26 @@ fn the_original_finds_the_identity_that_we_made() {
 }
 
 #[test]
+fn a_server_elsewhere_is_refused() {
+    let Some(originals) = or_skip(Originals::wheels(crate::ROOT.as_ref())) else { return };
+    // Of the addresses for documentation: nobody has it.
+    let elsewhere = "http://192.0.2.1:8080";
+    for scenario in ["vllm-rocm", "lmcache-mp"] {
+        let output = originals.play(scenario, elsewhere).unwrap().output().unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("is not on this machine"), "{text}");
+    }
+    let text = std::fs::read_to_string(originals.scenario("vllm-rocm")).unwrap();
+    let scenario: Value = serde_json::from_str(&text).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let environment = crate::environment(&[("HOME", home.path().to_str().unwrap())]);
+    let engine = adoption::Engine::start(&scenario, environment, elsewhere).unwrap();
+    let stats = engine.usage.stats();
+    assert!(stats.sinks.iter().all(|sink| sink.name != "server"), "{stats:?}");
+}
+
+#[test]
 fn every_difference_is_documented() {
     let documented = include_str!("../../../docs/compatibility.md");
     for (field, _, line) in DIFFERENCES {
