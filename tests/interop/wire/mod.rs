@@ -39,6 +39,12 @@ fn play(name: &str, first: First) -> Option<Vec<Compared>> {
     let before = (first == First::Ours).then(|| ours(&scenario, environment.clone()));
     let original = theirs(originals, name, &environment);
     let ours = before.unwrap_or_else(|| ours(&scenario, environment));
+    // vLLM keeps what it sends in a file, and so do we: here it is the same file.
+    if scenario["engine"] == "vllm" {
+        let file = home.path().join(".config/vllm/usage_stats.json");
+        let sent = original.iter().chain(&ours).map(|request| request.text() + "\n");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), sent.collect::<String>());
+    }
     Some(compare(&original, &ours).unwrap())
 }
 
