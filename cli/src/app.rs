@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
-use crate::{exit, mode, output, preview, probe, status};
+use crate::{completions, exit, mode, output, preview, probe, schema, status};
 
 /// Shown when `otel-usage` is called alone: the three things an operator wants.
 const SHORT_HELP: &str = "\
@@ -20,7 +20,7 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command sends anything; only `on`, `local`, `off` and `probe --record` write a file.
+/// No command sends anything; only `on`, `local`, `off`, `probe --record` and `schema --out` write files.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
 struct Cli {
@@ -30,7 +30,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or collection is on; 1 an error; 2 a wrong command line; \
-3 collection is local; 4 collection is off";
+3 collection is local; 4 collection is off; schema diff: 5 more is sent, 6 a new kind of data is";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -54,6 +54,13 @@ enum Command {
     /// Says of what is absent why. Works when collection is off; the engine's own facts (its
     /// accelerators as its framework counts them) are not known here.
     Probe(probe::Args),
+    /// Show what the contracts say: dictionary, JSON Schemas, tables, allow-list
+    ///
+    /// Every value that may leave is in a contract's table; this writes what follows from the tables.
+    /// Reads nothing of this machine.
+    Schema(schema::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
     /// Allow collection: reports are made and sent, unless another switch says otherwise
     ///
     /// Writes the mode file of this user. Exit code: 0 if collection is on now, else as `status`.
@@ -84,6 +91,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         Some(Command::Preview(args)) => preview::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Probe(args)) => probe::run(&args),
+        Some(Command::Schema(args)) => schema::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
         Some(Command::On) => mode::run(Consent::Granted),
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),

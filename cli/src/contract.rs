@@ -1,5 +1,9 @@
-//! What `--contract` may say. In: a word. Out: the contract, and which part of it is meant.
+//! What `--contract` and `--contract-file` may say. In: a word or a file. Out: the contract, and which part
+//! of it is meant.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
@@ -18,11 +22,18 @@ pub(crate) enum Name {
     /// LMCache in one process (lmcache/1)
     #[value(alias = "lmcache/1")]
     Lmcache,
+    /// What LMCache in one process sends at every interval
+    LmcacheInterval,
+    /// LMCache before schema version 1 (lmcache/legacy)
+    #[value(alias = "lmcache/legacy")]
+    LmcacheLegacy,
     /// LMCache as documented: metadata at the end of the run (lmcache/doc)
     #[value(alias = "lmcache/doc")]
     LmcacheDoc,
     /// The multi-process server of LMCache (lmcache/1)
     LmcacheMp,
+    /// What the multi-process server of LMCache sends at every interval
+    LmcacheMpInterval,
 }
 
 impl Name {
@@ -31,8 +42,47 @@ impl Name {
         match self {
             Self::Vllm | Self::VllmHeartbeat => &vllm::CURRENT,
             Self::Vllm040 => &vllm::V0_4_0,
-            Self::Lmcache | Self::LmcacheMp => &lmcache::V1,
+            Self::Lmcache | Self::LmcacheInterval | Self::LmcacheMp | Self::LmcacheMpInterval => {
+                &lmcache::V1
+            }
+            Self::LmcacheLegacy => &lmcache::LEGACY,
             Self::LmcacheDoc => &lmcache::DOC,
         }
     }
+}
+
+/// A contract that is built in, or a file that holds one.
+pub(crate) enum Given {
+    BuiltIn(&'static Contract),
+    File(PathBuf),
+}
+
+impl Given {
+    /// An id first: `vllm/current` could be a path too, but is hardly meant as one.
+    pub(crate) fn of(word: &str) -> Self {
+        match Contract::built_in().into_iter().find(|contract| contract.id == word) {
+            Some(contract) => Self::BuiltIn(contract),
+            None => Self::File(PathBuf::from(word)),
+        }
+    }
+}
+
+/// The built-in contract of this id.
+pub(crate) fn built_in(id: &str) -> anyhow::Result<&'static Contract> {
+    match Given::of(id) {
+        Given::BuiltIn(contract) => Ok(contract),
+        Given::File(_) => {
+            let known: Vec<_> = Contract::built_in().iter().map(|c| c.id.as_ref()).collect();
+            bail!("no contract is called {id}: use one of {}, or --contract-file", known.join(", "))
+        }
+    }
+}
+
+/// The contract in a file that `Contract::to_json` wrote.
+pub(crate) fn from_file(path: &Path) -> anyhow::Result<Contract> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    Contract::from_json(&text).with_context(|| {
+        format!("{shown} holds no contract: let the engine write it with Contract::to_json")
+    })
 }

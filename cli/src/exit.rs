@@ -15,6 +15,11 @@ pub(crate) const LOCAL: u8 = 3;
 /// Collection is off.
 pub(crate) const OFF: u8 = 4;
 
+/// `schema diff`: more or other is sent, of the kinds that were sent before.
+pub(crate) const MORE: u8 = 5;
+/// `schema diff`: a new kind of data is sent.
+pub(crate) const NEW_KIND: u8 = 6;
+
 /// The exit code that stands for `consent`.
 pub(crate) const fn of(consent: Consent) -> u8 {
     match consent {

@@ -1,6 +1,7 @@
 //! The command `otel-usage`: arguments in, text and an exit code out. It never sends anything.
 
 mod app;
+mod completions;
 mod contract;
 mod destination;
 mod exit;
@@ -10,7 +11,9 @@ mod preview;
 mod probe;
 #[path = "../../examples/support/sample.rs"]
 mod sample;
+mod schema;
 mod status;
+mod subject;
 
 use std::process::ExitCode;
 

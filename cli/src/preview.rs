@@ -4,17 +4,20 @@
 //! make; nothing here can start, write or send anything.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use otel_usage::config::Settings;
-use otel_usage::schema::{Trigger, lmcache};
-use otel_usage::{Builder, Clock, Consent, Decision, Report, Usage};
+use otel_usage::schema::lmcache;
+use otel_usage::{Builder, Clock, Consent, Contract, Decision, Json, Report};
 
 use crate::contract::Name;
 use crate::destination::Destination;
-use crate::{exit, output, sample};
+use crate::schema::markdown;
+use crate::subject::Subject;
+use crate::{exit, output};
 
 /// What is said before the payloads, whatever their form.
 const SAMPLE: &str = "engine values come from a built-in sample engine, hardware values from this \
@@ -23,8 +26,15 @@ const SAMPLE: &str = "engine values come from a built-in sample engine, hardware
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to show; a contract's full id (vllm/current) is understood too
-    #[arg(long, value_enum, value_name = "NAME")]
-    contract: Name,
+    #[arg(long, value_enum, value_name = "NAME", required_unless_present = "contract_file")]
+    contract: Option<Name>,
+    /// A contract of an engine of your own, as `Contract::to_json` writes it; its examples are the engine's
+    /// values
+    #[arg(long, value_name = "FILE", conflicts_with = "contract")]
+    contract_file: Option<PathBuf>,
+    /// Say beside each value what it means, where it comes from and what was done to it
+    #[arg(long, conflicts_with_all = ["json", "otlp"])]
+    explain: bool,
     /// One object per line: the very bytes of the wire, and nothing else
     #[arg(long, conflicts_with = "otlp")]
     json: bool,
@@ -40,15 +50,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let builder = builder(args);
+    let subject = Subject::of(args.contract, args.contract_file.as_deref())?;
+    let builder = builder(args, &subject);
     let (decision, settings) = (builder.decision(), builder.settings());
-    let reports = reports(args.contract, &builder).context("the preview cannot be made")?;
+    let reports = subject.reports(&builder)?;
     let text = if args.otlp {
         otlp(&reports)?
     } else if args.json {
         wire(&reports)
+    } else if args.explain {
+        explained(subject.contract(), &reports) + &subject.outlook()
     } else {
-        readable(&reports, &decision, &settings) + &outlook(args.contract)
+        readable(&reports, &decision, &settings) + &subject.outlook()
     };
 
     output::note(SAMPLE);
@@ -58,6 +71,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
             collection(&decision)
         ));
     }
+    if lacks_machine_id(&reports) {
+        output::note("machine_id is shown empty: there is none yet, and the first report makes it");
+    }
     for warning in &settings.warnings {
         output::note(&format!("warning: {warning}"));
     }
@@ -65,18 +81,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-fn builder(args: &Args) -> Builder {
-    let mut builder = Usage::builder(args.contract.contract());
-    builder = match args.contract {
-        Name::Vllm | Name::VllmHeartbeat => builder.with_version(sample::VLLM_VERSION),
-        Name::Vllm040 => builder.with_version(sample::VLLM_DOCUMENTED_VERSION),
-        Name::Lmcache | Name::LmcacheDoc => builder
-            .with_version(sample::LMCACHE_VERSION)
-            .with_attribute(lmcache::DEPLOYMENT_MODE, "single_process"),
-        Name::LmcacheMp => builder
-            .with_version(sample::LMCACHE_VERSION)
-            .with_attribute(lmcache::DEPLOYMENT_MODE, "mp_server"),
-    };
+fn builder(args: &Args, subject: &Subject) -> Builder {
+    let mut builder = subject.builder();
     if let Some(nanos) = args.clock {
         builder = builder.with_clock(Clock::fixed(nanos));
     }
@@ -86,19 +92,15 @@ fn builder(args: &Args) -> Builder {
     builder
 }
 
-/// The reports of a run, in order; only the heartbeat where that was asked for.
-fn reports(name: Name, builder: &Builder) -> Result<Vec<Report>, otel_usage::Error> {
-    let run = match name {
-        Name::Vllm | Name::Vllm040 | Name::VllmHeartbeat => {
-            builder.preview_run(sample::vllm_report())
-        }
-        Name::Lmcache | Name::LmcacheDoc => builder.preview_run(sample::lmcache_engine()),
-        Name::LmcacheMp => builder.preview_run(sample::lmcache_mp_server()),
-    }?;
-    Ok(match name {
-        Name::VllmHeartbeat => run.heartbeat.into_iter().collect(),
-        _ => run.start.into_iter().chain(run.finish).collect(),
-    })
+/// Whether a message says a machine id that only a real report would make.
+fn lacks_machine_id(reports: &[Report]) -> bool {
+    reports
+        .iter()
+        .filter_map(Report::message)
+        .flat_map(|message| message.fields().collect::<Vec<_>>())
+        .any(|(field, value)| {
+            field.source.resources() == [lmcache::MACHINE_ID] && value == Json::Str("".into())
+        })
 }
 
 /// The very bytes of the wire, a message a line.
@@ -127,18 +129,23 @@ fn collection(decision: &Decision) -> String {
     format!("collection is {} ({})", decision.consent.as_str(), decision.because)
 }
 
-/// What follows by itself and is not shown.
-fn outlook(name: Name) -> String {
-    let seconds = name.contract().messages.iter().find_map(|spec| match spec.trigger {
-        Trigger::Heartbeat { seconds } => Some(seconds),
-        _ => None,
-    });
-    match seconds {
-        Some(seconds) if name != Name::VllmHeartbeat => {
-            format!("Every {seconds} s after that, a heartbeat: --contract vllm-heartbeat\n")
+/// Each value with its meaning, where it comes from, what was done to it, and what kind of data it is.
+fn explained(contract: &Contract, reports: &[Report]) -> String {
+    let mut text = String::new();
+    for message in reports.iter().filter_map(Report::message) {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{}", message.name());
+        for (field, value) in message.fields() {
+            let value = serde_json::to_string(&value).unwrap_or_default();
+            let _ = writeln!(text, "  {}: {value}", field.name);
+            let steps = markdown::steps(contract, field);
+            let steps = if steps.is_empty() { steps } else { format!("; sanitized by {steps}") };
+            let (kind, source) = (markdown::kind(contract, field), markdown::source(field));
+            let _ = writeln!(text, "      {} [{kind}; {source}{steps}]", field.doc);
         }
-        _ => String::new(),
+        text.push('\n');
     }
+    text
 }
 
 /// One OTLP request a line, as the `otlp` exporter makes them.

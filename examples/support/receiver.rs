@@ -58,6 +58,11 @@ impl Receiver {
     /// A server that follows `script`, request by request, and then always says `finally`.
     pub(crate) fn scripted(script: Vec<Answer>, finally: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
+        Self::on(listener, script, finally)
+    }
+
+    /// The same behind a listener: a test can say when a server comes up at an address it knows.
+    pub(crate) fn on(listener: TcpListener, script: Vec<Answer>, finally: Answer) -> Self {
         let address = listener.local_addr().expect("a bound address");
         let (sender, requests) = channel();
         let script = Arc::new(Mutex::new(script.into_iter()));

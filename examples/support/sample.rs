@@ -3,9 +3,9 @@
 
 #![allow(dead_code, reason = "each program uses a part")]
 
-use otel_usage::Accelerators;
 use otel_usage::probe::Runtime;
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage::{Accelerators, Attributes, UsageRecord as _};
 
 /// Version of the sample vLLM engine.
 pub(crate) const VLLM_VERSION: &str = "0.33.0";
@@ -62,6 +62,17 @@ pub(crate) fn lmcache_engine() -> lmcache::Engine {
         kv_shape: vec![32, 2, 256, 8, 128],
         ..Default::default()
     }
+}
+
+/// An engine before schema version 1: it also says which serving engine it is part of.
+pub(crate) fn lmcache_legacy_engine() -> Attributes {
+    let engine = lmcache_engine();
+    engine
+        .attributes()
+        .into_iter()
+        .fold(Attributes::of(lmcache::ENGINE).with(lmcache::FMT, "vllm"), |record, attribute| {
+            record.with(attribute.key, attribute.value)
+        })
 }
 
 pub(crate) fn lmcache_mp_server() -> lmcache::MpServer {

@@ -6,14 +6,18 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::arithmetic_side_effects,
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+mod collector;
 #[path = "../../tests/interop/wire/compare.rs"]
 mod compare;
 mod demo;
+mod e2e;
 mod fuzz;
+mod generate;
 mod probe_gate;
 #[path = "../../tests/interop/python.rs"]
 mod python;
@@ -36,11 +40,25 @@ enum Task {
     /// Shows something to a sceptic, on this machine.
     #[command(subcommand)]
     Demo(Demo),
+    /// Builds the collector of `otel-collector/manifest.yaml`, and prints where it is.
+    Collector,
+    /// Runs the chains behind a real collector.
+    E2e {
+        /// Also those that need a peer from PyPI: Kafka, ClickHouse.
+        #[arg(long)]
+        all: bool,
+    },
     /// Runs every fuzz target for a short time.
     FuzzSmoke {
         /// How long each runs.
         #[arg(long, default_value_t = 10)]
         seconds: u32,
+    },
+    /// Writes what follows from the contracts: dictionary, schemas, tables, allow-list, completions.
+    Generate {
+        /// Only say which files differ.
+        #[arg(long)]
+        check: bool,
     },
     /// Counts the probe's instructions and system calls against its floor.
     ProbeGate,
@@ -61,7 +79,15 @@ enum Demo {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo(Demo::Adopt) => demo::adopt(),
+        Task::Collector => {
+            if let Some(path) = collector::build()? {
+                println!("{}", path.display());
+            }
+            Ok(())
+        }
+        Task::E2e { all } => e2e::run(all),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
+        Task::Generate { check } => generate::run(check),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
     }

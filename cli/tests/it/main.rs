@@ -8,5 +8,6 @@ mod probe;
 mod same_bytes;
 #[path = "../../../examples/support/sample.rs"]
 mod sample;
+mod schema;
 mod shell;
 mod status;

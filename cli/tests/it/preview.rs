@@ -13,7 +13,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use crate::shell::Shell;
 
 /// Every name that `--contract` takes.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 14] = [
     "vllm",
     "vllm/current",
     "vllm-heartbeat",
@@ -24,6 +24,10 @@ const NAMES: [&str; 10] = [
     "lmcache-doc",
     "lmcache/doc",
     "lmcache-mp",
+    "lmcache-legacy",
+    "lmcache/legacy",
+    "lmcache-interval",
+    "lmcache-mp-interval",
 ];
 
 /// The keys of vLLM's start report, in the order of the wire.

@@ -14,6 +14,7 @@ use crate::shell::Shell;
 
 const NANOS: i64 = 1_787_206_513_123_456_789;
 const ID: &str = "b1946ac9-2a4e-4d2a-9c55-0d6a2c8e11f0";
+const MACHINE: &str = "0b1d7f3e-52a6-4c1b-9f60-3a9be8d0c417";
 
 #[test]
 fn preview_is_the_body_of_the_post() {
@@ -40,6 +41,10 @@ fn same(
     record: impl UsageRecord,
 ) {
     let shell = Shell::new();
+    // As on a machine that has reported before: the first report would make it.
+    let folder = shell.home().join(".config/lmcache");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("machine_id"), MACHINE).unwrap();
     let ran =
         shell.run(&format!("preview --contract {name} --json --clock {NANOS} --instance-id {ID}"));
     let lines: Vec<&str> = ran.out.lines().collect();

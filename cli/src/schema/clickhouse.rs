@@ -1,0 +1,179 @@
+//! Tables for ClickHouse. In: contracts. Out: one typed table a message, and a view that makes the same
+//! rows out of the trace table of the stock OpenTelemetry exporter.
+//!
+//! Rows that arrive twice (a retry after a crash) are one row: the tables replace by the message's
+//! identity. `received` is the time of insertion.
+
+use std::fmt::Write as _;
+
+use otel_usage::Contract;
+use otel_usage::schema::environment::INSTANCE_ID;
+use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Source, Type};
+
+pub(super) fn all(contracts: &[Contract]) -> String {
+    let mut text = "-- Generated from the contracts by `otel-usage schema --format clickhouse`.\n\
+        -- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.\n"
+        .to_owned();
+    for (contract, spec) in super::messages(contracts) {
+        table(&mut text, contract, spec);
+        view(&mut text, contract, spec);
+    }
+    text
+}
+
+/// The table's name: what is no letter or digit becomes `_`.
+fn name(contract: &Contract, spec: &MessageSpec) -> String {
+    let joined = format!("usage_{}_{}", contract.id, spec.name);
+    joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn table(text: &mut String, contract: &Contract, spec: &MessageSpec) {
+    let key = identity(spec);
+    // Writing to a `String` cannot fail.
+    let _ = write!(text, "\nCREATE TABLE IF NOT EXISTS {} (\n", name(contract, spec));
+    for field in spec.fields.iter() {
+        let nullable = is_nullable(field) && !key.contains(&field.name.as_ref());
+        let column = column(field.ty);
+        let column = if nullable { format!("Nullable({column})") } else { column.to_owned() };
+        let _ = writeln!(
+            text,
+            "    {} {column} COMMENT {},",
+            quoted(&field.name, '`'),
+            quoted(&field.doc, '\'')
+        );
+    }
+    text.push_str("    `received` DateTime64(3) DEFAULT now64(3)\n");
+    let columns: Vec<String> = key.iter().map(|name| quoted(name, '`')).collect();
+    let _ = match columns.as_slice() {
+        [] => writeln!(text, ") ENGINE = MergeTree ORDER BY received;"),
+        columns => {
+            writeln!(text, ") ENGINE = ReplacingMergeTree ORDER BY ({});", columns.join(", "))
+        }
+    };
+}
+
+/// The columns that tell one row from another.
+fn identity(spec: &MessageSpec) -> Vec<&str> {
+    let fields = || spec.fields.iter();
+    let instance = fields().find(|field| field.source.resources() == [INSTANCE_ID]);
+    let Some(instance) = instance else { return Vec::new() };
+    let more = fields().filter(|field| {
+        matches!(field.source, Source::Time)
+            || field.instrument == Some(Instrument::Dimension)
+            || field.source.record() == Some("usage.sequence_number")
+            // One process of several ranks sends its message once a rank.
+            || field.source.record() == Some("lmcache.worker_id")
+    });
+    [instance].into_iter().chain(more).map(|field| field.name.as_ref()).collect()
+}
+
+fn is_nullable(field: &Field) -> bool {
+    let scalar = !matches!(field.ty, Type::Ints | Type::Strs | Type::Histogram);
+    scalar && (field.optional || field.absent == Literal::Null)
+}
+
+const fn column(ty: Type) -> &'static str {
+    match ty {
+        Type::Bool => "Bool",
+        Type::Float => "Float64",
+        Type::Histogram => "Map(String, Int64)",
+        Type::Int => "Int64",
+        Type::Ints => "Array(Int64)",
+        Type::Strs => "Array(String)",
+        _ => "String",
+    }
+}
+
+fn view(text: &mut String, contract: &Contract, spec: &MessageSpec) {
+    let _ = write!(text, "\nCREATE VIEW IF NOT EXISTS {}_otel AS SELECT\n", name(contract, spec));
+    let fields: Vec<String> = spec
+        .fields
+        .iter()
+        .map(|field| format!("    {} AS {}", expression(field), quoted(&field.name, '`')))
+        .collect();
+    let _ = write!(
+        text,
+        "{}\nFROM otel_traces\nWHERE SpanAttributes['usage.contract'] = {} AND SpanName = {};\n",
+        fields.join(",\n"),
+        quoted(&contract.id, '\''),
+        quoted(&spec.record, '\''),
+    );
+}
+
+/// The field made of a span's row, where every attribute is text and an absent one is the empty text.
+fn expression(field: &Field) -> String {
+    let read = |map: &str, name: &str| format!("{map}[{}]", quoted(name, '\''));
+    let resource = |name: &str| read("ResourceAttributes", name);
+    let absent = literal(&field.absent, field.ty);
+    match &field.source {
+        Source::Constant(value) => literal(value, field.ty),
+        Source::Record(name) => parsed(&read("SpanAttributes", name), &absent, field),
+        Source::Resource(name) => parsed(&resource(name), &absent, field),
+        Source::ResourceOr { name, fallback, unless } => format!(
+            "if({} = '' AND {} = '', {}, {})",
+            resource(name),
+            resource(unless),
+            parsed(&resource(fallback), &absent, field),
+            parsed(&resource(name), &absent, field),
+        ),
+        Source::ResourceJoined(names) => {
+            let parts: Vec<String> = names.iter().map(|name| resource(name)).collect();
+            format!("concat({})", parts.join(", ',', "))
+        }
+        Source::ResourceMapped(name, words) => {
+            let of = |side: fn(&(_, _)) -> &std::borrow::Cow<'static, str>| {
+                let words: Vec<String> =
+                    words.iter().map(|pair| quoted(side(pair), '\'')).collect();
+                format!("[{}]", words.join(", "))
+            };
+            let (from, to) = (of(|pair| &pair.0), of(|pair| &pair.1));
+            format!("transform({}, {from}, {to}, {absent})", resource(name))
+        }
+        // A report has no length; should one have, its time is its end.
+        _ => "toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) + toInt64(Duration)".to_owned(),
+    }
+}
+
+fn parsed(raw: &str, absent: &str, field: &Field) -> String {
+    let value = match field.ty {
+        Type::Bool => format!("{raw} = 'true'"),
+        Type::Float => format!("toFloat64({raw})"),
+        Type::Int => format!("toInt64({raw})"),
+        Type::Ints => format!("JSONExtract({raw}, 'Array(Int64)')"),
+        Type::Strs => format!("JSONExtract({raw}, 'Array(String)')"),
+        Type::Histogram => {
+            let keys: Vec<String> =
+                field.bounds.iter().map(|bound| quoted(&bound.to_string(), '\'')).collect();
+            return format!(
+                "mapFromArrays([{}], arrayResize(JSONExtract({raw}, 'Array(Int64)'), {}, 0))",
+                keys.join(", "),
+                keys.len(),
+            );
+        }
+        _ => raw.to_owned(),
+    };
+    format!("if({raw} = '', {absent}, {value})")
+}
+
+fn literal(value: &Literal, ty: Type) -> String {
+    match value {
+        Literal::Bool(value) => value.to_string(),
+        Literal::Float(value) => format!("toFloat64({value})"),
+        Literal::Int(value) => format!("toInt64({value})"),
+        Literal::Ints(values) => format!("CAST({values:?}, 'Array(Int64)')"),
+        Literal::Str(text) => quoted(text, '\''),
+        Literal::Strs(words) => {
+            let words: Vec<String> = words.iter().map(|word| quoted(word, '\'')).collect();
+            format!("[{}]", words.join(", "))
+        }
+        _ if ty == Type::Ints => "CAST([], 'Array(Int64)')".to_owned(),
+        _ if ty == Type::Strs => "CAST([], 'Array(String)')".to_owned(),
+        _ => "NULL".to_owned(),
+    }
+}
+
+/// `text` between quotes, whatever it holds.
+fn quoted(text: &str, quote: char) -> String {
+    let escaped = text.replace('\\', "\\\\").replace(quote, &format!("\\{quote}"));
+    format!("{quote}{escaped}{quote}")
+}

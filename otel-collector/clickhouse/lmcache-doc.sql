@@ -1,0 +1,88 @@
+-- Generated from the contracts by `otel-usage schema --format clickhouse`.
+-- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.
+
+CREATE TABLE IF NOT EXISTS usage_lmcache_doc_EnvMessage (
+    `message_type` String COMMENT 'Which message this is.',
+    `provider` String COMMENT 'Cloud provider.',
+    `num_cpu` Int64 COMMENT 'Online logical CPUs of the host.',
+    `cpu_type` String COMMENT 'CPU brand string.',
+    `cpu_family_model_stepping` String COMMENT 'CPU family, model and stepping, decimal.',
+    `total_memory` Int64 COMMENT 'Physical memory of the host.',
+    `architecture` Array(String) COMMENT 'Word size and linkage.',
+    `platforms` String COMMENT 'Python\'s `platform.platform()`.',
+    `gpu_count` Int64 COMMENT 'Accelerators; without any, physical CPU cores.',
+    `gpu_type` String COMMENT 'Name of the first accelerator.',
+    `gpu_memory_per_device` Int64 COMMENT 'Memory of the first accelerator; without any, of the host.',
+    `source` String COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.',
+    `received` DateTime64(3) DEFAULT now64(3)
+) ENGINE = MergeTree ORDER BY received;
+
+CREATE VIEW IF NOT EXISTS usage_lmcache_doc_EnvMessage_otel AS SELECT
+    'EnvMessage' AS `message_type`,
+    transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
+    if(ResourceAttributes['usage.cpu.count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.cpu.count'])) AS `num_cpu`,
+    if(ResourceAttributes['host.cpu.model.name'] = '', '', ResourceAttributes['host.cpu.model.name']) AS `cpu_type`,
+    concat(ResourceAttributes['host.cpu.family'], ',', ResourceAttributes['host.cpu.model.id'], ',', ResourceAttributes['host.cpu.stepping']) AS `cpu_family_model_stepping`,
+    if(ResourceAttributes['usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['usage.memory.total'])) AS `total_memory`,
+    if(ResourceAttributes['usage.architecture'] = '', ['', ''], JSONExtract(ResourceAttributes['usage.architecture'], 'Array(String)')) AS `architecture`,
+    if(ResourceAttributes['usage.platform'] = '', '', ResourceAttributes['usage.platform']) AS `platforms`,
+    if(ResourceAttributes['usage.accelerator.count'] = '' AND ResourceAttributes['usage.probe.accelerator'] = '', if(ResourceAttributes['usage.cpu.physical_count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.cpu.physical_count'])), if(ResourceAttributes['usage.accelerator.count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.accelerator.count']))) AS `gpu_count`,
+    if(ResourceAttributes['usage.accelerator.name'] = '', '', ResourceAttributes['usage.accelerator.name']) AS `gpu_type`,
+    if(ResourceAttributes['usage.accelerator.memory'] = '' AND ResourceAttributes['usage.probe.accelerator'] = '', if(ResourceAttributes['usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['usage.memory.total'])), if(ResourceAttributes['usage.accelerator.memory'] = '', toInt64(0), toInt64(ResourceAttributes['usage.accelerator.memory']))) AS `gpu_memory_per_device`,
+    if(ResourceAttributes['lmcache.install.source'] = '', 'UNKNOWN', ResourceAttributes['lmcache.install.source']) AS `source`
+FROM otel_traces
+WHERE SpanAttributes['usage.contract'] = 'lmcache/doc' AND SpanName = 'lmcache.environment';
+
+CREATE TABLE IF NOT EXISTS usage_lmcache_doc_EngineMessage (
+    `message_type` String COMMENT 'Which message this is.',
+    `chunksize` Int64 COMMENT 'Tokens in one chunk.',
+    `local_device` String COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).',
+    `max_local_cache_size` Int64 COMMENT 'Configured CPU cache in GB, truncated.',
+    `remote_url` Nullable(String) COMMENT 'Remote backend. Only the URL\'s scheme leaves.',
+    `remote_serde` Nullable(String) COMMENT 'Serializer of the remote backend.',
+    `pipelined_backend` Bool COMMENT 'Always false: a backend that upstream no longer has.',
+    `save_decode_cache` Bool COMMENT 'Whether the cache of decoded tokens is kept.',
+    `enable_blending` Bool COMMENT 'Whether blending is on.',
+    `blend_recompute_ratio` Float64 COMMENT 'Always 0.15: a setting that upstream no longer has.',
+    `blend_min_tokens` Int64 COMMENT 'Least tokens to blend.',
+    `model_name` String COMMENT 'The model. A path on this machine becomes `<local>`.',
+    `world_size` Int64 COMMENT 'Ranks.',
+    `worker_id` Int64 COMMENT 'This rank.',
+    `kv_dtype` String COMMENT 'KV data type, `torch.<name>`.',
+    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.',
+    `received` DateTime64(3) DEFAULT now64(3)
+) ENGINE = MergeTree ORDER BY received;
+
+CREATE VIEW IF NOT EXISTS usage_lmcache_doc_EngineMessage_otel AS SELECT
+    'EngineMessage' AS `message_type`,
+    if(SpanAttributes['lmcache.chunk_size'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.chunk_size'])) AS `chunksize`,
+    if(SpanAttributes['lmcache.local_device'] = '', '', SpanAttributes['lmcache.local_device']) AS `local_device`,
+    if(SpanAttributes['lmcache.local_cache.max_gb'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.local_cache.max_gb'])) AS `max_local_cache_size`,
+    if(SpanAttributes['lmcache.remote.url'] = '', NULL, SpanAttributes['lmcache.remote.url']) AS `remote_url`,
+    if(SpanAttributes['lmcache.remote.serde'] = '', NULL, SpanAttributes['lmcache.remote.serde']) AS `remote_serde`,
+    false AS `pipelined_backend`,
+    if(SpanAttributes['lmcache.save_decode_cache'] = '', false, SpanAttributes['lmcache.save_decode_cache'] = 'true') AS `save_decode_cache`,
+    if(SpanAttributes['lmcache.blending.enabled'] = '', false, SpanAttributes['lmcache.blending.enabled'] = 'true') AS `enable_blending`,
+    toFloat64(0.15) AS `blend_recompute_ratio`,
+    if(SpanAttributes['lmcache.blending.min_tokens'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.blending.min_tokens'])) AS `blend_min_tokens`,
+    if(SpanAttributes['gen_ai.request.model'] = '', '', SpanAttributes['gen_ai.request.model']) AS `model_name`,
+    if(SpanAttributes['lmcache.world_size'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.world_size'])) AS `world_size`,
+    if(SpanAttributes['lmcache.worker_id'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.worker_id'])) AS `worker_id`,
+    if(SpanAttributes['lmcache.kv.dtype'] = '', '', SpanAttributes['lmcache.kv.dtype']) AS `kv_dtype`,
+    if(SpanAttributes['lmcache.kv.shape'] = '', CAST([], 'Array(Int64)'), JSONExtract(SpanAttributes['lmcache.kv.shape'], 'Array(Int64)')) AS `kv_shape`
+FROM otel_traces
+WHERE SpanAttributes['usage.contract'] = 'lmcache/doc' AND SpanName = 'lmcache.engine';
+
+CREATE TABLE IF NOT EXISTS usage_lmcache_doc_MetadataMessage (
+    `message_type` String COMMENT 'Which message this is.',
+    `start_time` String COMMENT 'When the run started, local time.',
+    `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
+    `received` DateTime64(3) DEFAULT now64(3)
+) ENGINE = MergeTree ORDER BY received;
+
+CREATE VIEW IF NOT EXISTS usage_lmcache_doc_MetadataMessage_otel AS SELECT
+    'MetadataMessage' AS `message_type`,
+    if(SpanAttributes['usage.run.start_time'] = '', '', SpanAttributes['usage.run.start_time']) AS `start_time`,
+    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `duration`
+FROM otel_traces
+WHERE SpanAttributes['usage.contract'] = 'lmcache/doc' AND SpanName = 'lmcache.metadata';

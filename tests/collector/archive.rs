@@ -1,0 +1,54 @@
+//! `archive.yaml` and `replay.yaml`: records go to files, and from files to the bridge.
+
+use std::time::{Duration, Instant};
+
+use otel_usage::schema::{lmcache, vllm};
+
+use crate::otelcol::{Otelcol, find};
+use crate::receiver::Receiver;
+use crate::{client, sample};
+
+#[test]
+fn an_archive_is_replayed() {
+    let Some(binary) = find() else { return };
+    let mut archive = Otelcol::new(&binary, "archive.yaml").started();
+    let mut sent = client::sent(&client::run(&vllm::CURRENT, archive.http, sample::vllm_report()));
+    // What is acknowledged is written; a new start adds to the file.
+    archive.kill();
+    archive.start();
+    sent.extend(client::sent(&client::run(&lmcache::V1, archive.http, sample::lmcache_engine())));
+    archive.kill();
+
+    let folder = archive.state.path().join("archive").display().to_string();
+    let bridge = Receiver::start();
+    let mut replay = Otelcol::new(&binary, "replay.yaml")
+        .with("COLLECTOR_ARCHIVE", folder)
+        .with("COLLECTOR_BRIDGE", bridge.url())
+        .started();
+    assert_eq!(client::arrived(&bridge, sent.len()), sent);
+
+    // A second start goes on where the first one ended.
+    replay.stop();
+    replay.start();
+    let more = client::sent(&{
+        archive.start();
+        client::run(&lmcache::V1, archive.http, sample::lmcache_mp_server())
+    });
+    assert_eq!(client::arrived(&bridge, more.len()), more);
+}
+
+/// Nobody but the collector's user reads an archive.
+#[test]
+fn an_archive_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let Some(binary) = find() else { return };
+    let archive = Otelcol::new(&binary, "archive.yaml").started();
+    client::run(&vllm::CURRENT, archive.http, sample::vllm_report());
+    let folder = archive.state.path().join("archive");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !folder.join("usage.jsonl").exists() {
+        assert!(Instant::now() < until, "no archive");
+    }
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o077, 0);
+}

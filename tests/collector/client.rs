@@ -1,0 +1,123 @@
+//! What talks to a collector: engines of this library, and requests made by hand. In: records. Out:
+//! what was acknowledged; and, on the other side, what arrived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use otel_usage::{Contract, Flush, Usage, UsageRecord};
+use prost::Message as _;
+
+use crate::receiver::{Receiver, Request};
+use crate::support::{Collected, Operator, PATIENCE, otlp};
+
+/// An engine that sends OTLP to `collector`; `seen` gets the same reports.
+pub(crate) fn engine(contract: &Contract, collector: SocketAddr, seen: &Collected) -> Usage {
+    Operator::new()
+        .with("OTEL_USAGE_EXPORTERS", "otlp")
+        .with("OTEL_USAGE_OTLP_ENDPOINT", format!("http://{collector}"))
+        .engine(contract)
+        .with_version("1.2.3")
+        .with_sink(seen.clone())
+        .init()
+        .unwrap()
+}
+
+/// Runs an engine from start to end; every record was acknowledged by the collector.
+pub(crate) fn run(
+    contract: &Contract,
+    collector: SocketAddr,
+    record: impl UsageRecord,
+) -> Collected {
+    let seen = Collected::default();
+    let usage = engine(contract, collector, &seen);
+    usage.start(record);
+    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    usage.finish();
+    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    seen
+}
+
+/// One record by its identity: attributes of the Resource and of the span.
+pub(crate) type Records = BTreeMap<String, BTreeSet<String>>;
+
+pub(crate) fn record(resource: &Resource, span: &SpanData) -> (String, BTreeSet<String>) {
+    let mut attributes: BTreeSet<String> =
+        resource.iter().map(|(key, value)| format!("resource {key}={}", shown(value))).collect();
+    attributes.extend(
+        span.attributes
+            .iter()
+            .map(|KeyValue { key, value, .. }| format!("span {key}={}", shown(value))),
+    );
+    (span.span_context.span_id().to_string(), attributes)
+}
+
+/// A value with its type, however its text is owned.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{:?}", text.as_str()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What an engine handed over.
+pub(crate) fn sent(seen: &Collected) -> Records {
+    seen.reports().iter().map(|report| record(&report.resource(), &report.span())).collect()
+}
+
+/// What has arrived, once `count` records have.
+pub(crate) fn arrived(receiver: &Receiver, count: usize) -> Records {
+    let mut records = Records::new();
+    while records.len() < count {
+        let request = receiver.next();
+        assert_eq!(request.path, "/v1/traces");
+        let spans = otlp::decode(&body(&request));
+        records.extend(spans.iter().map(|(resource, span)| record(resource, span)));
+    }
+    records
+}
+
+/// The body of a request, unpacked.
+pub(crate) fn body(request: &Request) -> Vec<u8> {
+    match request.header("content-encoding") {
+        Some("gzip") => {
+            let mut bytes = Vec::new();
+            flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut bytes).unwrap();
+            bytes
+        }
+        None => request.body.clone(),
+        Some(other) => panic!("unexpected encoding {other}"),
+    }
+}
+
+/// Posts OTLP protobuf; the status of the answer. `None`: nobody answered.
+pub(crate) fn post_spans(to: SocketAddr, request: &ExportTraceServiceRequest) -> Option<u16> {
+    post(to, "/v1/traces", "application/x-protobuf", &request.encode_to_vec())
+}
+
+pub(crate) fn post(to: SocketAddr, path: &str, content_type: &str, body: &[u8]) -> Option<u16> {
+    let mut head = format!("POST {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    head += &format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n", body.len());
+    exchange(to, &[head.as_bytes(), body].concat())
+}
+
+pub(crate) fn get(from: SocketAddr) -> Option<u16> {
+    exchange(
+        from,
+        format!("GET / HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+}
+
+fn exchange(with: SocketAddr, request: &[u8]) -> Option<u16> {
+    let mut stream = TcpStream::connect(with).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    stream.write_all(request).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}

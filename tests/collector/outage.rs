@@ -1,0 +1,87 @@
+//! The receiver is away, the collector is killed: what was acknowledged arrives all the same.
+
+use std::net::TcpListener;
+
+use otel_usage::schema::lmcache;
+
+use crate::otelcol::{Otelcol, find, free};
+use crate::receiver::{Answer, Receiver};
+use crate::{client, sample};
+
+#[test]
+fn a_receiver_that_was_away_gets_everything() {
+    let Some(binary) = find() else { return };
+    let bridge = free();
+    let otelcol = Otelcol::new(&binary, "direct.yaml")
+        .with("COLLECTOR_BRIDGE", format!("http://{bridge}"))
+        .started();
+    let mut sent = client::Records::new();
+    for _ in 0..5 {
+        let seen = client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
+        sent.extend(client::sent(&seen));
+    }
+    let bridge =
+        Receiver::on(TcpListener::bind(bridge).unwrap(), Vec::new(), Answer::Status(200, ""));
+    assert_eq!(client::arrived(&bridge, sent.len()), sent);
+}
+
+#[test]
+fn a_receiver_that_is_busy_gets_everything() {
+    let Some(binary) = find() else { return };
+    let busy = [
+        Answer::Status(503, "Retry-After: 1\r\n"),
+        Answer::Status(429, ""),
+        Answer::BreakOff,
+        Answer::Status(502, ""),
+    ];
+    let bridge = Receiver::scripted(busy.to_vec(), Answer::Status(200, ""));
+    let otelcol =
+        Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
+    let seen = client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
+    let sent = client::sent(&seen);
+    // Whatever was refused comes again, so that only the records count, not the requests.
+    assert_eq!(client::arrived(&bridge, sent.len()), sent);
+}
+
+/// A request that can never be delivered must not stand in the way of the next.
+#[test]
+fn a_request_that_is_refused_does_not_block_the_queue() {
+    let Some(binary) = find() else { return };
+    let bridge = Receiver::scripted(vec![Answer::Status(400, "")], Answer::Status(200, ""));
+    let otelcol =
+        Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
+    client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
+    bridge.next();
+    let seen = client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
+    let sent = client::sent(&seen);
+    // What was not refused of the first engine may come before it.
+    let mut missing = sent.clone();
+    while !missing.is_empty() {
+        for id in client::arrived(&bridge, 1).keys() {
+            missing.remove(id);
+        }
+    }
+}
+
+#[test]
+fn a_collector_that_is_killed_loses_nothing_it_acknowledged() {
+    let Some(binary) = find() else { return };
+    let bridge = free();
+    let mut otelcol = Otelcol::new(&binary, "direct.yaml")
+        .with("COLLECTOR_BRIDGE", format!("http://{bridge}"))
+        // Some records wait for their batch, some for the receiver.
+        .with("COLLECTOR_FLUSH", "300ms")
+        .started();
+    let mut sent = client::Records::new();
+    for _ in 0..3 {
+        for _ in 0..3 {
+            let seen = client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
+            sent.extend(client::sent(&seen));
+        }
+        otelcol.kill();
+        otelcol.start();
+    }
+    let bridge =
+        Receiver::on(TcpListener::bind(bridge).unwrap(), Vec::new(), Answer::Status(200, ""));
+    assert_eq!(client::arrived(&bridge, sent.len()), sent);
+}
