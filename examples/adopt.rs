@@ -7,8 +7,9 @@
 //! cargo xtask demo adopt                                     # beside the original
 //! ```
 //!
-//! The configuration is made up, so a server elsewhere is refused. With `ENGINE_ENDS=early` the engine
-//! ends when its standard input does, whatever is still on its way.
+//! The configuration is made up, so a server elsewhere is refused. `ENGINE_LIFE` says how the engine
+//! lives: through all of its scenario (`whole`), until its start is reported (`start`), or until its
+//! standard input ends, whatever is still on its way (`cut`).
 
 #![allow(
     clippy::disallowed_methods,
@@ -37,17 +38,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scenario: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
     let (begun, before) = (Instant::now(), cpu_seconds());
     let engine = Engine::start(&scenario, std::env::vars(), &url)?;
-    if std::env::var("ENGINE_ENDS").is_ok_and(|when| when == "early") {
-        std::io::stdin().read_to_end(&mut Vec::new())?;
-    } else {
+    let life = std::env::var("ENGINE_LIFE").unwrap_or_else(|_| "whole".to_owned());
+    if life == "whole" {
         engine.run();
-        if engine.usage.flush(Duration::from_secs(20)) != Flush::Durable {
-            return Err(format!("not delivered: {:?}", engine.usage.stats()).into());
-        }
+        engine.usage.finish_detached();
+    }
+    if life == "cut" {
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+    } else if engine.usage.flush(Duration::from_secs(20)) != Flush::Durable {
+        return Err(format!("not delivered: {:?}", engine.usage.stats()).into());
     }
     let (cpu, wall) = (cpu_seconds() - before, begun.elapsed().as_secs_f64());
-    engine.usage.finish();
     println!("{{\"cpu_seconds\": {cpu}, \"wall_seconds\": {wall}}}");
+    // The end of the engine: the last handle is dropped.
     Ok(())
 }
 

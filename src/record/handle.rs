@@ -70,7 +70,7 @@ pub(super) struct Live {
     pub(super) withdrawn: Arc<AtomicBool>,
     /// Whether the usage server is among the sinks.
     pub(super) direct: bool,
-    /// Somebody said [`Usage::finish_detached`]: the drop does not wait.
+    /// The run was finished with or without waiting: the drop does not wait once more.
     pub(super) detached: AtomicBool,
 }
 
@@ -202,13 +202,12 @@ impl Usage {
     /// Ends the run, and waits for what is still to be sent at most 250 ms. Later records are lost.
     pub fn finish(&self) {
         self.inner.finish(AT_EXIT);
+        self.inner.does_not_wait_again();
     }
 
     /// Ends the run without waiting; what is queued goes out while the process lives.
     pub fn finish_detached(&self) {
-        if let Some(live) = self.live() {
-            live.detached.store(true, Ordering::Relaxed);
-        }
+        self.inner.does_not_wait_again();
         self.inner.finish(Duration::ZERO);
     }
 
@@ -245,6 +244,12 @@ impl Inner {
         match &self.state {
             State::Live(live) => Some(live),
             State::Off(_) => None,
+        }
+    }
+
+    fn does_not_wait_again(&self) {
+        if let Some(live) = self.live() {
+            live.detached.store(true, Ordering::Relaxed);
         }
     }
 

@@ -67,6 +67,22 @@ fn a_server_that_never_answers_delays_the_end_by_its_budget_only() {
 }
 
 #[test]
+fn what_finish_has_waited_for_the_drop_does_not_wait_for_again() {
+    let server = Receiver::scripted(Vec::new(), Answer::Hang);
+    let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
+    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
+    usage.start(sample::vllm_report());
+    let _ = server.next();
+    let start = Instant::now();
+    usage.finish();
+    let finish = start.elapsed();
+    drop(usage);
+    // The drop takes next to nothing of what `finish` took: together they are the one delay.
+    let drop = start.elapsed() - finish;
+    assert!(drop < finish / 2, "{finish:?} and then {drop:?}");
+}
+
+#[test]
 fn finish_detached_does_not_wait_and_what_is_queued_still_goes_out() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());

@@ -145,6 +145,8 @@ impl Message {
         for (key, theirs) in &self.fields.0 {
             let Some(mine) = ours.fields.get(key) else { continue };
             let theirs = theirs.get();
+            // The same on both sides, and not the empty one of a machine where it cannot be kept.
+            compared.unless(key != "machine_id" || is_uuid(theirs), || format!("{key}: {theirs}"));
             if let Some((_, form)) = VARIES.iter().find(|(name, _)| name == key) {
                 compared.unless(form(theirs), || format!("{key}: the original's form {theirs}"));
                 compared.unless(form(mine), || format!("{key}: our form {mine}"));

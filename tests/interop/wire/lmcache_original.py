@@ -89,7 +89,7 @@ def single_process(wanted):
     cost = standins.Cost()
     InitializeUsageContext(wanted.config, metadata)
     reported()
-    if not standins.ended_early():
+    if standins.LIFE == "whole":
         continuous = ContinuousUsageContext.GetOrCreate(metadata)
         for interval in wanted.intervals:
             continuous.incr_or_send_stats(interval)
@@ -144,6 +144,10 @@ def server(wanted):
     cost = standins.Cost()
     # In this order the server starts them.
     InitializeMPUsageContext(wanted.mp_config, levels)
+    if standins.LIFE == "start":
+        reported()
+        cost.tell()
+        return
     chunk_size = wanted.mp_config.chunk_size
     reporters = [
         InitializeMPContinuousUsage(bus, chunk_size),
@@ -156,7 +160,7 @@ def server(wanted):
             bus.publish(Event(EventType[event.type], metadata=vars(event.metadata)))
         bus.publish(Event(EventType.MP_STORE_START))
         drained.acquire()
-        if index + 1 < len(wanted.intervals) and not standins.ended_early():
+        if index + 1 < len(wanted.intervals) and standins.LIFE == "whole":
             for reporter in reporters:
                 reporter.flush()
     bus.stop()

@@ -17,20 +17,41 @@ use crate::receiver::{Receiver, Request};
 use crate::{Variables, adoption, or_skip};
 use compare::{Compared, DIFFERENCES, compare};
 
+/// Who runs first in a home, and makes the identity of the machine for both.
+#[derive(PartialEq)]
+enum First {
+    Original,
+    Ours,
+}
+
 /// Plays a scenario on both sides. `None`: the originals cannot be run here.
-fn play(name: &str) -> Option<Vec<Compared>> {
+fn play(name: &str, first: First) -> Option<Vec<Compared>> {
     let originals = or_skip(Originals::wheels(crate::ROOT.as_ref()))?;
     let text = std::fs::read_to_string(originals.scenario(name)).unwrap();
     let scenario: Value = serde_json::from_str(&text).unwrap();
-    // Of both: LMCache keeps the identity of a machine there, and both have to send the same.
+    // Of both: LMCache keeps the identity of a machine there, and both have to send the same one.
     let home = tempfile::tempdir().unwrap();
     let mut more = vec![("HOME", home.path().to_str().unwrap())];
     let given = scenario["environment"].as_object().unwrap();
     more.extend(given.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap())));
     let environment = crate::environment(&more);
 
+    let before = (first == First::Ours).then(|| ours(&scenario, environment.clone()));
     let original = theirs(originals, name, &environment);
-    let ours = ours(&scenario, environment);
+    let ours = before.unwrap_or_else(|| ours(&scenario, environment));
+    // The originals' messages are valid, too, but for the fields in which ours differ.
+    let valid = |request, excused: &[&str]| {
+        let wrong = outside_its_schema(request);
+        assert!(wrong.iter().all(|field| excused.contains(&field.as_str())), "{wrong:?}");
+    };
+    original.iter().for_each(|request| valid(request, &DIFFERENCES.map(|(field, ..)| field)));
+    ours.iter().for_each(|request| valid(request, &[]));
+    // vLLM keeps what it sends in a file, and so do we: here it is the same file.
+    if scenario["engine"] == "vllm" {
+        let file = home.path().join(".config/vllm/usage_stats.json");
+        let sent = original.iter().chain(&ours).map(|request| request.text() + "\n");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), sent.collect::<String>());
+    }
     Some(compare(&original, &ours).unwrap())
 }
 
@@ -59,10 +80,27 @@ fn ours(scenario: &Value, environment: Variables) -> Vec<Request> {
     server.requests.try_iter().collect()
 }
 
+/// The fields that the generated schema of the message does not allow.
+fn outside_its_schema(request: &Request) -> Vec<String> {
+    let message: Value = serde_json::from_slice(&request.body).unwrap();
+    let name = match message["message_type"].as_str() {
+        Some(name) => format!("lmcache-1/{name}"),
+        None if message.get("provider").is_some() => "vllm-current/report".to_owned(),
+        // An engine's own runtime keys are in its own contract.
+        None if message.as_object().unwrap().len() > 2 => return Vec::new(),
+        None => "vllm-current/heartbeat".to_owned(),
+    };
+    let file = format!("{}/docs/schema/{name}.json", crate::ROOT);
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors = validator.iter_errors(&message);
+    errors.map(|error| error.instance_path().as_str().trim_start_matches('/').to_owned()).collect()
+}
+
 /// Fails for what is not documented, and unless exactly these messages and these documented
 /// differences appear.
 fn check(name: &str, messages: &[&str], documented: &[&str]) {
-    let Some(compared) = play(name) else { return };
+    let Some(compared) = play(name, First::Original) else { return };
     for Compared { message, fields, documented, .. } in &compared {
         println!("{name}: {message}, {fields} fields, as documented: {documented:?}");
     }
@@ -146,6 +184,32 @@ fn lmcache_server() {
 fn lmcache_server_without_a_second_level() {
     let messages = ["EnvMessage", "MPServerMessage", "L1UsageMessage", "ContinuousContextMessage"];
     check("lmcache-mp-idle", &messages, &[]);
+}
+
+#[test]
+fn the_original_finds_the_identity_that_we_made() {
+    let Some(compared) = play("lmcache-mp-idle", First::Ours) else { return };
+    assert!(compared.iter().all(|message| message.differences.is_empty()), "{compared:#?}");
+}
+
+#[test]
+fn a_server_elsewhere_is_refused() {
+    let Some(originals) = or_skip(Originals::wheels(crate::ROOT.as_ref())) else { return };
+    // Of the addresses for documentation: nobody has it.
+    let elsewhere = "http://192.0.2.1:8080";
+    for scenario in ["vllm-rocm", "lmcache-mp"] {
+        let output = originals.play(scenario, elsewhere).unwrap().output().unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("is not on this machine"), "{text}");
+    }
+    let text = std::fs::read_to_string(originals.scenario("vllm-rocm")).unwrap();
+    let scenario: Value = serde_json::from_str(&text).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let environment = crate::environment(&[("HOME", home.path().to_str().unwrap())]);
+    let engine = adoption::Engine::start(&scenario, environment, elsewhere).unwrap();
+    let stats = engine.usage.stats();
+    assert!(stats.sinks.iter().all(|sink| sink.name != "server"), "{stats:?}");
 }
 
 #[test]

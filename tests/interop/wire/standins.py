@@ -130,9 +130,9 @@ class Cost:
         print(json.dumps(cost), flush=True)
 
 
-def ended_early():
-    """Whether the engine ends when its input ends, whatever is still on its way."""
-    return os.environ.get("ENGINE_ENDS") == "early"
+# How the engine lives: through all of its scenario (`whole`), until its start is reported (`start`), or
+# until its input ends, whatever is still on its way (`cut`).
+LIFE = os.environ.get("ENGINE_LIFE", "whole")
 
 
 def fail(hook):
@@ -147,7 +147,7 @@ threading.excepthook = fail
 
 def until_sent(thread_or_event):
     """Waits for a report, or for the end of the engine."""
-    if ended_early():
+    if LIFE == "cut":
         sys.stdin.read()
     elif isinstance(thread_or_event, threading.Thread):
         thread_or_event.join()

@@ -102,7 +102,8 @@ def main():
     model = config.model_config
     model.using_transformers_backend = lambda: hasattr(model, "_model_info")
     model.get_num_experts = lambda: model.num_experts
-    usage_lib.time = clock = Clock(usage_lib, wanted.heartbeats)
+    beats = wanted.heartbeats if standins.LIFE == "whole" else []
+    usage_lib.time = clock = Clock(usage_lib, beats)
 
     cost = standins.Cost()
     report_usage_stats(config, usage_lib.UsageContext[wanted.usage_context])

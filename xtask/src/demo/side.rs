@@ -2,7 +2,7 @@
 //!
 //! In: a scenario and a home directory. Out: what arrived at a server in this process, what it cost,
 //! which children it had, and how long its end took. Both programs speak the same way: they print one
-//! line of JSON with their cost, and with `ENGINE_ENDS=early` they end when their input does.
+//! line of JSON with their cost, and with `ENGINE_LIFE=cut` they end when their input does.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,16 +28,18 @@ pub(super) struct Cost {
 }
 
 impl Side {
-    /// A whole run at a server that answers.
+    /// A run at a server that answers: the `whole` scenario, or its `start`.
     pub(super) fn run(
         &self,
         originals: &Originals,
         scenario: &str,
         home: &Path,
+        life: &str,
     ) -> anyhow::Result<Cost> {
         let server = Receiver::start();
         let output = self
             .command(originals, scenario, home, &server.url())?
+            .env("ENGINE_LIFE", life)
             .stdin(Stdio::null())
             .output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -61,7 +63,8 @@ impl Side {
         home: &Path,
     ) -> anyhow::Result<(usize, String)> {
         let server = Receiver::start();
-        let run = self.command(originals, scenario, home, &server.url())?;
+        let mut run = self.command(originals, scenario, home, &server.url())?;
+        run.env("ENGINE_LIFE", "start");
         let trace = home.join("trace");
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-e", "trace=process", "-o"]).arg(&trace);
@@ -102,7 +105,7 @@ impl Side {
         let server = Receiver::scripted(Vec::new(), Answer::Hang);
         let mut process = self
             .command(originals, scenario, home, &server.url())?
-            .env("ENGINE_ENDS", "early")
+            .env("ENGINE_LIFE", "cut")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
