@@ -166,7 +166,7 @@ fn without_the_gate_no_link_passes() {
     assert!(bridge.is_silent());
 }
 
-fn request(scope_name: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
+pub(crate) fn request(scope_name: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
     let resource = Resource {
         attributes: vec![text("service.name", "vllm"), text("host.name", SECRET)],
         ..Default::default()
@@ -190,7 +190,7 @@ fn scope(name: &str, spans: Vec<Span>) -> ScopeSpans {
     ScopeSpans { scope: Some(scope), spans, schema_url: SECRET.to_owned() }
 }
 
-fn span(id: &str) -> Span {
+pub(crate) fn span(id: &str) -> Span {
     Span {
         trace_id: vec![7; 16],
         span_id: (0..8)

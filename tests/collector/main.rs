@@ -30,6 +30,7 @@ mod otelcol;
 
 mod agent_gateway;
 mod archive;
+mod clickhouse;
 mod configurations;
 mod direct;
 mod kafka;

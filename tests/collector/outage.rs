@@ -6,7 +6,7 @@ use otel_usage::schema::lmcache;
 
 use crate::otelcol::{Otelcol, find, free};
 use crate::receiver::{Answer, Receiver};
-use crate::{client, sample};
+use crate::{client, direct, sample};
 
 #[test]
 fn a_receiver_that_was_away_gets_everything() {
@@ -41,6 +41,19 @@ fn a_receiver_that_is_busy_gets_everything() {
     let sent = client::sent(&seen);
     // Whatever was refused comes again, so that only the records count, not the requests.
     assert_eq!(client::arrived(&bridge, sent.len()), sent);
+}
+
+/// A full queue says "later", so that the sender keeps its record.
+#[test]
+fn a_full_queue_refuses_for_now() {
+    let Some(binary) = find() else { return };
+    let otelcol = Otelcol::new(&binary, "direct.yaml")
+        .with("COLLECTOR_BRIDGE", format!("http://{}", free()))
+        .with("COLLECTOR_QUEUE_BYTES", "4000")
+        .started();
+    let request = direct::request("otel_usage", vec![direct::span("0000000000000001")]);
+    let answers = (0..1000).map(|_| client::post_spans(otelcol.http, &request));
+    assert_eq!(answers.skip_while(|answer| *answer == Some(200)).next(), Some(Some(503)));
 }
 
 /// A request that can never be delivered must not stand in the way of the next.
