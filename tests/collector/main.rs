@@ -30,6 +30,8 @@ mod otelcol;
 
 mod agent_gateway;
 mod archive;
+mod bridge;
+mod chain;
 mod clickhouse;
 mod configurations;
 mod direct;
