@@ -106,10 +106,10 @@ pub(crate) fn post(to: SocketAddr, path: &str, content_type: &str, body: &[u8]) 
     exchange(to, &[head.as_bytes(), body].concat())
 }
 
-pub(crate) fn get(from: SocketAddr) -> Option<u16> {
+pub(crate) fn get(from: SocketAddr, path: &str) -> Option<u16> {
     exchange(
         from,
-        format!("GET / HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n").as_bytes(),
     )
 }
 

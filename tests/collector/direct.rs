@@ -50,8 +50,9 @@ fn what_is_planted_does_not_pass() {
     loud.attributes.push(text("http.url", SECRET));
     loud.attributes.push(text("vllm.model.dtype", "/home/planted/model"));
     loud.attributes.push(text("lmcache.remote.url", "redis://user:planted@host"));
-    loud.attributes.push(text("vllm.attention.backend", "hf_planted0123456789abcdef"));
+    loud.attributes.push(text("vllm.attention.backend", "hf_planted0123456789abcdefghij"));
     loud.attributes.push(text("lmcache.l1.medium", "planted@example.com"));
+    loud.attributes.push(text("vllm.compilation.mode", "AKIAPLANTED012345678"));
     loud.attributes.push(text("vllm.kv_connector", &"x".repeat(2000)));
     loud.links.push(Link {
         trace_id: vec![1; 16],
@@ -113,7 +114,35 @@ fn what_is_planted_does_not_pass() {
     assert_eq!(masked("lmcache.remote.url"), "redis****host");
     assert_eq!(masked("vllm.attention.backend"), "****");
     assert_eq!(masked("lmcache.l1.medium"), "****");
+    assert_eq!(masked("vllm.compilation.mode"), "****");
     assert_eq!(masked("vllm.kv_connector").len(), 1024);
+}
+
+/// Masks look for secrets, not for words that begin like one.
+#[test]
+fn names_of_models_pass() {
+    let Some(binary) = find() else { return };
+    let bridge = Receiver::start();
+    let otelcol =
+        Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
+    let names = [
+        "hf-internal-testing/tiny-random-LlamaForCausalLM",
+        "my-org/home-assistant-instruct-7b",
+        "desk-research/task-classification-large-v2",
+        "root/Users.home",
+        "<local>",
+    ];
+    let spans = names.iter().enumerate().map(|(at, name)| {
+        let mut span = span(&format!("{:016x}", at + 1));
+        span.attributes.push(text("gen_ai.request.model", name));
+        span
+    });
+    let request = request("otel_usage", spans.collect());
+    assert_eq!(client::post_spans(otelcol.http, &request), Some(200));
+    let records = client::arrived(&bridge, names.len());
+    for (record, name) in records.values().zip(names) {
+        assert!(record.contains(&format!("span gen_ai.request.model={name:?}")), "{record:?}");
+    }
 }
 
 /// A third engine's contract: its operator gives the collector a second file with a longer list.
@@ -166,7 +195,7 @@ fn without_the_gate_no_link_passes() {
     assert!(bridge.is_silent());
 }
 
-fn request(scope_name: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
+pub(crate) fn request(scope_name: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
     let resource = Resource {
         attributes: vec![text("service.name", "vllm"), text("host.name", SECRET)],
         ..Default::default()
@@ -190,7 +219,7 @@ fn scope(name: &str, spans: Vec<Span>) -> ScopeSpans {
     ScopeSpans { scope: Some(scope), spans, schema_url: SECRET.to_owned() }
 }
 
-fn span(id: &str) -> Span {
+pub(crate) fn span(id: &str) -> Span {
     Span {
         trace_id: vec![7; 16],
         span_id: (0..8)

@@ -30,6 +30,9 @@ mod otelcol;
 
 mod agent_gateway;
 mod archive;
+mod bridge;
+mod chain;
+mod clickhouse;
 mod configurations;
 mod direct;
 mod kafka;

@@ -4,7 +4,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::client;
+use crate::{client, peers};
 
 /// Without it `set(…, nil)` of the configurations does nothing, and their last filter lets nothing pass.
 pub(crate) const GATE: &str = "--feature-gates=ottl.set.allowNil";
@@ -31,15 +30,11 @@ pub(crate) fn find() -> Option<PathBuf> {
         Some(given) => Some(PathBuf::from(given)),
         None if built.is_file() => Some(built),
         None => {
-            let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-            assert!(!ci, "no collector: run `cargo xtask collector`, or set OTELCOL=/path");
-            // Past the test harness, which keeps the output of tests that pass to itself.
-            SAID.call_once(|| {
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "not tested: no collector; `cargo xtask collector` builds one, or set OTELCOL=/path"
-                );
-            });
+            peers::missing(
+                "collector",
+                "`cargo xtask collector` builds one, or set OTELCOL=/path",
+                &SAID,
+            );
             None
         }
     }
@@ -148,7 +143,7 @@ impl Otelcol {
         }
         self.child = Some(command.spawn().unwrap());
         let until = Instant::now() + PATIENCE;
-        while client::get(self.health) != Some(200) {
+        while client::get(self.health, "/") != Some(200) {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "the collector ended: {ended:?}");
             assert!(Instant::now() < until, "the collector does not say that it runs");

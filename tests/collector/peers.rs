@@ -1,13 +1,38 @@
-//! Programs that a test needs beside the collector, from PyPI. In: what `cargo xtask e2e --all` has
-//! installed. Out: a Python that has them; or none, and one line says what is not tested.
+//! Programs that a test needs beside the collector. In: where they are built or installed. Out: their
+//! paths; or none, and one line says what is not tested and how it would be.
 
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Once;
 
-/// The Python of `cargo xtask e2e --all`, which has the packages of `requirements.txt`.
+/// Says what is missing, once; under CI everything has to be there.
+pub(crate) fn missing(what: &str, remedy: &str, said: &Once) {
+    let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
+    assert!(!ci, "no {what}: {remedy}");
+    // Past the test harness, which keeps the output of tests that pass to itself.
+    said.call_once(|| drop(writeln!(std::io::stderr(), "not tested: no {what}; {remedy}")));
+}
+
+/// The command `otel-usage` with its bridge, which Cargo puts beside the tests of the workspace.
+pub(crate) fn command() -> Option<PathBuf> {
+    static SAID: Once = Once::new();
+    let tests = std::env::current_exe().unwrap();
+    let beside = tests.parent()?.parent()?.join("otel-usage");
+    let command = std::env::var_os("OTEL_USAGE_COMMAND").map_or(beside, PathBuf::from);
+    let help = Command::new(&command).args(["bridge", "--help"]).stderr(Stdio::null()).output();
+    if help.is_ok_and(|output| output.status.success()) {
+        return Some(command);
+    }
+    missing("bridge", "`cargo build -p otel-usage-cli` builds it", &SAID);
+    None
+}
+
+/// The Python of `cargo xtask e2e --all`, which has the packages of `requirements.txt`. Not even CI
+/// must have it.
 pub(crate) fn python(what: &str) -> Option<String> {
     let python = std::env::var("OTEL_USAGE_E2E_PYTHON").ok();
     if python.is_none() {
-        // Past the test harness, which keeps the output of tests that pass to itself.
         let _ = writeln!(std::io::stderr(), "not tested: {what}; run `cargo xtask e2e --all`");
     }
     python

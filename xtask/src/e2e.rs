@@ -13,6 +13,10 @@ use crate::{collector, tools};
 pub(crate) fn run(all: bool) -> anyhow::Result<()> {
     let Some(otelcol) = collector::build()? else { return Ok(()) };
     let root = tools::root()?;
+    // The bridge, which the tests find beside themselves.
+    let built =
+        tools::cargo(root).args(["build", "--package", "otel-usage-cli", "--locked"]).status()?;
+    ensure!(built.success(), "the command `otel-usage` does not build");
     let mut test = tools::cargo(root);
     test.args(["test", "--package", "otel-usage", "--test", "collector", "--locked"])
         .env("OTELCOL", otelcol);

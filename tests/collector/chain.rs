@@ -1,0 +1,101 @@
+//! From the engine to the usage server: collector and bridge between them change no byte, and an
+//! outage of any of the three loses nothing.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+
+use otel_usage::schema::{lmcache, vllm};
+
+use crate::bridge::Bridge;
+use crate::otelcol::{Otelcol, find, free};
+use crate::receiver::{Answer, Receiver};
+use crate::support::{Collected, Operator};
+use crate::{client, peers, sample};
+
+/// The flat messages that engines made: body, and how often it is there.
+fn flat<'a>(seen: impl IntoIterator<Item = &'a Collected>) -> BTreeMap<String, usize> {
+    let reports = seen.into_iter().flat_map(Collected::reports);
+    count(reports.filter_map(|report| Some(report.message()?.to_json())))
+}
+
+fn count(bodies: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for body in bodies {
+        *counts.entry(body).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn the_server_gets_what_the_engine_would_post() {
+    let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
+    let server = Receiver::start();
+    let bridge = Bridge::new(&command, &server.url()).started();
+    let mut otelcol =
+        Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
+    let seen = [
+        client::run(&vllm::CURRENT, otelcol.http, sample::vllm_report()),
+        client::run(&vllm::V0_4_0, otelcol.http, sample::vllm_report()),
+        client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine()),
+        client::run(&lmcache::V1, otelcol.http, sample::lmcache_mp_server()),
+        client::run(&lmcache::DOC, otelcol.http, sample::lmcache_engine()),
+    ];
+    let sent = flat(&seen);
+    assert_eq!(sent.values().sum::<usize>(), 1 + 1 + 3 + 2 + 3);
+    let arrived = server.take(sent.values().sum());
+    assert_eq!(count(arrived.iter().map(|request| request.text())), sent);
+    for request in arrived {
+        let lmcache = request.text().contains("message_type");
+        assert_eq!(request.path, if lmcache { "/context" } else { "/" });
+    }
+    // Nor anything else: the runs' own spans are no messages.
+    otelcol.stop();
+    assert!(server.is_silent());
+}
+
+#[test]
+fn flat_json_of_an_old_engine_is_cleaned_on_its_way() {
+    let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
+    let (server, at) = (Receiver::start(), free());
+    let bridge = Bridge::new(&command, &server.url()).started();
+    let _otelcol = Otelcol::new(&binary, "legacy-flat.yaml")
+        .with("COLLECTOR_BRIDGE", bridge.url())
+        .with("COLLECTOR_FLAT", at.to_string())
+        .started();
+    let reports = Operator::new().engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let clean = reports.iter().find(|report| report.kind() == lmcache::ENGINE).unwrap();
+    let clean = clean.message().unwrap().to_json();
+    assert!(clean.contains("\"redis://\""));
+    let raw = clean.replace("\"redis://\"", "\"redis://user:pw@host\"");
+    let answer = client::post(at, "/context", "application/json", raw.as_bytes());
+    assert_eq!(answer, Some(200));
+    assert_eq!(server.next().text(), clean);
+}
+
+#[test]
+fn an_outage_of_everything_loses_nothing() {
+    let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
+    let at = free();
+    let mut bridge = Bridge::new(&command, &format!("http://{at}")).started();
+    let mut otelcol =
+        Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
+    let mut seen = Vec::new();
+    let run = |otelcol: &Otelcol| client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
+    // No server; then no bridge either; then a new collector.
+    seen.push(run(&otelcol));
+    bridge.kill();
+    seen.push(run(&otelcol));
+    otelcol.kill();
+    otelcol.start();
+    seen.push(run(&otelcol));
+    bridge.start();
+    seen.push(run(&otelcol));
+
+    let server = Receiver::on(TcpListener::bind(at).unwrap(), Vec::new(), Answer::Status(200, ""));
+    let sent = flat(&seen);
+    let mut arrived = server.take(sent.values().sum());
+    otelcol.stop();
+    arrived.extend(server.requests.try_iter());
+    // Nor twice: nothing was delivered when something was killed.
+    assert_eq!(count(arrived.iter().map(|request| request.text())), sent);
+}
