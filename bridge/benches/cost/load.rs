@@ -60,7 +60,7 @@ impl Load {
     }
 
     /// Sends on so many connections for so long. Gives back the load, the requests, the time.
-    pub(crate) async fn as_fast_as_possible(
+    pub(crate) async fn flat_out(
         self,
         url: &str,
         connections: usize,

@@ -11,6 +11,7 @@
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a program for developers: it starts processes, reads the clock and prints"
@@ -116,9 +117,9 @@ async fn memory(load: Load, outage: Duration) {
 
 async fn cost(row: &str, process: &Process, url: &str, load: Load, batch: usize, time: Duration) {
     // Connections, code and buffers are warm.
-    let load = load.as_fast_as_possible(url, CONNECTIONS, time / 5).await.0;
+    let load = load.flat_out(url, CONNECTIONS, time / 5).await.0;
     let before = process.cpu();
-    let (_, requests, took) = load.as_fast_as_possible(url, CONNECTIONS, time).await;
+    let (_, requests, took) = load.flat_out(url, CONNECTIONS, time).await;
     let records = (requests * batch) as f64;
     println!(
         "| {row} | {batch} | {:.0} | {:.1} | {:.1} |",
