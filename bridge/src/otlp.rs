@@ -14,10 +14,14 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 /// The attributes that can be read, of a Resource or a span.
 pub(crate) fn attributes(attributes: Vec<ProtoKeyValue>) -> Vec<KeyValue> {
-    let readable = attributes
-        .into_iter()
-        .filter_map(|attribute| Some(KeyValue::new(attribute.key, value(attribute.value?)?)));
-    readable.collect()
+    // Nearly all can.
+    let mut readable = Vec::with_capacity(attributes.len());
+    readable.extend(
+        attributes
+            .into_iter()
+            .filter_map(|attribute| Some(KeyValue::new(attribute.key, value(attribute.value?)?))),
+    );
+    readable
 }
 
 /// The span as a contract reads it: kind, end time and attributes. Events, links and status are

@@ -25,8 +25,9 @@ use crate::routes::routes;
 /// Streams on one HTTP/2 connection, so that one collector cannot take every place by itself.
 const STREAMS: u32 = 32;
 
-/// Largest head of a request. OTLP needs a few hundred bytes.
-const HEAD_BYTES: usize = 16 * 1024;
+/// Largest head of a request, of which OTLP needs a few hundred bytes, and largest piece of a body
+/// that is read at once.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A bridge that listens.
 #[derive(Debug)]
@@ -158,12 +159,12 @@ impl Connections {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(read)
-            .max_buf_size(HEAD_BYTES.max(8192));
+            .max_buf_size(BUFFER_BYTES);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(BUFFER_BYTES).unwrap_or(u32::MAX))
             .keep_alive_interval(Some(read))
             .keep_alive_timeout(read);
         builder

@@ -3,13 +3,15 @@
 //! In: the start report of vLLM as OTLP/HTTP protobuf, from 16 connections on the loopback. Out: a
 //! table. The bridge, its usage server and a collector (`OTELCOL=/path/to/otelcol`) run each in a
 //! process of its own, and the CPU is that process's alone; so the other work of a shared machine
-//! changes the rates and not the costs. `--seconds N` is the time for each row.
+//! changes the rates and not the costs. `--seconds N` is the time for each row;
+//! `--outage N` measures memory alone, with a usage server that is not there for so long.
 
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a program for developers: it starts processes, reads the clock and prints"
@@ -58,6 +60,9 @@ async fn main() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/vllm-current.json");
     let golden = std::fs::read_to_string(golden).unwrap();
     let load = |batch| Load::new(&vllm::CURRENT, "report", &golden, batch);
+    if let Some(outage) = after("--outage") {
+        return memory(load(1), Duration::from_secs(outage.parse().unwrap())).await;
+    }
     println!("record: vLLM's start report, {} bytes of OTLP\n", load(1).bytes());
 
     println!("| in one process | records a request | records/s | µs CPU a record | peak MiB |");
@@ -84,7 +89,7 @@ async fn main() {
     );
     let upstream = Process::own(&["--upstream"]);
     let bridge = Process::own(&["--serve", &upstream.line]);
-    let mut waits = load(1).at_rate(&bridge.line, 1000, seconds).await;
+    let mut waits = load(1).at_rate(&bridge.line, 1000, seconds, 200).await;
     waits.sort_unstable();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     println!(
@@ -97,11 +102,24 @@ async fn main() {
     );
 }
 
+/// Memory while the usage server is not there.
+async fn memory(load: Load, outage: Duration) {
+    let bridge = Process::own(&["--serve", &upstream::nobody().await]);
+    let before = bridge.resident_mib("VmRSS");
+    let waits = load.at_rate(&bridge.line, 1000, outage, 503).await;
+    println!(
+        "no usage server for {} s, {} requests answered 503: {before:.1} MiB resident at first, {:.1} MiB at most",
+        outage.as_secs(),
+        waits.len(),
+        bridge.resident_mib("VmHWM"),
+    );
+}
+
 async fn cost(row: &str, process: &Process, url: &str, load: Load, batch: usize, time: Duration) {
     // Connections, code and buffers are warm.
-    let load = load.as_fast_as_possible(url, CONNECTIONS, time / 5).await.0;
+    let load = load.flat_out(url, CONNECTIONS, time / 5).await.0;
     let before = process.cpu();
-    let (_, requests, took) = load.as_fast_as_possible(url, CONNECTIONS, time).await;
+    let (_, requests, took) = load.flat_out(url, CONNECTIONS, time).await;
     let records = (requests * batch) as f64;
     println!(
         "| {row} | {batch} | {:.0} | {:.1} | {:.1} |",

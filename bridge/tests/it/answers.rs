@@ -319,12 +319,20 @@ async fn every_record_is_accounted_for() {
 async fn every_metric_is_documented() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let served = Served::start(&to_url(&nobody().await)).await;
+    let upstream =
+        Upstream::scripted(|before, _| Reply::Status(if before == 0 { 200 } else { 500 })).await;
+    let served = Served::start(&to(&upstream)).await;
+    // A counter appears with its first event.
+    served.send(&beat_with(1, "planted", "x")).await;
+    served.send(&beats([2])).await;
+    served.send(&beat_with(3, transport::CONTRACT, "other/1")).await;
+    let log = br#"{"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}]}"#;
+    served.post("/v1/logs", "application/json", None, log.to_vec()).await;
     let text = served.client.get(format!("{}/metrics", served.url)).send().await.unwrap();
     let text = text.text().await.unwrap();
     let types: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE otel_usage_bridge_")).collect();
-    assert!(types.len() > 10, "{text}");
+    assert_eq!(types.len(), 13, "{text}");
     for line in types {
         let (name, kind) = line.split_once(' ').unwrap();
         let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
