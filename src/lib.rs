@@ -66,6 +66,7 @@ mod flatten;
 mod helper;
 mod json;
 mod loss;
+mod meter;
 mod notice;
 pub mod probe;
 mod record;
@@ -82,8 +83,9 @@ pub use export::UsageExporter;
 pub use flatten::{Json, Message, flatten};
 pub use json::Python as PythonFormatter;
 pub use loss::Loss;
+pub use meter::{Counter, Gauge, Histogram, Series};
 pub use probe::Accelerators;
-pub use record::{Builder, Counter, Flush, Gauge, Histogram, RunPreview, Series, Usage};
+pub use record::{Builder, Flush, RunPreview, Usage};
 pub use schema::{
     Attributes, Contract, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord,
 };

@@ -6,7 +6,6 @@
 mod assemble;
 mod exporter;
 mod intervals;
-mod meters;
 mod outlet;
 mod pipeline;
 mod plan;
@@ -15,7 +14,6 @@ mod worker;
 pub use exporter::UsageExporter;
 
 pub(crate) use assemble::Assembly;
-pub(crate) use meters::{Cell, Meters, Series};
 pub(crate) use outlet::Outlet;
 pub(crate) use pipeline::{Gate, Pipeline};
 pub(crate) use plan::{Plan, Progress, Run};

@@ -12,10 +12,11 @@ use opentelemetry_sdk::trace::SpanData;
 
 use super::intervals::{Due, Intervals};
 use super::plan::Progress;
-use super::{Meters, Outlet, Plan};
+use super::{Outlet, Plan};
 use crate::config::{Consent, Exporter, Settings, Switches};
 use crate::helper::Helper;
 use crate::loss::Loss;
+use crate::meter::Meters;
 use crate::notice::Voice;
 use crate::schema::{Environment, Record};
 use crate::sink::Report;

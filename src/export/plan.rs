@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 
-use super::Meters;
 use super::intervals::{Due, Intervals};
 use crate::clock::Clock;
 use crate::helper::{Helper, Task};
 use crate::loss::Loss;
+use crate::meter::Meters;
 use crate::probe::{Facts, Hangs, Machine, accelerators, probe};
 use crate::resource::{self, EngineFacts, Found};
 use crate::schema::lmcache::{self, usage};

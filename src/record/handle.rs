@@ -12,12 +12,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Builder;
-use super::instruments::{Counter, Gauge, Histogram, Series};
 use super::layer::{OurDoor, UsageLayer};
 use crate::clock::system_time;
 use crate::config::Decision;
-use crate::export::{Meters, Plan, Shared};
+use crate::export::{Plan, Shared};
 use crate::loss::Loss;
+use crate::meter::{Counter, Gauge, Histogram, Meters, Series};
 use crate::schema::{Contract, UsageRecord};
 use crate::sink::Report;
 use crate::stats::Stats;
@@ -175,12 +175,11 @@ impl Usage {
     }
 
     /// The series `name` of the attribute `dimension`, for things of the same kind that report apart. Its
-    /// instruments are its own. As [`Usage::counter`]; there are 64 series at most.
+    /// instruments are its own. As [`Usage::counter`]; there are 64 series at most. Keep it until the end of
+    /// the run is reported: with [`Usage::finish_detached`] that is later than the call.
     #[must_use]
     pub fn series(&self, dimension: &str, name: &str) -> Series {
-        self.instrument(dimension, |meters| {
-            meters.series(dimension, name).map(|row| Series::new(Some(row)))
-        })
+        self.instrument(dimension, |meters| meters.series(dimension, name))
     }
 
     fn instrument<T: Default>(&self, name: &str, find: impl Fn(&Meters) -> Option<T>) -> T {

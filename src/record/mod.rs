@@ -7,7 +7,6 @@
 
 mod builder;
 mod handle;
-mod instruments;
 mod layer;
 #[cfg(test)]
 mod machines;
@@ -16,7 +15,4 @@ mod processor;
 
 pub use builder::Builder;
 pub use handle::{Flush, Usage};
-pub use instruments::{Counter, Gauge, Histogram, Series};
 pub use preview::RunPreview;
-
-pub(crate) use instruments::{Buckets, UNSET};

@@ -41,12 +41,19 @@ fn the_server_gets_what_the_engine_would_post() {
         client::run(&lmcache::DOC, otelcol.http, sample::lmcache_engine()),
     ];
     let sent = flat(&seen);
-    assert_eq!(sent.values().sum::<usize>(), 1 + 1 + 3 + 2 + 3);
+    // The server's end sends the interval that has begun: cache usage and the first level.
+    assert_eq!(sent.values().sum::<usize>(), 1 + 1 + 3 + 4 + 3);
     let arrived = server.take(sent.values().sum());
     assert_eq!(count(arrived.iter().map(|request| request.text())), sent);
     for request in arrived {
-        let lmcache = request.text().contains("message_type");
-        assert_eq!(request.path, if lmcache { "/context" } else { "/" });
+        let text = request.text();
+        let path = match text.split_once("\"message_type\": \"") {
+            None => "/",
+            Some((_, of)) if of.starts_with("ContinuousContextMessage") => "/cache-usage",
+            Some((_, of)) if of.starts_with("L1UsageMessage") => "/l1-usage",
+            Some(_) => "/context",
+        };
+        assert_eq!(request.path, path);
     }
     // Nor anything else: the runs' own spans are no messages.
     otelcol.stop();

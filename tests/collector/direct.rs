@@ -30,8 +30,8 @@ fn records_arrive_as_they_were_sent() {
         client::run(&lmcache::V1, otelcol.http, sample::lmcache_mp_server()),
     ];
     let sent: client::Records = seen.iter().flat_map(client::sent).collect();
-    // The start reports and what accompanies them, and the span of each run.
-    assert_eq!(sent.len(), 2 + 4 + 3);
+    // The start reports and what accompanies them, a server's last interval, and the span of each run.
+    assert_eq!(sent.len(), 2 + 4 + 5);
     assert_eq!(client::arrived(&bridge, sent.len()), sent);
 }
 

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use otel_usage::Contract;
 use otel_usage::schema::environment::INSTANCE_ID;
+use otel_usage::schema::lmcache::usage;
 use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Source, Type};
 
 pub(super) fn all(contracts: &[Contract]) -> String {
@@ -60,7 +61,7 @@ fn identity(spec: &MessageSpec) -> Vec<&str> {
     let more = fields().filter(|field| {
         matches!(field.source, Source::Time)
             || field.instrument == Some(Instrument::Dimension)
-            || field.source.record() == Some("usage.sequence_number")
+            || field.source.record() == Some(usage::SEQUENCE_NUMBER)
             // One process of several ranks sends its message once a rank.
             || field.source.record() == Some("lmcache.worker_id")
     });

@@ -56,7 +56,7 @@ pub const L2_BYTES_CAPACITY: &str = "lmcache.l2.capacity";
 pub const L2_ADAPTERS_UNBOUNDED: &str = "lmcache.l2.unbounded";
 
 /// Which interval this is, from 1; every kind counts for itself, and a lost interval leaves a gap.
-pub(crate) const SEQUENCE_NUMBER: &str = "usage.sequence_number";
+pub const SEQUENCE_NUMBER: &str = "usage.sequence_number";
 /// Seconds of the interval.
 pub(crate) const INTERVAL: &str = "usage.interval.duration";
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::{KeyValue, Value};
 
-use crate::record::{Buckets, Counter, Gauge, Histogram, UNSET};
+use super::instrument::{Buckets, Counter, Gauge, Histogram, Series, UNSET};
 use crate::schema::{Contract, Instrument, MessageSpec, Trigger};
 
 /// Series of one message at most: names are few, and a name made of user input must not fill the memory.
@@ -19,10 +19,10 @@ const SERIES: usize = 64;
 /// A value with a cache line to itself, so that counters of two threads do not slow each other down.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Cell<T>(T);
+pub(super) struct Cell<T>(T);
 
 impl<T> Cell<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    pub(super) const fn new(value: T) -> Self {
         Self(value)
     }
 }
@@ -50,12 +50,12 @@ struct Metered {
     dimension: Option<String>,
     /// What each series has, by attribute.
     template: Vec<(String, Instrument, Vec<f64>)>,
-    series: Mutex<BTreeMap<String, Arc<Series>>>,
+    series: Mutex<BTreeMap<String, Arc<Row>>>,
 }
 
 /// The values of one series.
 #[derive(Debug)]
-pub(crate) struct Series {
+pub(super) struct Row {
     values: Vec<(String, Meter)>,
 }
 
@@ -93,13 +93,13 @@ impl Meters {
     }
 
     /// The series `name` of the dimension. `None`: the contract has none, or there are too many.
-    pub(crate) fn series(&self, dimension: &str, name: &str) -> Option<Arc<Series>> {
-        let metered =
-            self.messages.iter().find(|one| one.dimension.as_deref() == Some(dimension))?;
-        metered.open(name)
+    pub(crate) fn series(&self, dimension: &str, name: &str) -> Option<Series> {
+        let mut messages = self.messages.iter();
+        let metered = messages.find(|one| one.dimension.as_deref() == Some(dimension))?;
+        Some(Series::new(Some(metered.open(name)?)))
     }
 
-    fn alone(&self, attribute: &str, instrument: Instrument) -> Option<Arc<Series>> {
+    fn alone(&self, attribute: &str, instrument: Instrument) -> Option<Arc<Row>> {
         let metered = self.messages.iter().find(|one| {
             one.dimension.is_none()
                 && one
@@ -137,11 +137,11 @@ impl Metered {
         Self { message, dimension, template, series: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Series>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Row>>> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, name: &str) -> Option<Arc<Series>> {
+    fn open(&self, name: &str) -> Option<Arc<Row>> {
         let mut series = self.lock();
         if let Some(known) = series.get(name) {
             return Some(Arc::clone(known));
@@ -149,7 +149,7 @@ impl Metered {
         if series.len() >= SERIES {
             return None;
         }
-        let new = Arc::new(Series::new(&self.template));
+        let new = Arc::new(Row::new(&self.template));
         series.insert(name.to_owned(), Arc::clone(&new));
         Some(new)
     }
@@ -175,7 +175,7 @@ impl Metered {
     }
 }
 
-impl Series {
+impl Row {
     fn new(template: &[(String, Instrument, Vec<f64>)]) -> Self {
         let values = template.iter().map(|(attribute, instrument, bounds)| {
             let meter = match instrument {
@@ -192,21 +192,21 @@ impl Series {
         self.values.iter().find(|(name, _)| name == attribute).map(|(_, meter)| meter)
     }
 
-    pub(crate) fn counter(&self, attribute: &str) -> Counter {
+    pub(super) fn counter(&self, attribute: &str) -> Counter {
         Counter::new(match self.meter(attribute) {
             Some(Meter::Counter(cell)) => Some(Arc::clone(cell)),
             _ => None,
         })
     }
 
-    pub(crate) fn gauge(&self, attribute: &str) -> Gauge {
+    pub(super) fn gauge(&self, attribute: &str) -> Gauge {
         Gauge::new(match self.meter(attribute) {
             Some(Meter::Gauge(cell)) => Some(Arc::clone(cell)),
             _ => None,
         })
     }
 
-    pub(crate) fn histogram(&self, attribute: &str) -> Histogram {
+    pub(super) fn histogram(&self, attribute: &str) -> Histogram {
         Histogram::new(match self.meter(attribute) {
             Some(Meter::Histogram(buckets)) => Some(Arc::clone(buckets)),
             _ => None,

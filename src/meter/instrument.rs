@@ -2,12 +2,12 @@
 //!
 //! In: one relaxed atomic operation for each call; no lock, no allocation, no system call, and nothing at
 //! all when collection is off. Out: values that the worker takes at every interval
-//! ([`crate::export::Meters`]).
+//! ([`super::Meters`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::export::{Cell, Series as Row};
+use super::registry::{Cell, Row};
 
 /// A sum that starts again at zero with every interval.
 ///
@@ -37,17 +37,17 @@ pub struct Series(Option<Arc<Row>>);
 
 /// The counts of a histogram.
 #[derive(Debug)]
-pub(crate) struct Buckets {
+pub(super) struct Buckets {
     bounds: Vec<f64>,
     /// The first is always 0: what lies below the first bound is not counted.
     counts: Vec<AtomicU64>,
 }
 
 /// A gauge that is not set.
-pub(crate) const UNSET: i64 = i64::MIN;
+pub(super) const UNSET: i64 = i64::MIN;
 
 impl Counter {
-    pub(crate) const fn new(cell: Option<Arc<Cell<AtomicU64>>>) -> Self {
+    pub(super) const fn new(cell: Option<Arc<Cell<AtomicU64>>>) -> Self {
         Self(cell)
     }
 
@@ -61,7 +61,7 @@ impl Counter {
 }
 
 impl Gauge {
-    pub(crate) const fn new(cell: Option<Arc<Cell<AtomicI64>>>) -> Self {
+    pub(super) const fn new(cell: Option<Arc<Cell<AtomicI64>>>) -> Self {
         Self(cell)
     }
 
@@ -84,7 +84,7 @@ impl Gauge {
 }
 
 impl Histogram {
-    pub(crate) const fn new(buckets: Option<Arc<Buckets>>) -> Self {
+    pub(super) const fn new(buckets: Option<Arc<Buckets>>) -> Self {
         Self(buckets)
     }
 
@@ -100,7 +100,7 @@ impl Histogram {
 }
 
 impl Buckets {
-    pub(crate) fn new(bounds: &[f64]) -> Self {
+    pub(super) fn new(bounds: &[f64]) -> Self {
         Self { bounds: bounds.to_vec(), counts: bounds.iter().map(|_| AtomicU64::new(0)).collect() }
     }
 
@@ -114,18 +114,18 @@ impl Buckets {
     }
 
     /// Whether anything was counted since the last take.
-    pub(crate) fn has_counted(&self) -> bool {
+    pub(super) fn has_counted(&self) -> bool {
         self.counts.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     /// The counts so far, which start again at zero.
-    pub(crate) fn take(&self) -> Vec<u64> {
+    pub(super) fn take(&self) -> Vec<u64> {
         self.counts.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect()
     }
 }
 
 impl Series {
-    pub(crate) const fn new(row: Option<Arc<Row>>) -> Self {
+    pub(super) const fn new(row: Option<Arc<Row>>) -> Self {
         Self(row)
     }
 
