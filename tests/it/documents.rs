@@ -43,9 +43,16 @@ fn every_sanitized_field_is_among_the_differences() {
 fn every_promise_names_tests_that_exist() {
     let page = read("docs/promises.md");
     let mut sources = String::new();
-    for folder in
-        ["tests", "tests/it", "tests/interop", "tests/nvml", "tests/optout/tests", "src/record"]
-    {
+    for folder in [
+        "tests",
+        "tests/it",
+        "tests/interop",
+        "tests/nvml",
+        "tests/optout/tests",
+        "src/record",
+        "bridge/tests/it",
+        "cli/tests/it",
+    ] {
         for entry in std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap()
         {
             let path = entry.unwrap().path();

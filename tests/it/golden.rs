@@ -6,6 +6,7 @@
 
 use std::process::Command;
 
+use opentelemetry::KeyValue;
 use otel_usage::schema::{CompiledContract, lmcache, vllm};
 use otel_usage::{Contract, flatten};
 
@@ -55,6 +56,10 @@ fn every_golden_comes_out_as_it_went_in() {
         let compiled = CompiledContract::new(contract).unwrap();
         let (resource, span) = unflatten(contract, message(contract, name), &golden);
         let environment = compiled.read_resource(&resource);
+        // As a receiver has it.
+        let list: Vec<KeyValue> =
+            resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        assert_eq!(compiled.read_environment(&list), environment);
         let mut losses = Vec::new();
         let record = compiled
             .read_span(&span, &mut |loss, name| losses.push((loss, name.to_owned())))

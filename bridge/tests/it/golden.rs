@@ -24,6 +24,7 @@ fn contract(file: &str) -> &'static Contract {
         _ if file.starts_with("vllm-v0.4.0") => &vllm::V0_4_0,
         _ if file.starts_with("vllm-") => &vllm::CURRENT,
         _ if file.starts_with("lmcache-doc") => &lmcache::DOC,
+        _ if file.starts_with("lmcache-legacy") => &lmcache::LEGACY,
         _ if file.starts_with("lmcache-v1") => &lmcache::V1,
         _ => panic!("{file}: which contract is it?"),
     }
