@@ -7,7 +7,7 @@
 use std::process::Command;
 
 use opentelemetry::KeyValue;
-use otel_usage::schema::{CompiledContract, lmcache, vllm};
+use otel_usage::schema::{CompiledContract, Field, Type, lmcache, vllm};
 use otel_usage::{Contract, flatten};
 
 use crate::sample;
@@ -158,6 +158,26 @@ fn child_that_flattens_otlp() {
         }
     }
     std::fs::write(directory.join("flat.jsonl"), out).unwrap();
+}
+
+#[test]
+fn runtime_keys_of_a_heartbeat_are_declared_and_left_out_where_they_are_not_set() {
+    let key = |name, ty, attribute| Field::record(name, ty, attribute, "A runtime key.").or_left_out();
+    let contract = vllm::CURRENT
+        .clone()
+        .with_field("heartbeat", key("spec_decode", Type::Bool, "vllm.spec_decode"))
+        .with_field("heartbeat", key("prompt_tokens_bucket", Type::Str, "vllm.prompt_tokens"))
+        .with_field("heartbeat", key("num_preemptions", Type::Int, "vllm.num_preemptions"));
+    let compiled = CompiledContract::new(&contract).unwrap();
+    for file in ["vllm-heartbeat-runtime.json", "vllm-heartbeat.json"] {
+        let golden = read(file);
+        let (resource, span) = unflatten(&contract, message(&contract, "heartbeat"), &golden);
+        let (environment, record) =
+            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
+        let flat = flatten(&compiled, &environment, &record).unwrap();
+        assert_eq!(flat.to_json(), python_form(&golden));
+        assert_eq!(keys(&flat.to_json()), keys(&golden));
+    }
 }
 
 #[test]

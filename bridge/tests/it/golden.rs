@@ -36,6 +36,8 @@ fn goldens() -> Vec<Golden> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        // Its runtime keys are in no built-in contract.
+        .filter(|path| !path.ends_with("vllm-heartbeat-runtime.json"))
         .enumerate()
         .map(|(n, path)| {
             let file = path.file_name().unwrap().to_str().unwrap().to_owned();
