@@ -13,6 +13,7 @@ mod compile;
 pub mod environment;
 mod field;
 mod file;
+mod freedom;
 mod kind;
 pub mod lmcache;
 mod omit;

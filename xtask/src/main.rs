@@ -14,6 +14,7 @@ mod fuzz;
 mod probe_gate;
 mod small_build;
 mod tools;
+mod torture;
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +41,12 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Runs the closed-world property for much longer than the tests do.
+    Torture {
+        /// How many random worlds.
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,5 +54,6 @@ fn main() -> anyhow::Result<()> {
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
+        Task::Torture { cases } => torture::run(cases),
     }
 }
