@@ -194,7 +194,9 @@ impl Usage {
     fn instrument<T: Default>(&self, name: &str, find: impl Fn(&Meters) -> Option<T>) -> T {
         let Some(live) = self.live() else { return T::default() };
         find(&live.meters).unwrap_or_else(|| {
-            live.shared.counters.note(Loss::UndeclaredAttribute, name, "an instrument");
+            if !live.plan.contract.is_omitted(name) {
+                live.shared.counters.note(Loss::UndeclaredAttribute, name, "an instrument");
+            }
             T::default()
         })
     }

@@ -122,7 +122,7 @@ impl CompiledContract {
     }
 
     /// Whether the operator leaves this attribute out: then it is no loss.
-    fn is_omitted(&self, name: &str) -> bool {
+    pub(crate) fn is_omitted(&self, name: &str) -> bool {
         self.contract.omitted.iter().any(|omitted| omitted == name)
     }
 

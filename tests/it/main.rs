@@ -12,7 +12,7 @@
 )]
 
 #[path = "../../examples/support/receiver.rs"]
-mod receiver;
+mod loopback;
 #[path = "../../examples/support/sample.rs"]
 mod sample;
 mod support;
@@ -29,5 +29,6 @@ mod intervals;
 mod lifecycle;
 mod omit;
 mod preview;
+mod receiver;
 mod secrets;
 mod tracing_layer;

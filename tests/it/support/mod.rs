@@ -3,6 +3,7 @@
 
 pub(crate) mod decode;
 pub(crate) mod otlp;
+pub(crate) mod schemas;
 pub(crate) mod unflatten;
 pub(crate) mod world;
 
@@ -117,7 +118,16 @@ impl Collected {
     pub(crate) fn messages(&self) -> Vec<serde_json::Value> {
         self.reports()
             .iter()
-            .filter_map(|report| Some(serde_json::from_str(&report.message()?.to_json()).unwrap()))
+            .filter_map(|report| {
+                let message = report.message()?;
+                let parsed = serde_json::from_str(&message.to_json()).unwrap();
+                // A contract that the test extended has no schema.
+                let built_in = Contract::built_in().into_iter();
+                for contract in built_in.filter(|one| one.messages.contains(message.spec())) {
+                    schemas::check(&contract.id, message.name(), &parsed);
+                }
+                Some(parsed)
+            })
             .collect()
     }
 }
