@@ -13,7 +13,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::value::{coerce, sanitize};
-use super::{Attribute, Contract, ENVIRONMENT, Field, MessageSpec, Source, check, transport};
+use super::{
+    Attribute, Contract, ENVIRONMENT, Field, MessageSpec, Sanitizer, Source, check, transport,
+};
 use crate::clock::{Clock, system_time, unix_nanos};
 use crate::error::Error;
 pub use crate::loss::Loss;
@@ -120,7 +122,7 @@ impl CompiledContract {
     }
 
     /// Whether the operator leaves this attribute out: then it is no loss.
-    fn is_omitted(&self, name: &str) -> bool {
+    pub(crate) fn is_omitted(&self, name: &str) -> bool {
         self.contract.omitted.iter().any(|omitted| omitted == name)
     }
 
@@ -317,6 +319,7 @@ impl CompiledContract {
         if let Some(message) = record.message.and_then(|index| self.messages.get(index)) {
             clean(&mut record.values, &message.attributes);
         }
+        record.id = Sanitizer::Uuid.text(&record.id).into_owned();
     }
 
     /// Runs the contract's sanitizers over `record`, and gives it an identity if it has none.
@@ -324,7 +327,8 @@ impl CompiledContract {
         if let Some(message) = record.message.and_then(|index| self.messages.get(index)) {
             clean(&mut record.values, &message.attributes);
         }
-        if uuid::Uuid::try_parse(&record.id).is_err() {
+        record.id = Sanitizer::Uuid.text(&record.id).into_owned();
+        if record.id.is_empty() {
             record.id = clock.uuid().to_string();
         }
     }

@@ -12,7 +12,7 @@ use otel_usage::{Contract, flatten};
 
 use crate::sample;
 use crate::support::unflatten::{message, unflatten};
-use crate::support::{Operator, keys, otlp, python_form};
+use crate::support::{Operator, keys, otlp, python_form, schemas};
 
 /// File, contract, message.
 static GOLDENS: &[(&str, &Contract, &str)] = &[
@@ -53,6 +53,7 @@ fn read(file: &str) -> String {
 fn every_golden_comes_out_as_it_went_in() {
     for (file, contract, name) in GOLDENS {
         let golden = read(file);
+        schemas::check(&contract.id, name, &serde_json::from_str(&golden).unwrap());
         let compiled = CompiledContract::new(contract).unwrap();
         let (resource, span) = unflatten(contract, message(contract, name), &golden);
         let environment = compiled.read_resource(&resource);

@@ -12,7 +12,7 @@
 )]
 
 #[path = "../../examples/support/receiver.rs"]
-mod receiver;
+mod loopback;
 #[path = "../../examples/support/sample.rs"]
 mod sample;
 mod support;
@@ -22,10 +22,13 @@ mod bad_input;
 mod closed_world;
 mod documents;
 mod exporters;
+mod free_text;
 mod golden;
 mod identity;
 mod intervals;
 mod lifecycle;
 mod omit;
 mod preview;
+mod receiver;
+mod secrets;
 mod tracing_layer;

@@ -25,6 +25,7 @@ mod python;
 mod receiver;
 mod small_build;
 mod tools;
+mod torture;
 
 use clap::{Parser, Subcommand};
 
@@ -68,6 +69,12 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Runs the closed-world property for much longer than the tests do.
+    Torture {
+        /// How many random worlds.
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u32,
+    },
 }
 
 #[derive(Subcommand)]
@@ -90,5 +97,6 @@ fn main() -> anyhow::Result<()> {
         Task::Generate { check } => generate::run(check),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
+        Task::Torture { cases } => torture::run(cases),
     }
 }
