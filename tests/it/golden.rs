@@ -163,7 +163,8 @@ fn child_that_flattens_otlp() {
 
 #[test]
 fn runtime_keys_of_a_heartbeat_are_declared_and_left_out_where_they_are_not_set() {
-    let key = |name, ty, attribute| Field::record(name, ty, attribute, "A runtime key.").or_left_out();
+    let key =
+        |name, ty, attribute| Field::record(name, ty, attribute, "A runtime key.").or_left_out();
     let contract = vllm::CURRENT
         .clone()
         .with_field("heartbeat", key("spec_decode", Type::Bool, "vllm.spec_decode"))
