@@ -48,7 +48,8 @@
 //!
 //! - `http`: the `server` exporter;
 //! - `otlp`: the `otlp` exporter (http/protobuf);
-//! - `gpu`: NVIDIA devices by NVML, loaded at run time.
+//! - `gpu`: NVIDIA devices by NVML, loaded at run time;
+//! - `derive`: `#[derive(UsageRecord)]`, a record of an engine's own with every field classified.
 //!
 //! # Promises
 //!
@@ -84,6 +85,8 @@ pub use flatten::{Json, Message, flatten};
 pub use json::Python as PythonFormatter;
 pub use loss::Loss;
 pub use meter::{Counter, Gauge, Histogram, Series};
+#[cfg(feature = "derive")]
+pub use otel_usage_macros::UsageRecord;
 pub use probe::Accelerators;
 pub use record::{Builder, Flush, RunPreview, Usage};
 pub use schema::{

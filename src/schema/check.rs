@@ -96,9 +96,7 @@ fn field(field: &Field, place: usize, trigger: &Trigger) -> Result<(), String> {
 
 /// A step for text on a number does nothing, which is not what its author thinks.
 fn fits(steps: &[Sanitizer], ty: Type) -> Result<(), String> {
-    let wrong = steps.iter().find(|step| {
-        !(step.is_for_text() && ty.is_text() || step.is_for_numbers() && ty.is_number())
-    });
+    let wrong = steps.iter().find(|step| !step.has_effect_on(ty));
     wrong.map_or(Ok(()), |step| Err(format!("the sanitizer `{step}` has no effect on {ty:?}")))
 }
 

@@ -28,6 +28,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+/// An attribute and its value, as OpenTelemetry has them: what a record is made of.
+pub use opentelemetry::{KeyValue, Value};
+
 pub use compile::{CompiledContract, Environment, Loss, Record, TraceIds};
 pub use environment::ENVIRONMENT;
 pub(crate) use environment::PROBE_ACCELERATOR;

@@ -32,12 +32,22 @@ pub trait DescribedRecord: UsageRecord {
 }
 
 /// A value that can become an attribute. `None` and numbers beyond 64 bits with sign become none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no value of an attribute",
+    note = "values are switches, numbers, texts, `Vec<i64>`, `Vec<String>`, and an `Option` of each",
+    note = "for a type of your own implement `IntoAttribute` and `TypedAttribute`"
+)]
 pub trait IntoAttribute {
     /// The attribute's value.
     fn into_attribute(self) -> Option<Value>;
 }
 
 /// A value whose attribute has a type that is known when the engine is compiled.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no value of an attribute",
+    note = "values are switches, numbers, texts, `Vec<i64>`, `Vec<String>`, and an `Option` of each",
+    note = "for a type of your own implement `IntoAttribute` and `TypedAttribute`"
+)]
 pub trait TypedAttribute: IntoAttribute {
     /// The attribute's type.
     const TYPE: Type;
@@ -61,6 +71,12 @@ impl Attributes {
     #[must_use]
     pub fn of(kind: impl Into<String>) -> Self {
         Self { kind: kind.into(), attributes: Vec::new() }
+    }
+
+    /// What `record` says, to add what an extended contract has beside it.
+    #[must_use]
+    pub fn from_record(record: impl UsageRecord) -> Self {
+        Self { kind: record.kind().to_owned(), attributes: record.attributes() }
     }
 
     /// The record with one more attribute.

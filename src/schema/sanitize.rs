@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::Type;
 use crate::json;
 
 /// Longest free text, in characters: long enough for every CPU, device and model name seen.
@@ -115,6 +116,12 @@ impl Sanitizer {
     #[must_use]
     pub const fn is_for_numbers(&self) -> bool {
         matches!(self, Self::RoundSignificant(_))
+    }
+
+    /// Whether it can change a value of this type.
+    #[must_use]
+    pub const fn has_effect_on(&self, ty: Type) -> bool {
+        self.is_for_text() && ty.is_text() || self.is_for_numbers() && ty.is_number()
     }
 
     /// Whether what comes out is as free as what went in, but for its length.

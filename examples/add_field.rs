@@ -1,0 +1,42 @@
+//! One more field in vLLM's report, declared at initialisation. From then on the contract is closed again.
+//!
+//! ```sh
+//! cargo run --example add_field
+//! ```
+
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use otel_usage::schema::{Field, Type, vllm};
+use otel_usage::{Attributes, Env, Usage};
+use support::receiver::Receiver;
+use support::sample;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (server, home) = (Receiver::start(), tempfile::tempdir()?);
+    let environment = Env::given([
+        ("HOME", home.path().display().to_string()),
+        ("OTEL_USAGE_MODE", "on".to_owned()),
+        ("VLLM_USAGE_STATS_SERVER", server.url()),
+    ]);
+
+    // These five lines.
+    let contract = vllm::CURRENT.clone().with_field(
+        "report",
+        Field::record("num_lora", Type::Int, "vllm.lora.count", "LoRA adapters loaded at start.")
+            .in_unit("{adapter}"),
+    );
+
+    let usage = Usage::builder(&contract)
+        .with_sample_data()
+        .with_environment(environment)
+        .with_version(sample::VLLM_VERSION)
+        .init()?;
+    let report = Attributes::from_record(sample::vllm_report()).with("vllm.lora.count", 2_u64);
+    usage.start(report);
+
+    println!("{}", server.next().text());
+    Ok(())
+}
