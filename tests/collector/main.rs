@@ -17,11 +17,11 @@
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
 
-#[path = "../../examples/support/receiver.rs"]
-mod receiver;
 #[allow(dead_code, reason = "shared with tests/interop, which runs its other scripts too")]
 #[path = "../interop/python.rs"]
 mod python;
+#[path = "../../examples/support/receiver.rs"]
+mod receiver;
 #[path = "../../examples/support/sample.rs"]
 mod sample;
 #[allow(dead_code, unreachable_pub, reason = "shared with tests/it, and here a part of it is used")]
