@@ -43,9 +43,15 @@ fn every_sanitized_field_is_among_the_differences() {
 fn every_promise_names_tests_that_exist() {
     let page = read("docs/promises.md");
     let mut sources = String::new();
-    for folder in
-        ["tests", "tests/it", "tests/interop", "tests/nvml", "tests/optout/tests", "src/record"]
-    {
+    for folder in [
+        "tests",
+        "tests/it",
+        "tests/interop",
+        "tests/nvml",
+        "tests/optout/tests",
+        "macros/tests",
+        "src/record",
+    ] {
         for entry in std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap()
         {
             let path = entry.unwrap().path();
