@@ -14,7 +14,7 @@ mod support;
 
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use otel_usage::schema::lmcache::usage::{
     L1_BYTES_USED, LIFESPAN_MINUTES, TOKENS_HIT, TOKENS_STORED,
@@ -29,6 +29,9 @@ const ROUNDS: usize = 200;
 
 /// Calls of one thread in one round of two: some milliseconds.
 const TOGETHER: u64 = 1_000_000;
+
+/// Calls of the other thread between two looks whether it is over.
+const BATCH: u64 = 1_000;
 
 /// A number with a cache line to itself, as each counter has.
 #[derive(Default)]
@@ -88,62 +91,76 @@ fn alone(on: &Usage, off: &Usage) {
     support::print("One thread", cases, &times);
 }
 
-/// Two threads at once.
+/// Two threads: what a call costs while another thread calls all the time.
 fn together(on: &Usage) {
     let (hit, stored) = (&on.counter(TOKENS_HIT), &on.counter(TOKENS_STORED));
     let (one, other) = (&Line::default(), &Line::default());
     let bare = |line: &Line| line.add(black_box(7));
     let ours = |counter: &Counter| counter.add(black_box(7));
-    let mut times = vec![Times::default(); 6];
+    let mut rows = [
+        ("atomic addition, one thread", Times::default(), Times::default()),
+        ("  beside a thread with a number of its own", Times::default(), Times::default()),
+        ("  beside a thread with the same number", Times::default(), Times::default()),
+        ("Counter::add, one thread", Times::default(), Times::default()),
+        ("  beside a thread with a counter of its own", Times::default(), Times::default()),
+        ("  beside a thread with the same counter", Times::default(), Times::default()),
+    ];
     for _ in 0..ROUNDS {
         let round = [
-            two(one, None, bare),
-            two(one, Some(other), bare),
-            two(one, Some(one), bare),
-            two(hit, None, ours),
-            two(hit, Some(stored), ours),
-            two(hit, Some(hit), ours),
+            beside(one, None, bare),
+            beside(one, Some(other), bare),
+            beside(one, Some(one), bare),
+            beside(hit, None, ours),
+            beside(hit, Some(stored), ours),
+            beside(hit, Some(hit), ours),
         ];
-        for (times, time) in times.iter_mut().zip(round) {
+        for ((_, times, shares), (time, share)) in rows.iter_mut().zip(round) {
             times.0.push(time);
+            shares.0.push(share);
         }
     }
-    println!("\nTwo threads: wall time of a round by the calls of one thread");
-    println!("  {:<44} {:>10} {:>10} {:>9}", "", "median ns", "least ns", "ratio");
-    for (name, of, place) in [
-        ("atomic addition, one thread", 0, 0),
-        ("  two threads, a number each", 0, 1),
-        ("  two threads, the same number", 0, 2),
-        ("Counter::add, one thread", 3, 3),
-        ("  two threads, a counter each", 3, 4),
-        ("  two threads, the same counter", 3, 5),
-    ] {
-        let (Some(floor), Some(own)) = (times.get(of), times.get(place)) else { continue };
+    println!("\nTwo threads: CPU of one of them");
+    println!(
+        "  {:<44} {:>10} {:>10} {:>9} {:>9}",
+        "CPU per call", "median ns", "least ns", "ratio", "other's"
+    );
+    let Some((_, floor, _)) = rows.first() else { return };
+    for (name, times, shares) in &rows {
         println!(
-            "  {name:<44} {:>10.1} {:>10.1} {:>9.2}",
-            own.median(),
-            own.least(),
-            own.ratio(floor)
+            "  {name:<44} {:>10.1} {:>10.1} {:>9.2} {:>9.2}",
+            times.median(),
+            times.least(),
+            times.ratio(floor),
+            shares.median(),
         );
     }
 }
 
-/// Wall time per call while this thread adds to `one` and, if it is there, another to `other`.
+/// CPU time per call of this thread, which adds to `one` while another adds to `other`, if it is there; and
+/// how many calls the other made meanwhile for each of this one's: on a busy machine it may not run.
 #[expect(clippy::cast_precision_loss, reason = "figures of three digits are printed")]
-fn two<T: Sync>(one: &T, other: Option<&T>, add: impl Fn(&T) + Sync) -> f64 {
-    let many = |target: &T| (0..TOGETHER).for_each(|_| add(black_box(target)));
-    let threads = 1_usize.saturating_add(usize::from(other.is_some()));
-    let begin = &Barrier::new(threads);
-    std::thread::scope(|scope| {
+fn beside<T: Sync>(one: &T, other: Option<&T>, add: impl Fn(&T) + Sync) -> (f64, f64) {
+    let add = &add;
+    let many = |target: &T, calls: u64| (0..calls).for_each(|_| add(black_box(target)));
+    let (done, calls) = (&AtomicBool::new(false), &Line::default());
+    let begin = &Barrier::new(1_usize.saturating_add(usize::from(other.is_some())));
+    let nanos = std::thread::scope(|scope| {
         if let Some(other) = other {
             scope.spawn(move || {
                 begin.wait();
-                many(other);
+                while !done.load(Ordering::Relaxed) {
+                    many(other, BATCH);
+                    calls.add(BATCH);
+                }
             });
         }
         begin.wait();
-        let before = support::machine_time();
-        many(one);
-        support::machine_time().saturating_sub(before) as f64 / TOGETHER as f64
-    })
+        let before = support::thread_cpu();
+        many(one, TOGETHER);
+        let nanos = support::thread_cpu().saturating_sub(before);
+        done.store(true, Ordering::Relaxed);
+        nanos
+    });
+    let calls = calls.0.load(Ordering::Relaxed);
+    (nanos as f64 / TOGETHER as f64, calls as f64 / TOGETHER as f64)
 }

@@ -1,8 +1,8 @@
 //! Records by the derive macro: the same rows and bytes as a built-in contract's, and nothing private.
 
 use otel_usage::schema::{
-    Contract, DescribedRecord, Field, Literal, MessageSpec, Privacy, Sanitizer, environment,
-    lmcache,
+    Contract, DescribedRecord, Field, Literal, MessageSpec, Privacy, Sanitizer, Trigger, Type,
+    environment, lmcache,
 };
 use otel_usage::{Attributes, Clock, UsageRecord};
 
@@ -204,13 +204,44 @@ fn a_contract_of_ones_own_survives_its_file_and_names_a_reserved_attribute() {
 }
 
 #[test]
+fn an_own_contract_counts_at_intervals() {
+    let tokens = Field::record("tokens", Type::Int, "my_engine.tokens", "Tokens made.")
+        .in_unit("{token}")
+        .or(Literal::Int(0))
+        .counted();
+    let interval =
+        MessageSpec::new("usage", "my_engine.usage", Trigger::every(600, "my_engine.report"));
+    let contract = Contract::new("my_engine/1", "my_engine")
+        .with_server_variable("MY_ENGINE_USAGE_SERVER")
+        .with_message(MessageSpec::of::<Everything>("report").at("v1/report"))
+        .with_message(interval.at("v1/usage"))
+        .with_field("usage", tokens);
+    let server = Receiver::start();
+    let operator = Operator::new().with("MY_ENGINE_USAGE_SERVER", server.url());
+    let usage = operator.engine(&contract).init().unwrap();
+    usage.start(Everything {
+        run: "not a uuid",
+        device: None,
+        moved: None,
+        adapters: vec!["nixl_store".to_owned()],
+        r#type: 0.9,
+    });
+    let report = server.next();
+    assert_eq!(report.path, "/v1/report");
+    assert_eq!(report.text(), r#"{"run": "", "moved": -1, "adapters": ["nixl"], "type": 0.9}"#);
+    let counter = usage.counter("my_engine.tokens");
+    counter.add(500);
+    counter.add(12);
+    // The end sends the interval that has begun.
+    usage.finish();
+    let counts = server.next();
+    assert_eq!((counts.path.as_str(), counts.text().as_str()), ("/v1/usage", r#"{"tokens": 512}"#));
+}
+
+#[test]
 fn an_extended_contract_sends_what_is_added_to_a_typed_record() {
-    let field = Field::record(
-        "num_lora",
-        otel_usage::schema::Type::Int,
-        "lmcache.lora",
-        "LoRA adapters loaded at start.",
-    );
+    let field =
+        Field::record("num_lora", Type::Int, "lmcache.lora", "LoRA adapters loaded at start.");
     let contract = lmcache::V1.clone().with_field("EngineMessage", field);
     let record = Attributes::from_record(sample::lmcache_engine()).with("lmcache.lora", 2_u64);
     let reports = Operator::new().engine(&contract).preview(record).unwrap();
