@@ -1,9 +1,8 @@
 //! A new engine, with its own contract and endpoint and no change to the library.
 //! `cargo run --example own_engine -- contract.json` also keeps the contract as a file.
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
-#[path = "support/mod.rs"]
-mod support;
-
+#[path = "support/receiver.rs"]
+mod receiver;
 use otel_usage::schema::{Contract, MessageSpec, environment};
 use otel_usage::{Env, Usage, UsageRecord};
 
@@ -12,13 +11,13 @@ use otel_usage::{Env, Usage, UsageRecord};
 #[usage(record = "my_engine.report")]
 struct Settings {
     /// Layers of the model.
-    #[usage(sent = "my_engine.layers", unit = "{layer}", absent = 0, example = 32)]
-    layers: Option<u32>,
+    #[usage(sent = "my_engine.layers", unit = "{layer}")]
+    layers: u32,
     /// Where the weights come from.
-    #[usage(sent = "my_engine.weights", sanitize(scheme_only), example = "s3://")]
+    #[usage(sent = "my_engine.weights", sanitize(scheme_only))]
     weights: String,
     #[usage(private)]
-    _token: String,
+    token: String,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,14 +25,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let contract = Contract::new("my_engine/1", "my_engine")
         .with_server_variable("MY_ENGINE_USAGE_SERVER")
         .with_message(report.at("v1/report"));
-    let (home, server) = (tempfile::tempdir()?, support::receiver::Receiver::start());
+    let (home, server) = (tempfile::tempdir()?, receiver::Receiver::start());
     let file = std::env::args().nth(1).map_or(home.path().join("contract.json"), Into::into);
     std::fs::write(&file, contract.to_json())?;
-    println!("contract `{}`: {} bytes", contract.id, std::fs::metadata(&file)?.len());
 
     let operator = [("OTEL_USAGE_MODE", "on".to_owned()), ("MY_ENGINE_USAGE_SERVER", server.url())];
     let engine = Usage::builder(&contract).with_environment(Env::given(operator)).init()?;
-    let (weights, token) = ("s3://bucket/secret".to_owned(), "secret".to_owned());
-    engine.start(Settings { layers: Some(32), weights, _token: token });
-    Ok(server.take(1).iter().for_each(|it| println!("POST {}\n{}", it.path, it.text())))
+    let (weights, token) = ("s3://bucket/weights".to_owned(), "secret".to_owned());
+    let settings = Settings { layers: 32, weights, token };
+    println!("{}, and a token of {} letters stays here", contract.id, settings.token.len());
+    engine.start(settings);
+    Ok(server.take(1).iter().for_each(|got| println!("POST {}\n{}", got.path, got.text())))
 }

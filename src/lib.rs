@@ -102,3 +102,8 @@ pub const SCOPE: &str = "otel_usage";
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So do those of the guide for an engine's author.
+#[cfg(all(doctest, feature = "derive"))]
+#[doc = include_str!("../docs/own-engine.md")]
+struct OwnEngine;

@@ -50,6 +50,7 @@ fn every_promise_names_tests_that_exist() {
         "tests/interop",
         "tests/nvml",
         "tests/optout/tests",
+        "macros/tests",
         "src/record",
         "src/schema",
         "bridge/tests/it",

@@ -20,6 +20,7 @@ mod support;
 mod accounting;
 mod bad_input;
 mod closed_world;
+mod derive;
 mod documents;
 mod exporters;
 mod free_text;
