@@ -13,6 +13,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
@@ -38,6 +39,7 @@ mod chain;
 mod clickhouse;
 mod configurations;
 mod direct;
+mod fleet;
 mod kafka;
 mod legacy_flat;
 mod outage;

@@ -81,11 +81,21 @@ enum Task {
 enum Demo {
     /// The Python originals and ours side by side: what is sent, what it costs, how they end.
     Adopt,
+    /// A fleet in front of a collector, and everything behind it taken away: nothing is lost.
+    Fleet {
+        /// How many engines.
+        #[arg(long, default_value_t = 10_000)]
+        engines: u32,
+        /// How long they live; two fifths of it the usage server is away.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo(Demo::Adopt) => demo::adopt(),
+        Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
         Task::Collector => {
             if let Some(path) = collector::build()? {
                 println!("{}", path.display());
