@@ -34,6 +34,7 @@ complete -c otel-usage -n "__fish_otel_usage_needs_command" -f -a "completions" 
 complete -c otel-usage -n "__fish_otel_usage_needs_command" -f -a "on" -d 'Allow collection: reports are made and sent, unless another switch says otherwise'
 complete -c otel-usage -n "__fish_otel_usage_needs_command" -f -a "local" -d 'Keep reports on this machine: local files and console, no network'
 complete -c otel-usage -n "__fish_otel_usage_needs_command" -f -a "off" -d 'Switch collection off: nothing is recorded, written or sent'
+complete -c otel-usage -n "__fish_otel_usage_needs_command" -f -a "bridge" -d 'Take OTLP from collectors and engines, and deliver it as flat JSON'
 complete -c otel-usage -n "__fish_otel_usage_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c otel-usage -n "__fish_otel_usage_using_subcommand preview" -l contract -d 'What to show; a contract\'s full id (vllm/current) is understood too' -r -f -a "vllm\t'The start report of vLLM today (vllm/current)'
 vllm-heartbeat\t'The heartbeat of vLLM'
@@ -84,13 +85,36 @@ complete -c otel-usage -n "__fish_otel_usage_using_subcommand completions" -s h 
 complete -c otel-usage -n "__fish_otel_usage_using_subcommand on" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c otel-usage -n "__fish_otel_usage_using_subcommand local" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c otel-usage -n "__fish_otel_usage_using_subcommand off" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "preview" -d 'Print the exact payloads this machine would send, without sending them'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "status" -d 'Say whether collection is on, which switch decided it, and where data would go'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "probe" -d 'Show each fact about this machine, where it was read, and how long that took'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "schema" -d 'Show what the contracts say: dictionary, JSON Schemas, tables, allow-list'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "on" -d 'Allow collection: reports are made and sent, unless another switch says otherwise'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "local" -d 'Keep reports on this machine: local files and console, no network'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "off" -d 'Switch collection off: nothing is recorded, written or sent'
-complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l sink -d 'Where flat messages go; may be given several times. There is no default' -r -f -a "server\t'One POST a message to the contract\'s usage server'
+file\t'JSON lines in the file of --file'
+console\t'JSON lines on standard output'"
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l listen -d 'Address to listen on; may be given several times. Each takes OTLP over HTTP and gRPC' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l server -d 'Usage server of a contract (`vllm/current`) or an engine (`vllm`); wins over the environment' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l file -d 'The file of `--sink file`' -r -F
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l file-rotate -d 'Bytes after which the file is put aside' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l file-keep -d 'Older files that are kept' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l contract-file -d 'Contract of an engine of your own, as JSON; may be given several times' -r -F
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l max-body -d 'Largest request, in bytes as they arrive' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l max-decoded -d 'Largest request, in bytes after decompression' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l max-connections -d 'Open connections' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l max-requests -d 'Requests at work at once; further ones are answered "later"' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l max-posts -d 'POSTs in flight at once, to all usage servers together' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l read-timeout -d 'Time for the head of a request, and again for its body' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l post-timeout -d 'Time for one POST to a usage server' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l deliver-timeout -d 'Time to deliver the records of one request' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l drain-timeout -d 'Time to finish what is at work after SIGTERM' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l window -d 'Delivered records that are remembered, so that a repeated request sends none twice' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l window-age -d 'How long they are remembered' -r
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -l forward-direct -d 'Post also records whose engine has posted them itself'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand bridge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "preview" -d 'Print the exact payloads this machine would send, without sending them'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "status" -d 'Say whether collection is on, which switch decided it, and where data would go'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "probe" -d 'Show each fact about this machine, where it was read, and how long that took'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "schema" -d 'Show what the contracts say: dictionary, JSON Schemas, tables, allow-list'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "on" -d 'Allow collection: reports are made and sent, unless another switch says otherwise'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "local" -d 'Keep reports on this machine: local files and console, no network'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "off" -d 'Switch collection off: nothing is recorded, written or sent'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "bridge" -d 'Take OTLP from collectors and engines, and deliver it as flat JSON'
+complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and not __fish_seen_subcommand_from preview status probe schema completions on local off bridge help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c otel-usage -n "__fish_otel_usage_using_subcommand help; and __fish_seen_subcommand_from schema" -f -a "diff" -d 'Say what differs in what is sent between two contracts, and whether it is a new kind of data'
