@@ -105,7 +105,7 @@ fn child(setup: &str) -> Result<(), Failure> {
         .with_environment(Env::given([
             ("OTEL_USAGE_MODE", "on"),
             ("OTEL_USAGE_EXPORTERS", "none"),
-            ("HOME", "/nonexistent"),
+            ("HOME", "/dev/null"),
         ]))
         .init()?;
     let registry = tracing_subscriber::registry;

@@ -59,7 +59,7 @@ fn main() -> Result<(), Failure> {
 
 fn usage(contract: &Contract, mode: &str) -> Result<Usage, Failure> {
     let environment = Env::given([
-        ("HOME", "/nonexistent"),
+        ("HOME", "/dev/null"),
         ("OTEL_USAGE_MODE", mode),
         ("OTEL_USAGE_EXPORTERS", "none"),
     ]);

@@ -71,7 +71,7 @@ fn usage(contract: &Contract, exporters: &str, url: &str) -> Result<Usage, Failu
         .with_sample_data()
         .with_accelerators(sample::accelerators())
         .with_environment(Env::given([
-            ("HOME", "/nonexistent"),
+            ("HOME", "/dev/null"),
             ("OTEL_USAGE_MODE", "on"),
             ("OTEL_USAGE_EXPORTERS", exporters),
             (variable, url),

@@ -15,7 +15,7 @@ fn foreign_callsites_are_off() {
         .with_environment(Env::given([
             ("OTEL_USAGE_MODE", "on"),
             ("OTEL_USAGE_EXPORTERS", "none"),
-            ("HOME", "/nonexistent"),
+            ("HOME", "/dev/null"),
         ]))
         .init()
         .unwrap();

@@ -338,7 +338,7 @@ mod tests {
             .with_environment(Env::given([
                 ("OTEL_USAGE_MODE", "on"),
                 ("OTEL_USAGE_EXPORTERS", "none"),
-                ("HOME", "/nonexistent"),
+                ("HOME", "/dev/null"),
             ]))
             .with_sink(kept.clone())
             .init()

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
-use otel_usage::schema::lmcache;
+use otel_usage::schema::{Trigger, lmcache};
 use otel_usage::{Builder, Exporter, UsageExporter, flatten};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngAlgorithm};
@@ -128,8 +128,11 @@ proptest! {
         let mut expected: Vec<(String, String)> = Vec::new();
         for report in &reports {
             inspect(contract, report, CANARY);
-            let message = report.message();
-            expected.extend(message.map(|message| (message.to_json(), message.to_text())));
+            expected.extend(report.message().map(|message| {
+                // The text log leaves counts out.
+                let counts = matches!(message.spec().trigger, Trigger::Interval { .. });
+                (message.to_json(), if counts { String::new() } else { message.to_text() })
+            }));
         }
         let (json, texts): (Vec<String>, Vec<String>) = expected.into_iter().unzip();
         let posted = servers.0.take_of_any_contract(json.len());

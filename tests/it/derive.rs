@@ -115,7 +115,7 @@ fn lmcaches_record_by_the_macro_is_posted_with_the_same_bytes() {
             .init()
             .unwrap();
         usage.start(record);
-        let request = server.next();
+        let request = server.take_of_any_contract(1).remove(0);
         (request.path.clone(), request.text())
     };
     let contract = |message: MessageSpec| {
@@ -226,7 +226,7 @@ fn an_own_contract_counts_at_intervals() {
         adapters: vec!["nixl_store".to_owned()],
         r#type: 0.9,
     });
-    let report = server.next();
+    let report = server.take_of_any_contract(1).remove(0);
     assert_eq!(report.path, "/v1/report");
     assert_eq!(report.text(), r#"{"run": "", "moved": -1, "adapters": ["nixl"], "type": 0.9}"#);
     let counter = usage.counter("my_engine.tokens");
@@ -234,7 +234,7 @@ fn an_own_contract_counts_at_intervals() {
     counter.add(12);
     // The end sends the interval that has begun.
     usage.finish();
-    let counts = server.next();
+    let counts = server.take_of_any_contract(1).remove(0);
     assert_eq!((counts.path.as_str(), counts.text().as_str()), ("/v1/usage", r#"{"tokens": 512}"#));
 }
 

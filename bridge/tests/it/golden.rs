@@ -56,8 +56,9 @@ fn goldens() -> Vec<Golden> {
             };
             let span = span(contract(&file), message, &text, u64::try_from(n).unwrap());
             // Goldens hold what upstream sends; the bridge sanitizes what it is given.
-            let flat =
-                python_form(&text).replace("redis://cache.example.internal:6379", "redis://");
+            let flat = python_form(&text)
+                .replace("redis://cache.example.internal:6379", "redis://")
+                .replace("lm://cache.example.internal:65432", "lm://");
             Golden { file, flat, path: path.leak(), request: request([span]) }
         })
         .collect();

@@ -222,7 +222,7 @@ fn mistakes_are_one_line_with_what_to_do() {
         (
             "bridge --sink console --contract-file /nonexistent".to_owned(),
             1,
-            "/nonexistent",
+            "/no/such/contract.json",
             "readable",
         ),
         ("bridge --sink console --max-posts 0".to_owned(), 2, "--max-posts", "from 1"),
