@@ -26,14 +26,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_server_variable("MY_ENGINE_USAGE_SERVER")
         .with_message(report.at("v1/report"));
     let (home, server) = (tempfile::tempdir()?, receiver::Receiver::start());
-    let file = std::env::args().nth(1).map_or(home.path().join("contract.json"), Into::into);
+    let file = std::env::args().nth(1).map_or_else(|| home.path().join("it.json"), Into::into);
     std::fs::write(&file, contract.to_json())?;
-
     let operator = [("OTEL_USAGE_MODE", "on".to_owned()), ("MY_ENGINE_USAGE_SERVER", server.url())];
     let engine = Usage::builder(&contract).with_environment(Env::given(operator)).init()?;
-    let (weights, token) = ("s3://bucket/weights".to_owned(), "secret".to_owned());
-    let settings = Settings { layers: 32, weights, token };
+    let settings = Settings { layers: 32, weights: "s3://bucket".into(), token: "secret".into() };
     println!("{}, and a token of {} letters stays here", contract.id, settings.token.len());
     engine.start(settings);
-    Ok(server.take(1).iter().for_each(|got| println!("POST {}\n{}", got.path, got.text())))
+    let arrived = server.next();
+    println!("POST {}\n{}", arrived.path, arrived.text());
+    Ok(())
 }
