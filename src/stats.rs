@@ -70,13 +70,18 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Counts a loss, and names what was lost.
-    pub(crate) fn note(&self, loss: Loss, name: &str) {
+    /// Counts a loss, and says once what it was, or where.
+    ///
+    /// `name` is shown only where it is the contract's word or ours. What the contract does not have may
+    /// hold anything, a secret included: of that, only the `place` is shown.
+    pub(crate) fn note(&self, loss: Loss, name: &str, place: &str) {
         self.lost.add(loss, 1);
-        self.name(loss, name);
+        let known = matches!(loss, Loss::NotFinite | Loss::Probe | Loss::WrongType);
+        self.name(loss, if known { name } else { place });
     }
 
-    /// Names what was lost, once each, at debug level. Not for the engine's threads.
+    /// Names what was lost, once each, at debug level. Not for the engine's threads, and only for names
+    /// that stand in a contract or in a program.
     pub(crate) fn name(&self, loss: Loss, name: &str) {
         let name: String = name.chars().take(NAME).collect();
         let new = self

@@ -3,7 +3,6 @@
 //! In: a [`Config`] and a signal to stop. Out: a served [`Bridge`], and in the end a process with
 //! nothing at work: no new connections, what is at work is finished, as far as time allows.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use otel_usage_bridge::{Bridge, Config, FileSink, Limits};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{contract, exit, output};
 
@@ -111,19 +110,33 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
 
 async fn serve(config: &Config) -> anyhow::Result<bool> {
     // Before the ports open: whoever sees them open may stop us.
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = stop()?;
     let bridge = Bridge::bind(config).await?;
     for address in bridge.addresses()? {
         output::note(&format!("listening on {address}"));
     }
-    let stop = async {
+    Ok(bridge.serve(stop).await)
+}
+
+/// Ready when somebody asks this process to stop.
+#[cfg(unix)]
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    Ok(bridge.serve(stop).await)
+    })
+}
+
+#[cfg(not(unix))]
+fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 fn config(args: &Args) -> anyhow::Result<Config> {

@@ -8,7 +8,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,7 +72,11 @@ impl Receiver {
                     (sender.clone(), Arc::clone(&script), finally.clone());
                 std::thread::spawn(move || {
                     let next = || script.lock().ok()?.next();
-                    let _ = serve(&stream, &sender, || next().unwrap_or_else(|| finally.clone()));
+                    let _ = serve(&stream, |request| {
+                        let answer = next().unwrap_or_else(|| finally.clone());
+                        let _ = sender.send(request);
+                        answer
+                    });
                 });
             }
         });
@@ -102,10 +106,10 @@ impl Receiver {
     }
 }
 
-fn serve(
+/// One connection: `take` says what is done with each request.
+pub(crate) fn serve(
     stream: &TcpStream,
-    requests: &Sender<Request>,
-    mut answer: impl FnMut() -> Answer,
+    mut take: impl FnMut(Request) -> Answer,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
@@ -129,8 +133,7 @@ fn serve(
             .unwrap_or(0);
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let answer = answer();
-        let _ = requests.send(Request { method, path, headers, body });
+        let answer = take(Request { method, path, headers, body });
         let mut writer = stream;
         match answer {
             Answer::Status(status, lines) => {

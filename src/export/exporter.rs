@@ -4,6 +4,7 @@
 //! pipeline. It probes at its first export. A stock provider has no timer for us, so heartbeats
 //! and the end of the run are the caller's to record.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,11 +21,17 @@ use crate::stats::Stats;
 ///
 /// Made by [`crate::Builder::exporter`]. Does nothing when collection is off. Spans that are not
 /// records of the contract are counted and dropped, so it may share a provider with other exporters.
-#[derive(Debug)]
 pub struct UsageExporter {
     /// `None` when collection is off.
     pipeline: Option<Mutex<Pipeline>>,
     process: u32,
+}
+
+/// Whether it does anything; what it was told by the engine and the operator has no business in a log.
+impl fmt::Debug for UsageExporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageExporter").field("enabled", &self.is_enabled()).finish_non_exhaustive()
+    }
 }
 
 impl UsageExporter {

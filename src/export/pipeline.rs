@@ -125,13 +125,17 @@ impl Pipeline {
     pub(crate) fn accept(&mut self, span: &SpanData) {
         let contract = Arc::clone(&self.plan.contract);
         let counters = Arc::clone(&self.counters);
-        let mut lost = |loss: Loss, name: &str| counters.note(loss, name);
+        let lost = |loss: Loss, name: &str, kind: &str| {
+            let place = if contract.has_record(kind) { kind } else { "a span" };
+            counters.note(loss, name, place);
+        };
         let mut records = Vec::new();
         let events: Vec<&opentelemetry::trace::Event> =
             span.events.iter().filter(|event| contract.has_record(&event.name)).collect();
         // A span of the engine's own that only carries our events is not itself a report.
         if events.is_empty() || contract.has_record(&span.name) {
-            records.extend(contract.read_span(span, &mut lost));
+            let lost = &mut |loss: Loss, name: &str| lost(loss, name, &span.name);
+            records.extend(contract.read_span(span, lost));
         }
         for event in events {
             let (trace, id) = self.plan.clock.span_ids();
@@ -140,7 +144,7 @@ impl Pipeline {
                 &event.attributes,
                 crate::clock::unix_nanos(event.timestamp),
                 crate::schema::TraceIds { trace, span: id },
-                &mut lost,
+                &mut |loss, name| lost(loss, name, &event.name),
             ));
         }
         for record in records {
@@ -221,8 +225,8 @@ impl Pipeline {
             return Arc::clone(environment);
         }
         let counters = Arc::clone(&self.counters);
-        let environment =
-            self.plan.environment(&self.helper, &mut |loss, name| counters.note(loss, name));
+        let lost = &mut |loss: Loss, name: &str| counters.note(loss, name, "the resource");
+        let environment = self.plan.environment(&self.helper, lost);
         let environment = Arc::new(environment);
         self.environment = Some(Arc::clone(&environment));
         environment

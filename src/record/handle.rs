@@ -1,5 +1,6 @@
 //! The handle: what an engine holds.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,7 +31,7 @@ const AT_EXIT: Duration = Duration::from_millis(250);
 /// When collection is off it is a handle all the same, and every call does nothing. The last drop
 /// finishes the run, and waits for the server at most 250 ms; where not even that is welcome (on an
 /// async thread), call [`Usage::finish_detached`] first.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "dropping the last handle ends the run"]
 pub struct Usage {
     inner: Arc<Inner>,
@@ -45,6 +46,13 @@ pub enum Flush {
     Durable,
     /// So many messages still wait in memory; they are lost if the process dies now.
     Memory(usize),
+}
+
+/// Whether it does anything; what it was told by the engine and the operator has no business in a log.
+impl fmt::Debug for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Usage").field("enabled", &self.is_enabled()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -185,7 +193,9 @@ impl Usage {
     fn instrument<T: Default>(&self, name: &str, find: impl Fn(&Meters) -> Option<T>) -> T {
         let Some(live) = self.live() else { return T::default() };
         find(&live.meters).unwrap_or_else(|| {
-            live.shared.counters.note(Loss::UndeclaredAttribute, name);
+            if !live.plan.contract.is_omitted(name) {
+                live.shared.counters.note(Loss::UndeclaredAttribute, name, "an instrument");
+            }
             T::default()
         })
     }

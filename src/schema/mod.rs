@@ -17,6 +17,7 @@ mod freedom;
 mod kind;
 pub mod lmcache;
 mod omit;
+mod read;
 pub(crate) mod record;
 pub mod sanitize;
 mod table;
@@ -31,11 +32,12 @@ use serde::{Deserialize, Serialize};
 /// An attribute and its value, as OpenTelemetry has them: what a record is made of.
 pub use opentelemetry::{KeyValue, Value};
 
-pub use compile::{CompiledContract, Environment, Loss, Record, TraceIds};
+pub use compile::CompiledContract;
 pub use environment::ENVIRONMENT;
 pub(crate) use environment::PROBE_ACCELERATOR;
 pub use field::{Attribute, Field};
 pub use kind::{Instrument, Literal, Privacy, Source, Type};
+pub use read::{Environment, Loss, Record, TraceIds};
 pub use record::{Attributes, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord};
 pub use sanitize::Sanitizer;
 pub use trigger::{Schedule, Trigger};

@@ -30,6 +30,8 @@ impl Contract {
             for field in spec.fields.to_mut() {
                 if goes(field) {
                     field.source = Source::Constant(field.absent.clone());
+                    // What is not sent is not counted either.
+                    field.instrument = None;
                 }
             }
         }

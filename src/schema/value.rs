@@ -22,6 +22,13 @@ pub(super) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
         | (Type::Str, value @ Value::String(_))
         | (Type::Ints | Type::Histogram, value @ Value::Array(Array::I64(_)))
         | (Type::Strs, value @ Value::Array(Array::String(_))) => value,
+        // An empty list has no type of its own once it went over OTLP.
+        (Type::Ints | Type::Histogram, Value::Array(list)) if is_empty(&list) => {
+            Value::Array(Array::I64(Vec::new()))
+        }
+        (Type::Strs, Value::Array(list)) if is_empty(&list) => {
+            Value::Array(Array::String(Vec::new()))
+        }
         (Type::Float, Value::F64(number)) if number.is_finite() => Value::F64(number),
         (Type::Float, Value::F64(_)) => return Err(Loss::NotFinite),
         #[expect(
@@ -55,6 +62,16 @@ pub(super) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
         }
         value => value,
     })
+}
+
+fn is_empty(list: &Array) -> bool {
+    match list {
+        Array::Bool(all) => all.is_empty(),
+        Array::F64(all) => all.is_empty(),
+        Array::I64(all) => all.is_empty(),
+        Array::String(all) => all.is_empty(),
+        _ => false,
+    }
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Loss> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{Outcome, Report, Sink};
 use crate::loss::Loss;
 use crate::notice::Voice;
+use crate::schema::Trigger;
 
 /// A file larger than this is renamed to `<name>.1` before the next line, so that a heartbeat every
 /// ten minutes cannot fill a disk: about ten years of heartbeats, or ten thousand start reports.
@@ -50,6 +51,12 @@ impl Sink for File {
 
     fn take(&mut self, report: &Report) -> Outcome {
         let Some(message) = report.message() else { return Outcome::Ignored };
+        if matches!(self.form, Form::Text)
+            && matches!(message.spec().trigger, Trigger::Interval { .. })
+        {
+            // LMCache's log tells what was said once; its counts were never in it.
+            return Outcome::Ignored;
+        }
         let bytes = match self.form {
             Form::JsonLines => {
                 let mut line = Vec::with_capacity(2048);

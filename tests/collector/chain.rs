@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::Once;
 
 use otel_usage::schema::{lmcache, vllm};
 
 use crate::bridge::Bridge;
-use crate::otelcol::{Otelcol, find, free};
-use crate::receiver::{Answer, Receiver};
-use crate::support::{Collected, Operator};
+use crate::otelcol::{Otelcol, find, free, root};
+use crate::python::Originals;
+use crate::receiver::{Answer, Receiver, Request};
+use crate::support::{Collected, Operator, schemas};
 use crate::{client, peers, sample};
 
 /// The flat messages that engines made: body, and how often it is there.
@@ -77,6 +79,71 @@ fn flat_json_of_an_old_engine_is_cleaned_on_its_way() {
     let answer = client::post(at, "/context", "application/json", raw.as_bytes());
     assert_eq!(answer, Some(200));
     assert_eq!(server.next().text(), clean);
+}
+
+#[test]
+fn the_unmodified_originals_reach_the_server_through_the_collector() {
+    let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
+    let originals = match Originals::wheels(root()) {
+        Ok(originals) => originals,
+        Err(because) => {
+            static SAID: Once = Once::new();
+            return peers::missing("Python originals", &because, &SAID);
+        }
+    };
+    let (server, at) = (Receiver::start(), free());
+    let bridge = Bridge::new(&command, &server.url()).started();
+    let _otelcol = Otelcol::new(&binary, "legacy-flat.yaml")
+        .with("COLLECTOR_BRIDGE", bridge.url())
+        .with("COLLECTOR_FLAT", at.to_string())
+        .started();
+    for (scenario, expected) in [
+        ("vllm-cpu", vec!["report", "heartbeat"]),
+        (
+            "lmcache-remote",
+            vec![
+                "EnvMessage",
+                "EngineMessage",
+                "MetadataMessage",
+                "ContinuousContextMessage",
+                "CacheLifespanMessage",
+            ],
+        ),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let played = originals
+            .play(scenario, &format!("http://{at}"))
+            .unwrap()
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home.path())
+            .output()
+            .unwrap();
+        assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+        let arrived = server.take(expected.len());
+        let mut names: Vec<String> = arrived.iter().map(name).collect();
+        let mut expected = expected;
+        // The collector may hand a batch on in any order.
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected, "{scenario}");
+        for request in arrived {
+            assert!(!request.text().contains("secret"), "{}", request.text());
+            assert!(!request.text().contains("/home/someone"), "{}", request.text());
+            if name(&request) == "EngineMessage" {
+                assert!(request.text().contains("\"remote_url\": \"redis://\""));
+            }
+        }
+    }
+    assert!(server.is_silent());
+}
+
+/// The message of a request, which a JSON Schema allows.
+fn name(request: &Request) -> String {
+    let message: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    schemas::check_any(&message);
+    let start = if message.get("provider").is_some() { "report" } else { "heartbeat" };
+    message["message_type"].as_str().unwrap_or(start).to_owned()
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
+use serde_json::Value;
 
 use crate::otelcol::{Otelcol, find, free, root};
 use crate::{client, peers, sample};
@@ -68,7 +70,7 @@ fn rows(at: SocketAddr, count: usize) -> Names {
 }
 
 fn row(line: &str) -> (String, BTreeSet<String>) {
-    let row: serde_json::Value = serde_json::from_str(line).unwrap();
+    let row: Value = serde_json::from_str(line).unwrap();
     let names = ["resource", "span"].into_iter().flat_map(|kind| {
         let names = row[kind].as_array().unwrap().iter();
         names.map(move |name| format!("{kind} {}", name.as_str().unwrap()))
@@ -99,4 +101,89 @@ fn records_become_rows() {
     sent.extend(client::sent(&client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine())));
     let _server = Server::start(&python, at, tables.path());
     assert_eq!(rows(at, sent.len()), names(&sent));
+}
+
+/// The statements that `otel-usage schema --format clickhouse` writes, as they are checked in.
+fn statements(contract: &Contract) -> Vec<String> {
+    let file = format!("otel-collector/clickhouse/{}.sql", contract.id.replace('/', "-"));
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    text.split(";\n").filter(|part| part.contains("CREATE")).map(str::to_owned).collect()
+}
+
+/// The rows of a table or view as JSON, in the order of their text.
+fn select(at: SocketAddr, from: &str) -> Vec<Value> {
+    let sql = format!("SELECT * FROM {from} SETTINGS output_format_json_quote_64bit_integers=0");
+    let answer = query(at, &sql).unwrap();
+    let mut rows: Vec<Value> =
+        answer.lines().map(|line| plain(serde_json::from_str(line).unwrap())).collect();
+    rows.sort_by_key(Value::to_string);
+    rows
+}
+
+/// Without what only the table has, and with whole numbers as one kind of number.
+fn plain(row: Value) -> Value {
+    match row {
+        Value::Object(row) => row
+            .into_iter()
+            .filter(|(key, _)| key != "received")
+            .map(|(k, v)| (k, plain(v)))
+            .collect(),
+        Value::Number(number) => Value::from(number.as_f64().unwrap()),
+        other => other,
+    }
+}
+
+#[test]
+fn the_generated_tables_and_views_hold_what_is_posted() {
+    let (Some(binary), Some(python)) = (find(), peers::python("ClickHouse")) else { return };
+    let (at, tables) = (free(), tempfile::tempdir().unwrap());
+    let _server = Server::start(&python, at, tables.path());
+    let otelcol = Otelcol::new(&binary, "clickhouse.yaml")
+        .with("COLLECTOR_CLICKHOUSE", format!("http://{at}?compress=none"))
+        .with("COLLECTOR_CLICKHOUSE_CREATE", "true")
+        .started();
+    let runs = [
+        (&vllm::CURRENT, client::run(&vllm::CURRENT, otelcol.http, sample::vllm_report())),
+        (&vllm::V0_4_0, client::run(&vllm::V0_4_0, otelcol.http, sample::vllm_report())),
+        (&lmcache::V1, client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine())),
+        (&lmcache::V1, client::run(&lmcache::V1, otelcol.http, sample::lmcache_mp_server())),
+        (&lmcache::DOC, client::run(&lmcache::DOC, otelcol.http, sample::lmcache_engine())),
+        (
+            &lmcache::LEGACY,
+            client::run(&lmcache::LEGACY, otelcol.http, sample::lmcache_legacy_engine()),
+        ),
+    ];
+    rows(at, runs.iter().map(|(_, seen)| client::sent(seen).len()).sum());
+    query(at, "USE usage").unwrap();
+    for contract in Contract::built_in() {
+        for statement in statements(contract) {
+            assert!(query(at, &statement).is_some(), "{statement}");
+        }
+    }
+    // What is posted, by the table that it belongs to.
+    let mut posted: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (contract, seen) in &runs {
+        for message in seen.reports().iter().filter_map(|report| report.message()) {
+            let joined = format!("usage_{}_{}", contract.id, message.name());
+            let table = joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+            let json = message.to_json();
+            let table: String = table.collect();
+            // A retry brings a row a second time.
+            for _ in 0..2 {
+                query(at, &format!("INSERT INTO {table} FORMAT JSONEachRow {json}")).unwrap();
+            }
+            posted.entry(table).or_default().push(plain(serde_json::from_str(&json).unwrap()));
+        }
+    }
+    assert!(posted.len() >= 13, "{:?}", posted.keys());
+    for (table, mut messages) in posted {
+        messages.sort_by_key(Value::to_string);
+        assert_eq!(select(at, &format!("{table}_otel")), messages, "{table}_otel");
+        let ddl = query(at, &format!("SHOW CREATE TABLE {table}")).unwrap();
+        if ddl.contains("ReplacingMergeTree") {
+            assert_eq!(select(at, &format!("{table} FINAL")), messages, "{table}");
+        } else {
+            assert_eq!(select(at, &table).len(), 2 * messages.len(), "{table}");
+        }
+    }
 }

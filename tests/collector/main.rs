@@ -13,10 +13,14 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
 
+#[allow(dead_code, reason = "shared with tests/interop, which runs its other scripts too")]
+#[path = "../interop/python.rs"]
+mod python;
 #[path = "../../examples/support/receiver.rs"]
 mod receiver;
 #[path = "../../examples/support/sample.rs"]
@@ -35,6 +39,7 @@ mod chain;
 mod clickhouse;
 mod configurations;
 mod direct;
+mod fleet;
 mod kafka;
 mod legacy_flat;
 mod outage;

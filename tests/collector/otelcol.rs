@@ -151,6 +151,11 @@ impl Otelcol {
         }
     }
 
+    /// Its number while it runs.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Ends it as an operator does; what it can still deliver it delivers.
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };

@@ -1,197 +1,188 @@
 //! The closed world: what the contract does not list does not leave, on any sink.
+//!
+//! Random [`Scene`]s go in by every door: the tables' own, a stock exporter, the handle, the tracing layer. An
+//! independent decoder reads what every sink sends.
 
-use std::time::{Duration, SystemTime};
+use std::sync::{LazyLock, Mutex};
 
-use opentelemetry::trace::{
-    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
-};
-use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
-use otel_usage::schema::{CompiledContract, Contract, ENVIRONMENT, Source, transport};
-use otel_usage::schema::{lmcache, vllm};
+use opentelemetry_sdk::trace::SpanExporter as _;
+use otel_usage::schema::lmcache;
+use otel_usage::{Builder, Exporter, UsageExporter, flatten};
 use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, RngAlgorithm};
+use tracing::Level;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::receiver::Receiver;
-use crate::support::{Operator, keys, otlp};
+use crate::support::decode::{self, holds, inspect};
+use crate::support::world::{CANARY, Scene, WORLDS, World, scene, text};
+use crate::support::{Collected, Given, Operator, cases, export, otlp, settled};
 
-const SECRET: &str = "hunter2-secret";
+/// Seeds of failures; proptest tries them first.
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/closed_world.seeds");
 
-/// A span with the secret in every place that is not in the contract, and in sanitized fields.
-fn planted(kind: &str, attributes: &[&str]) -> SpanData {
-    let mut state = SpanEvents::default();
-    state.events.push(Event::new(
-        SECRET,
-        SystemTime::now(),
-        vec![KeyValue::new(SECRET, SECRET)],
-        0,
-    ));
-    let mut links = SpanLinks::default();
-    let trace = TraceState::from_key_value([("vendor", SECRET)]).unwrap();
-    let context = SpanContext::new(
-        TraceId::from_bytes([1; 16]),
-        SpanId::from_bytes([1; 8]),
-        TraceFlags::SAMPLED,
-        true,
-        trace,
-    );
-    links.links.push(Link::new(context.clone(), vec![KeyValue::new(SECRET, SECRET)], 0));
-    SpanData {
-        span_context: context,
-        parent_span_id: SpanId::from_bytes([2; 8]),
-        parent_span_is_remote: true,
-        span_kind: SpanKind::Server,
-        name: kind.to_owned().into(),
-        start_time: SystemTime::now() - Duration::from_secs(1),
-        end_time: SystemTime::now(),
-        attributes: attributes
-            .iter()
-            .map(|name| {
-                KeyValue::new((*name).to_owned(), format!("scheme://u:{SECRET}@h/{SECRET}"))
-            })
-            .chain([KeyValue::new(SECRET, 1), KeyValue::new("db.url", SECRET)])
-            .collect(),
-        dropped_attributes_count: 0,
-        events: state,
-        links,
-        status: Status::error(SECRET),
-        instrumentation_scope: InstrumentationScope::builder(SECRET)
-            .with_attributes([KeyValue::new(SECRET, SECRET)])
-            .build(),
-    }
-}
+/// For every contract an exporter that runs, and what came out of it.
+static RUNNING: LazyLock<Vec<Mutex<(UsageExporter, Collected)>>> = LazyLock::new(|| {
+    let running = |world: &World| {
+        let collected = Collected::default();
+        let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
+        let engine = operator.engine(&world.contract).with_sink(collected.clone());
+        Mutex::new((engine.exporter().unwrap(), collected))
+    };
+    WORLDS.iter().map(running).collect()
+});
 
-#[test]
-fn a_secret_planted_around_the_contract_reaches_no_sink() {
-    let (server, collector) = (Receiver::start(), Receiver::start());
-    let operator = Operator::new()
-        .with("OTEL_USAGE_EXPORTERS", "server,otlp,file")
-        .with("LMCACHE_USAGE_TRACK_URL", server.url())
-        .with("OTEL_USAGE_OTLP_ENDPOINT", collector.url());
-    let mut exporter = operator.engine(&lmcache::V1).exporter().unwrap();
-    exporter.set_resource(
-        &Resource::builder_empty()
-            .with_service_name(SECRET)
-            .with_attributes([
-                KeyValue::new("host.name", SECRET),
-                KeyValue::new("service.instance.id", SECRET),
-                KeyValue::new(SECRET, SECRET),
-            ])
-            .build(),
-    );
-    let spans = vec![
-        planted(
-            "lmcache.engine",
-            &["lmcache.remote.url", "gen_ai.request.model", "lmcache.kv.shape"],
-        ),
-        planted(SECRET, &["lmcache.remote.url"]),
-    ];
-    let exported = std::pin::pin!(exporter.export(spans));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(exported.poll(&mut context).is_ready());
-
-    let flat = server.take(3);
-    let spans = collector.take(3);
-    for request in flat.iter().chain(&spans) {
-        assert!(!format!("{:?}{:?}", request.headers, request.path).contains(SECRET));
-        assert!(!request.body.windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes()));
-    }
-    let file = std::fs::read_to_string(operator.path(".config/otel-usage/lmcache.jsonl")).unwrap();
-    assert_eq!(file.lines().count(), 3);
-    assert!(!file.contains(SECRET));
-    // The planted record itself arrived, so the test looked at the right thing.
-    assert!(file.contains("\"remote_url\": \"scheme://\""), "{file}");
-    for (_, span) in spans.iter().flat_map(|request| otlp::decode(&request.body)) {
-        assert_eq!(span.parent_span_id, SpanId::INVALID);
-        assert!(span.events.is_empty());
-    }
-}
-
-fn any_value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        any::<bool>().prop_map(Value::Bool),
-        any::<i64>().prop_map(Value::I64),
-        any::<f64>().prop_map(Value::F64),
-        ".{0,40}".prop_map(|text| Value::String(text.into())),
-        prop::collection::vec(any::<i64>(), 0..8).prop_map(|numbers| Value::Array(numbers.into())),
-        prop::collection::vec(".{0,8}", 0..4).prop_map(|words| {
-            Value::Array(words.into_iter().map(StringValue::from).collect::<Vec<_>>().into())
-        }),
-    ]
-}
-
-/// Names of the contract as often as any others.
-fn any_attributes(names: Vec<String>) -> impl Strategy<Value = Vec<KeyValue>> {
-    let name = prop_oneof![prop::sample::select(names), "[a-z.]{1,20}", ".{0,12}"];
-    prop::collection::vec((name, any_value()), 0..24).prop_map(|pairs| {
-        pairs.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect()
-    })
-}
-
-fn record_names(contract: &Contract) -> Vec<String> {
-    let fields = contract.messages.iter().flat_map(|spec| spec.fields.iter());
-    fields
-        .filter_map(|field| match &field.source {
-            Source::Record(name) => Some(name.to_string()),
-            _ => None,
-        })
-        .collect()
-}
-
-fn resource_names(contract: &Contract) -> Vec<String> {
-    ENVIRONMENT.iter().chain(contract.attributes.iter()).map(|a| a.name.to_string()).collect()
-}
-
-fn scene() -> impl Strategy<Value = (&'static Contract, usize, Vec<KeyValue>, Vec<KeyValue>)> {
-    prop::sample::select(vec![&vllm::CURRENT, &vllm::V0_4_0, &lmcache::V1, &lmcache::DOC])
-        .prop_flat_map(|contract| {
-            (
-                Just(contract),
-                0..contract.messages.len(),
-                any_attributes(record_names(contract)),
-                any_attributes(resource_names(contract)),
-            )
-        })
+/// What the tables let through of a Resource and a span, both from elsewhere, is in the tables, and another
+/// process makes the same message of it.
+fn by_the_tables(scene: &Scene) {
+    let World { contract, compiled, .. } = scene.world();
+    let resource = Resource::builder_empty().with_attributes(scene.resource.clone()).build();
+    let mut environment = compiled.read_resource(&resource);
+    let Some(mut record) = compiled.read_span(&scene.span, &mut |_, _| {}) else { return };
+    // A link to the run is made by the exporter alone.
+    compiled.sanitize(&mut environment, &mut record);
+    let message = flatten(compiled, &environment, &record).unwrap();
+    let json = message.to_json();
+    decode::flat(contract, message.spec(), &json);
+    assert!(!holds(json.as_bytes(), CANARY), "{json}");
+    let bytes = otlp::encode(&compiled.resource(&environment), compiled.span(&record, true));
+    assert!(!holds(&bytes, CANARY));
+    let (resource, span) = otlp::decode(&bytes).pop().unwrap();
+    let again = compiled.read_span(&span, &mut |_, _| {}).unwrap();
+    let environment = compiled.read_resource(&resource);
+    assert_eq!(flatten(compiled, &environment, &again).unwrap().to_json(), json);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: cases(20_000),
+        // The usual one, unoptimised, would take most of the time.
+        rng_algorithm: RngAlgorithm::XorShift,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
+        ..Default::default()
+    })]
 
     #[test]
-    fn random_resources_and_spans_give_the_contracts_keys_and_nothing_else(
-        (contract, message, record, resource) in scene()
-    ) {
-        let compiled = CompiledContract::new(contract).unwrap();
-        let spec = &contract.messages[message];
-        let mut span = planted(&spec.record, &[]);
-        span.attributes = record;
-        let environment = compiled.read_resource(&Resource::builder_empty().with_attributes(resource).build());
-        let Some(record) = compiled.read_span(&span, &mut |_, _| {}) else {
-            // Only a record that names another contract is turned away.
-            prop_assert!(span.attributes.iter().any(|a| a.key.as_str() == transport::CONTRACT));
-            return Ok(());
-        };
-        let flat = otel_usage::flatten(&compiled, &environment, &record).unwrap().to_json();
-        let expected: Vec<_> = spec.fields.iter().map(|field| field.name.to_string()).collect();
-        prop_assert_eq!(keys(&flat), expected);
+    fn random_resources_and_spans_give_the_contracts_keys_and_nothing_else(scene in scene()) {
+        by_the_tables(&scene);
+        let running = RUNNING[scene.world].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (exporter, collected) = &*running;
+        export(exporter, vec![scene.span.clone()]);
+        for report in collected.drain() {
+            inspect(&scene.world().contract, &report, CANARY);
+        }
+    }
+}
 
-        let declared = record_names(contract);
-        let own = [transport::CONTRACT, transport::RECORD, transport::RECORD_ID, transport::DELIVERY];
-        let exported = compiled.span(&record, true);
-        for attribute in &exported.attributes {
-            let name = attribute.key.as_str();
-            prop_assert!(own.contains(&name) || declared.iter().any(|known| known == name), "{name}");
+/// An engine whose reports go to files, sockets and `collected`.
+fn engine(
+    scene: &Scene,
+    operator: &Operator,
+    servers: &(Receiver, Receiver),
+    collected: &Collected,
+) -> Builder {
+    let mut engine = operator
+        .engine(&scene.world().contract)
+        .with_exporters([Exporter::Server, Exporter::Otlp, Exporter::File])
+        .with_server(servers.0.url())
+        .with_otlp_endpoint(servers.1.url())
+        .with_file(operator.path("usage.jsonl"))
+        .with_sink(collected.clone());
+    for KeyValue { key, value, .. } in scene.resource.clone() {
+        engine = engine.with_attribute(key.to_string(), value);
+    }
+    engine
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn real_sockets_and_files_carry_the_same_and_nothing_else(
+        scene in scene(), by_handle in any::<bool>(), log in any::<bool>(),
+    ) {
+        static SERVERS: LazyLock<Mutex<(Receiver, Receiver)>> =
+            LazyLock::new(|| Mutex::new((Receiver::start(), Receiver::start())));
+        let servers = SERVERS.lock().unwrap();
+        let (operator, collected) = (Operator::new(), Collected::default());
+        let mut engine = engine(&scene, &operator, &servers, &collected);
+        if log {
+            engine = engine.with_local_log(operator.path("usage.log"));
         }
-        prop_assert!(exported.events.is_empty());
-        prop_assert_eq!(&exported.status, &Status::Unset);
-        for (name, _) in compiled.resource(&environment).iter() {
-            prop_assert!(resource_names(contract).iter().any(|known| known == name.as_str()), "{name}");
+        if by_handle {
+            let usage = engine.init().unwrap();
+            usage.start(Given(scene.span.name.to_string(), scene.span.attributes.clone()));
+            usage.finish();
+            settled(&usage);
+        } else {
+            let mut exporter = engine.exporter().unwrap();
+            let around = scene.resource.iter().cloned().chain([KeyValue::new("host.name", CANARY)]);
+            exporter.set_resource(&Resource::builder_empty().with_attributes(around).build());
+            export(&exporter, vec![scene.span.clone()]);
+            prop_assert!(exporter.force_flush().is_ok());
         }
-        // What another process reads from it is the same message.
-        let (resource, decoded) = otlp::decode(&otlp::encode(&compiled.resource(&environment), exported))
-            .pop().unwrap();
-        let again = compiled.read_span(&decoded, &mut |_, _| {}).unwrap();
-        let environment = compiled.read_resource(&resource);
-        prop_assert_eq!(otel_usage::flatten(&compiled, &environment, &again).unwrap().to_json(), flat);
+        let reports = collected.drain();
+        let contract = &scene.world().contract;
+        let mut expected: Vec<(String, String)> = Vec::new();
+        for report in &reports {
+            inspect(contract, report, CANARY);
+            let message = report.message();
+            expected.extend(message.map(|message| (message.to_json(), message.to_text())));
+        }
+        let (json, texts): (Vec<String>, Vec<String>) = expected.into_iter().unzip();
+        let posted = servers.0.take_of_any_contract(json.len());
+        prop_assert_eq!(posted.iter().map(|request| request.text()).collect::<Vec<_>>(), json.clone());
+        let spans = servers.1.take(reports.len());
+        for request in posted.iter().chain(&spans) {
+            prop_assert!(!format!("{request:?}").contains(CANARY), "in a head");
+            prop_assert!(!holds(&request.body, CANARY));
+        }
+        for request in &spans {
+            decode::otlp_bytes(contract, &request.body);
+        }
+        prop_assert!(servers.0.is_silent() && servers.1.is_silent());
+        let read = |name: &str| std::fs::read_to_string(operator.path(name)).unwrap_or_default();
+        if log {
+            prop_assert_eq!(read("usage.log"), texts.concat());
+        } else {
+            prop_assert_eq!(read("usage.jsonl"), json.iter().map(|line| format!("{line}\n")).collect::<String>());
+        }
+    }
+
+    #[test]
+    fn the_tracing_layer_lets_nothing_else_through(
+        words in prop::collection::vec(text(), 3), number in any::<i64>(), unsigned in any::<u64>(),
+        list in prop::collection::vec(any::<i64>(), 0..9), float in any::<f64>(),
+    ) {
+        let collected = Collected::default();
+        let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
+        let usage = operator.engine(&lmcache::V1).with_sink(collected.clone()).init().unwrap();
+        let subscriber = tracing_subscriber::registry().with(usage.layer());
+        tracing::subscriber::with_default(subscriber, || {
+            let secret = format!("x://{CANARY}{}", words[0]);
+            tracing::event!(
+                name: "lmcache.engine", target: "otel_usage", Level::INFO,
+                lmcache.chunk_size = unsigned, lmcache.remote.url = secret, lmcache.kv.shape = ?list,
+                lmcache.kv.dtype = words[1], gen_ai.request.model = number, password = secret,
+                lmcache.worker_id = float, "a message with {secret}",
+            );
+            let span = tracing::info_span!(
+                target: "otel_usage", "lmcache.mp_server", lmcache.engine_type = words[2],
+                lmcache.p2p = number, secret, lmcache.l1.medium = tracing::field::Empty,
+            );
+            span.record("lmcache.l1.medium", &words[1]);
+            tracing::error_span!(target: "otel_usage", "no.such.kind", secret).in_scope(|| {
+                tracing::error!(target: "otel_usage", secret, "an event inside {secret}");
+                tracing::error!(target: "engine", secret, "not for us");
+            });
+        });
+        settled(&usage);
+        let reports = collected.drain();
+        prop_assert!(reports.len() >= 4, "{}", reports.len());
+        for report in &reports {
+            inspect(&lmcache::V1, report, CANARY);
+        }
     }
 }

@@ -17,7 +17,8 @@ fn every_variable_that_is_read_is_documented() {
             _ => None,
         };
         let switches = contract.switches.iter().map(|switch| switch.variable.as_ref());
-        switches.chain(contract.server_variable.as_deref()).chain(directory)
+        let interval = contract.interval_variable.as_deref();
+        switches.chain(contract.server_variable.as_deref()).chain(interval).chain(directory)
     });
     for name in VARIABLES.iter().chain(otel_usage::probe::ENVIRONMENT).copied().chain(own) {
         assert!(page.contains(&format!("`{name}`")), "docs/environment.md does not name {name}");
@@ -51,6 +52,9 @@ fn every_promise_names_tests_that_exist() {
         "tests/optout/tests",
         "macros/tests",
         "src/record",
+        "src/schema",
+        "bridge/tests/it",
+        "cli/tests/it",
     ] {
         for entry in std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap()
         {

@@ -6,12 +6,13 @@
 
 use std::process::Command;
 
-use otel_usage::schema::{CompiledContract, lmcache, vllm};
+use opentelemetry::KeyValue;
+use otel_usage::schema::{CompiledContract, Field, Type, lmcache, vllm};
 use otel_usage::{Contract, flatten};
 
 use crate::sample;
 use crate::support::unflatten::{message, unflatten};
-use crate::support::{Operator, keys, otlp, python_form};
+use crate::support::{Operator, keys, otlp, python_form, schemas};
 
 /// File, contract, message.
 static GOLDENS: &[(&str, &Contract, &str)] = &[
@@ -52,9 +53,14 @@ fn read(file: &str) -> String {
 fn every_golden_comes_out_as_it_went_in() {
     for (file, contract, name) in GOLDENS {
         let golden = read(file);
+        schemas::check(&contract.id, name, &serde_json::from_str(&golden).unwrap());
         let compiled = CompiledContract::new(contract).unwrap();
         let (resource, span) = unflatten(contract, message(contract, name), &golden);
         let environment = compiled.read_resource(&resource);
+        // As a receiver has it.
+        let list: Vec<KeyValue> =
+            resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        assert_eq!(compiled.read_environment(&list), environment);
         let mut losses = Vec::new();
         let record = compiled
             .read_span(&span, &mut |loss, name| losses.push((loss, name.to_owned())))
@@ -153,6 +159,27 @@ fn child_that_flattens_otlp() {
         }
     }
     std::fs::write(directory.join("flat.jsonl"), out).unwrap();
+}
+
+#[test]
+fn runtime_keys_of_a_heartbeat_are_declared_and_left_out_where_they_are_not_set() {
+    let key =
+        |name, ty, attribute| Field::record(name, ty, attribute, "A runtime key.").or_left_out();
+    let contract = vllm::CURRENT
+        .clone()
+        .with_field("heartbeat", key("spec_decode", Type::Bool, "vllm.spec_decode"))
+        .with_field("heartbeat", key("prompt_tokens_bucket", Type::Str, "vllm.prompt_tokens"))
+        .with_field("heartbeat", key("num_preemptions", Type::Int, "vllm.num_preemptions"));
+    let compiled = CompiledContract::new(&contract).unwrap();
+    for file in ["vllm-heartbeat-runtime.json", "vllm-heartbeat.json"] {
+        let golden = read(file);
+        let (resource, span) = unflatten(&contract, message(&contract, "heartbeat"), &golden);
+        let (environment, record) =
+            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
+        let flat = flatten(&compiled, &environment, &record).unwrap();
+        assert_eq!(flat.to_json(), python_form(&golden));
+        assert_eq!(keys(&flat.to_json()), keys(&golden));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Messages at intervals: what an engine counted, to each message's endpoint, as the originals send it.
 
 use otel_usage::schema::lmcache::{self, usage as names};
-use otel_usage::{Env, Loss, Usage};
+use otel_usage::{Env, Exporter, Loss, Usage};
 use serde_json::{Value, json};
 
 use crate::receiver::{Receiver, Request};
@@ -136,6 +136,22 @@ fn a_level_whose_probe_failed_says_so_with_its_sentinels() {
     let has = |name: &str| report.span().attributes.iter().any(|a| a.key.as_str() == name);
     assert!(!has(names::L1_BYTES_USED));
     assert!(has("usage.sequence_number"));
+}
+
+#[test]
+fn the_text_log_holds_what_was_said_once() {
+    let operator = Operator::new();
+    let usage = operator
+        .engine(&lmcache::V1)
+        .with_exporters([Exporter::File])
+        .with_local_log("~/usage.log")
+        .init()
+        .unwrap();
+    usage.start(lmcache::MpServer::default());
+    usage.finish();
+    let log = std::fs::read_to_string(operator.path("usage.log")).unwrap();
+    let types: Vec<&str> = log.lines().filter(|line| line.starts_with("message_type")).collect();
+    assert_eq!(types, ["message_type: EnvMessage", "message_type: MPServerMessage"]);
 }
 
 #[test]

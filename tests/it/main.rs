@@ -12,7 +12,7 @@
 )]
 
 #[path = "../../examples/support/receiver.rs"]
-mod receiver;
+mod loopback;
 #[path = "../../examples/support/sample.rs"]
 mod sample;
 mod support;
@@ -23,10 +23,13 @@ mod closed_world;
 mod derive;
 mod documents;
 mod exporters;
+mod free_text;
 mod golden;
 mod identity;
 mod intervals;
 mod lifecycle;
 mod omit;
 mod preview;
+mod receiver;
+mod secrets;
 mod tracing_layer;

@@ -79,3 +79,17 @@ fn a_name_that_leaves_nothing_out_is_one_warning() {
     let operator = Operator::new().with("OTEL_USAGE_OMIT", "platform,platforms");
     assert!(operator.engine(&lmcache::V1).settings().warnings.is_empty());
 }
+
+#[test]
+fn a_count_that_is_left_out_is_not_counted_and_no_loss() {
+    let operator = Operator::new()
+        .with("OTEL_USAGE_OMIT", "interval_num_stored_tokens,cache_lifespan_histogram")
+        .with("OTEL_USAGE_EXPORTERS", "none");
+    let usage = operator.engine(&lmcache::V1).init().unwrap();
+    usage.counter(lmcache::usage::TOKENS_STORED).add(7);
+    usage.counter(lmcache::usage::TOKENS_HIT).add(7);
+    assert!(usage.stats().lost.is_empty(), "{:?}", usage.stats());
+    let preview = operator.engine(&lmcache::V1).preview_run(sample::lmcache_engine()).unwrap();
+    assert!(!has(&preview.interval[0], lmcache::usage::TOKENS_STORED));
+    assert!(has(&preview.interval[0], lmcache::usage::TOKENS_HIT));
+}

@@ -25,6 +25,7 @@ mod python;
 mod receiver;
 mod small_build;
 mod tools;
+mod torture;
 
 use clap::{Parser, Subcommand};
 
@@ -68,17 +69,33 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Runs the closed-world property for much longer than the tests do.
+    Torture {
+        /// How many random worlds.
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u32,
+    },
 }
 
 #[derive(Subcommand)]
 enum Demo {
     /// The Python originals and ours side by side: what is sent, what it costs, how they end.
     Adopt,
+    /// A fleet in front of a collector, and everything behind it taken away: nothing is lost.
+    Fleet {
+        /// How many engines.
+        #[arg(long, default_value_t = 10_000)]
+        engines: u32,
+        /// How long they live; two fifths of it the usage server is away.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo(Demo::Adopt) => demo::adopt(),
+        Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
         Task::Collector => {
             if let Some(path) = collector::build()? {
                 println!("{}", path.display());
@@ -90,5 +107,6 @@ fn main() -> anyhow::Result<()> {
         Task::Generate { check } => generate::run(check),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
+        Task::Torture { cases } => torture::run(cases),
     }
 }

@@ -10,6 +10,7 @@
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,

@@ -1,10 +1,15 @@
-//! What the tests share: a temporary home as an operator's environment, and OTLP both ways.
+//! What the tests share: a temporary home as an operator's environment, OTLP both ways, random worlds and an
+//! independent reader of what leaves them.
 
+pub(crate) mod decode;
 pub(crate) mod otlp;
+pub(crate) mod schemas;
 pub(crate) mod unflatten;
+pub(crate) mod world;
 
 use std::path::PathBuf;
 
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use otel_usage::{Builder, Contract, Env, Usage};
 use tempfile::TempDir;
 
@@ -104,17 +109,58 @@ impl Collected {
         self.0.lock().unwrap().clone()
     }
 
+    /// The reports since the last time.
+    pub(crate) fn drain(&self) -> Vec<otel_usage::Report> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
     /// The flat messages so far, parsed.
     pub(crate) fn messages(&self) -> Vec<serde_json::Value> {
         self.reports()
             .iter()
-            .filter_map(|report| Some(serde_json::from_str(&report.message()?.to_json()).unwrap()))
+            .filter_map(|report| {
+                let message = report.message()?;
+                let parsed = serde_json::from_str(&message.to_json()).unwrap();
+                // A contract that the test extended has no schema.
+                let built_in = Contract::built_in().into_iter();
+                for contract in built_in.filter(|one| one.messages.contains(message.spec())) {
+                    schemas::check(&contract.id, message.name(), &parsed);
+                }
+                Some(parsed)
+            })
             .collect()
     }
 }
 
 /// Long enough for everything on a slow machine; a test that needs it has failed.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Exports spans as a stock processor does, on this thread.
+pub(crate) fn export(exporter: &otel_usage::UsageExporter, spans: Vec<SpanData>) {
+    let exported = std::pin::pin!(exporter.export(spans));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(exported.poll(&mut context).is_ready());
+}
+
+/// A record of any kind with any attributes.
+#[derive(Debug)]
+pub(crate) struct Given(pub(crate) String, pub(crate) Vec<opentelemetry::KeyValue>);
+
+impl otel_usage::UsageRecord for Given {
+    fn kind(&self) -> &str {
+        &self.0
+    }
+
+    fn attributes(self) -> Vec<opentelemetry::KeyValue> {
+        self.1
+    }
+}
+
+/// How many cases a property tries: `standard`, or more where `cargo xtask torture` asks for them.
+pub(crate) fn cases(standard: u32) -> u32 {
+    let asked = std::env::var("OTEL_USAGE_TEST_CASES").ok();
+    asked.map_or(standard, |cases| cases.parse().expect("OTEL_USAGE_TEST_CASES is a number"))
+}
 
 /// Everything recorded so far has reached every sink.
 pub(crate) fn settled(usage: &Usage) {

@@ -4,7 +4,10 @@
 //! three tables of this machine: what is sent, what it costs, how long an engine's end takes when the
 //! server never answers. Everything goes to a server in this process.
 
+mod fleet;
 mod side;
+
+pub(crate) use fleet::fleet;
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,216 @@
+//! Engines as a schedule on a few threads: each has an identity, a queue and a back-off of its own.
+//!
+//! In: how many, how far apart they start and beat, and the collector. Out: one start report each and
+//! heartbeats, as OTLP requests that the library's own tables make from one sample record, sent until
+//! the collector has acknowledged them; all of it is written down in the [`Ledger`].
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SpanData};
+use otel_usage::schema::environment::INSTANCE_ID;
+use otel_usage::schema::{CompiledContract, transport, vllm};
+use otel_usage::{Report, flatten};
+use uuid::Uuid;
+
+use super::ledger::{Identity, Ledger};
+use super::{PATIENCE, Plan};
+use crate::sample;
+use crate::support::{Operator, otlp};
+
+/// Threads that send; each has its share of the engines, and one request on its way at most.
+const SENDERS: usize = 16;
+
+/// What an engine of the library keeps for its network sink, and how it waits between tries.
+const QUEUE: usize = 16;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// What all engines share.
+pub(super) struct Engines<'a> {
+    plan: &'a Plan,
+    url: String,
+    ledger: &'a Ledger,
+    contract: CompiledContract,
+    start: (Resource, SpanData),
+    beat: (Resource, SpanData),
+    begun: Instant,
+    /// From here on no new records; what waits is still sent.
+    ended: OnceLock<Instant>,
+}
+
+/// Ends the engines when dropped, so that a test that fails comes to its end.
+pub(super) struct Living<'a>(pub(super) &'a Engines<'a>);
+
+impl Drop for Living<'_> {
+    fn drop(&mut self) {
+        self.0.ended.get_or_init(Instant::now);
+    }
+}
+
+struct Engine {
+    id: Uuid,
+    run: SpanContext,
+    started: bool,
+    next: Instant,
+    waiting: VecDeque<(Identity, Vec<u8>)>,
+    waits: Option<ExponentialBackoff>,
+    not_before: Instant,
+}
+
+impl<'a> Engines<'a> {
+    pub(super) fn new(plan: &'a Plan, collector: SocketAddr, ledger: &'a Ledger) -> Self {
+        let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "otlp");
+        let builder = operator.engine(&vllm::CURRENT).with_version(sample::VLLM_VERSION);
+        let run = builder.preview_run(sample::vllm_report()).unwrap();
+        let parts = |report: &Report| (report.resource(), report.span());
+        Self {
+            plan,
+            url: format!("http://{collector}/v1/traces"),
+            ledger,
+            contract: CompiledContract::new(&vllm::CURRENT).unwrap(),
+            start: parts(&run.start[0]),
+            beat: parts(&run.heartbeat.unwrap()),
+            begun: Instant::now(),
+            ended: OnceLock::new(),
+        }
+    }
+
+    /// All engines, until [`Living`] is gone and everything is acknowledged.
+    pub(super) fn run(&self) {
+        std::thread::scope(|scope| {
+            for sender in 0..SENDERS {
+                scope.spawn(move || self.run_share(sender));
+            }
+        });
+    }
+
+    fn run_share(&self, sender: usize) {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .into();
+        let mut engines: Vec<Engine> =
+            (sender..self.plan.engines).step_by(SENDERS).map(|n| self.engine(n)).collect();
+        let mut due: BinaryHeap<_> =
+            engines.iter().enumerate().map(|(at, engine)| Reverse((engine.next, at))).collect();
+        while let Some(Reverse((when, at))) = due.pop() {
+            let engine = &mut engines[at];
+            let idle = |engine: &Engine| self.ended.get().is_some() && engine.waiting.is_empty();
+            while Instant::now() < when && !idle(engine) {
+                let left = when.saturating_duration_since(Instant::now());
+                std::thread::sleep(left.min(Duration::from_millis(50)));
+            }
+            if let Some(next) = self.wake(engine, &agent) {
+                due.push(Reverse((next, at)));
+            }
+        }
+    }
+
+    fn engine(&self, number: usize) -> Engine {
+        let share = u32::try_from(number).unwrap() + 1;
+        let start = self.plan.starting() * share / u32::try_from(self.plan.engines).unwrap();
+        let next = self.begun + start;
+        Engine {
+            id: Uuid::new_v4(),
+            run: ids(),
+            started: false,
+            next,
+            waiting: VecDeque::new(),
+            waits: None,
+            not_before: next,
+        }
+    }
+
+    /// Records what is due, sends what may be sent. Gives back when to come again.
+    fn wake(&self, engine: &mut Engine, agent: &ureq::Agent) -> Option<Instant> {
+        let ended = self.ended.get();
+        if ended.is_none() && Instant::now() >= engine.next {
+            let record = self.record(engine);
+            if engine.waiting.len() < QUEUE {
+                engine.waiting.push_back(record);
+            }
+            // A late engine beats late; it does not catch up.
+            engine.next = (engine.next + self.plan.beat).max(Instant::now());
+        }
+        while let Some((identity, body)) = engine.waiting.front()
+            && Instant::now() >= engine.not_before
+        {
+            self.ledger.tried();
+            let sent =
+                agent.post(&self.url).content_type("application/x-protobuf").send(body.as_slice());
+            let status = sent.map(|mut answer| {
+                // Read, so that the connection is used again.
+                let _ = answer.body_mut().read_to_vec();
+                answer.status().as_u16()
+            });
+            match status {
+                Ok(200..=299) => {
+                    self.ledger.acknowledged(*identity);
+                    engine.waiting.pop_front();
+                    engine.waits = None;
+                }
+                Ok(408 | 429 | 500..=599) | Err(_) => {
+                    let wait = engine.waits.get_or_insert_with(backoff).next();
+                    engine.not_before = Instant::now() + wait.unwrap_or(LONGEST_WAIT);
+                }
+                Ok(other) => panic!("the collector refused a record with {other}"),
+            }
+        }
+        let retry = (!engine.waiting.is_empty()).then_some(engine.not_before);
+        if let Some(ended) = ended {
+            return retry.filter(|_| ended.elapsed() < PATIENCE);
+        }
+        Some(retry.map_or(engine.next, |retry| retry.min(engine.next)))
+    }
+
+    /// The engine's next record as a request, and as the flat message that has to come of it.
+    fn record(&self, engine: &mut Engine) -> (Identity, Vec<u8>) {
+        let first = !std::mem::replace(&mut engine.started, true);
+        let (resource, span) = if first { &self.start } else { &self.beat };
+        let known = resource.iter().map(|(key, value)| match key.as_str() {
+            INSTANCE_ID => KeyValue::new(INSTANCE_ID, engine.id.to_string()),
+            _ => KeyValue::new(key.clone(), value.clone()),
+        });
+        let resource = Resource::builder_empty().with_attributes(known).build();
+        let now = SystemTime::now();
+        let mut span = SpanData { start_time: now, end_time: now, ..span.clone() };
+        span.span_context = ids();
+        span.links.links = vec![Link::with_context(engine.run.clone())];
+        for attribute in &mut span.attributes {
+            if attribute.key.as_str() == transport::RECORD_ID {
+                attribute.value = Value::from(Uuid::new_v4().to_string());
+            }
+        }
+        let environment = self.contract.read_resource(&resource);
+        let lost = &mut |_, what: &str| panic!("{what} is not in the contract");
+        let record = self.contract.read_span(&span, lost).unwrap();
+        let message = flatten(&self.contract, &environment, &record).unwrap().to_json();
+        let identity = self.ledger.made(&message, first);
+        (identity, otlp::encode(&resource, span))
+    }
+}
+
+fn ids() -> SpanContext {
+    let random = RandomIdGenerator::default();
+    let (trace, span) = (random.new_trace_id(), random.new_span_id());
+    SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::NONE)
+}
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_delay(LONGEST_WAIT)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,103 @@
+//! What came of a fleet's run: a table for a reader, and what is wrong for a test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Plan;
+use super::cost::Cost;
+use super::ledger::Ledger;
+use super::server::LATENCY;
+
+/// POSTs that a bridge has in flight at most, by default.
+const POSTS: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) ledger: Arc<Ledger>,
+    /// Acknowledged and not stored when the usage server recovered.
+    pub(super) queued: u64,
+    pub(super) collector: Cost,
+    pub(super) bridge: Cost,
+    pub(super) most_at_once: usize,
+    pub(super) away: Duration,
+}
+
+impl Outcome {
+    /// Empty: the oracle agrees.
+    pub(super) fn wrong(&self, plan: &Plan) -> Vec<String> {
+        let mut wrong: Vec<String> = self
+            .ledger
+            .wrong()
+            .into_iter()
+            .filter(|(_, times)| *times > 0)
+            .map(|(what, times)| format!("{what}: {times}"))
+            .collect();
+        let starts = self.ledger.count(true).stored;
+        if starts != plan.engines as u64 {
+            wrong.push(format!("{starts} start reports of {} engines", plan.engines));
+        }
+        if self.most_at_once > POSTS {
+            wrong.push(format!("{} POSTs at once", self.most_at_once));
+        }
+        wrong
+    }
+
+    /// Requests that engines had to send again.
+    pub(super) fn refused_at_first(&self) -> u64 {
+        let tried: u64 = self.ledger.by_second().0.into_iter().map(u64::from).sum();
+        tried - self.ledger.count(true).acknowledged - self.ledger.count(false).acknowledged
+    }
+
+    pub(super) fn print(&self, plan: &Plan) {
+        let (starts, beats) = (self.ledger.count(true), self.ledger.count(false));
+        let line = |what: &str, start: u64, beat: u64| {
+            println!("{what:<52} {start:>9} {beat:>10}");
+        };
+        println!("\n{:<52} {:>9} {:>10}", "records", "starts", "heartbeats");
+        line("made by the engines", starts.made, beats.made);
+        line("acknowledged to them", starts.acknowledged, beats.acknowledged);
+        line("stored, after de-duplication by uuid and log_time", starts.stored, beats.stored);
+        line("acknowledged and missing", starts.missing, beats.missing);
+        line("stored once more, before de-duplication", starts.repeated, beats.repeated);
+
+        let (tried, arrived) = self.ledger.by_second();
+        let most = |seconds: &[u32]| seconds.iter().copied().max().unwrap_or(0);
+        let steady = plan.engines as f64 / plan.beat.as_secs_f64();
+        let bound = POSTS as f64 / LATENCY.as_secs_f64();
+        println!("\nrates");
+        let rate = |what: &str, value: String| println!("{what:<52} {value:>9}");
+        rate("heartbeats a second of all engines", format!("{steady:.0}"));
+        rate("engines to collector, most in a second", most(&tried).to_string());
+        rate("requests that engines had to send again", self.refused_at_first().to_string());
+        rate("queued when the usage server recovered", self.queued.to_string());
+        rate("collector and bridge to server, most in a second", most(&arrived).to_string());
+        rate("POSTs at once, most", self.most_at_once.to_string());
+        println!(
+            "  the bound: {POSTS} POSTs of the bridge at once, {} ms each: {bound:.0} a second",
+            LATENCY.as_millis()
+        );
+
+        println!("\n{:<52} {:>9} {:>10}", "cost, all runs together", "CPU s", "peak MiB");
+        for (what, cost) in [("collector", self.collector), ("bridge", self.bridge)] {
+            println!("{what:<52} {:>9.1} {:>10.0}", cost.cpu.as_secs_f64(), cost.peak_mib);
+        }
+        println!(
+            "\n{} engines, usage server away or busy for {:.0} s; a heartbeat every {:.0} s stands for vLLM's every 600 s.",
+            plan.engines,
+            self.away.as_secs_f64(),
+            plan.beat.as_secs_f64()
+        );
+        println!(
+            "Stored once more is what a bridge had delivered of a request when it, or the collector that\n\
+             waited for its answer, was killed: the collector repeats the whole request, and a new bridge\n\
+             remembers nothing. One bridge sends nothing twice: that is among the checks."
+        );
+        let wrong = self.wrong(plan);
+        if wrong.is_empty() {
+            println!("The oracle agrees.");
+        }
+        for what in wrong {
+            println!("WRONG  {what}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The usage server of the tests: the examples' own, with every flat message held against its JSON Schema.
+
+use std::ops::Deref;
+
+pub(crate) use crate::loopback::{Answer, Request};
+use crate::support::schemas;
+
+/// A running server; see [`crate::loopback::Receiver`], whose `requests` are as they came.
+#[derive(Debug)]
+pub(crate) struct Receiver(crate::loopback::Receiver);
+
+impl Receiver {
+    pub(crate) fn start() -> Self {
+        Self(crate::loopback::Receiver::start())
+    }
+
+    pub(crate) fn scripted(script: Vec<Answer>, finally: Answer) -> Self {
+        Self(crate::loopback::Receiver::scripted(script, finally))
+    }
+
+    /// The next request. One in JSON is a message of a built-in contract.
+    pub(crate) fn next(&self) -> Request {
+        let request = self.0.next();
+        if request.header("content-type") == Some("application/json") {
+            schemas::check_any(&serde_json::from_slice(&request.body).unwrap());
+        }
+        request
+    }
+
+    /// The next `count` requests, as [`Receiver::next`].
+    pub(crate) fn take(&self, count: usize) -> Vec<Request> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    /// The next `count` requests, of an engine with a contract of its own.
+    pub(crate) fn take_of_any_contract(&self, count: usize) -> Vec<Request> {
+        self.0.take(count)
+    }
+}
+
+impl Deref for Receiver {
+    type Target = crate::loopback::Receiver;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}

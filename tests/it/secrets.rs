@@ -1,0 +1,364 @@
+//! Secrets: none leaves, from wherever it was put, and none is in what is logged or said in an error.
+//!
+//! Each is planted in every place outside the contract and in every field and attribute whose sanitizers do
+//! more than to cap its length. With the sanitizers of one of them taken away the secret has to come through:
+//! so the test looks at the right places, and fails when one is switched off.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use opentelemetry::trace::{
+    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use otel_usage::schema::sanitize::Sanitizer;
+use otel_usage::schema::{ENVIRONMENT, lmcache, transport};
+use otel_usage::{Builder, Contract, Exporter};
+use tracing::Subscriber;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+use crate::receiver::Receiver;
+use crate::support::world::everything;
+use crate::support::{Collected, Operator, decode, export};
+
+/// A password, two tokens, a mail address, a host, a home and two addresses.
+const SECRETS: [&str; 8] = [
+    "hunter2-Zx81pw",
+    "hf_QhKzPRtWvXyBnMLsAeUo",
+    "sk-proj-9aF3kLmQ2rTzXw81",
+    "alice.secret@corp.example",
+    "gpu-node-17.corp.example",
+    "/home/alice-secret/models",
+    "203.0.113.77",
+    "2001:db8::dead:beef:77",
+];
+
+const INSTANCE: &str = "service.instance.id";
+
+/// Texts with `secret` in them from which this step has to take it; it is what users write there.
+fn carriers(step: &Sanitizer, secret: &str) -> Vec<String> {
+    match step {
+        Sanitizer::CapLen(_) | Sanitizer::RoundSignificant(_) => Vec::new(),
+        Sanitizer::Choice(_) | Sanitizer::Uuid => vec![secret.to_owned()],
+        // A secret that looks like a model's name cannot be told from one; in a path or URL it can.
+        Sanitizer::PathOrRepoId => vec![format!("/mnt/{secret}/x"), format!("s3://k:{secret}@b/m")],
+        Sanitizer::SchemeOnly => vec![secret.to_owned(), format!("redis://u:{secret}@h:1/{secret}")],
+        Sanitizer::VllmSettings => vec![
+            secret.to_owned(),
+            serde_json::json!({ "VLLM_PP_LAYER_PARTITION": secret, "HF_TOKEN": secret, secret: true })
+                .to_string(),
+        ],
+        other => panic!("no secret is planted for the sanitizer {other}"),
+    }
+}
+
+/// The texts for a field or attribute with these steps; empty where it is free text or no text.
+fn planted(steps: &[Sanitizer], secret: &str) -> Vec<String> {
+    steps.iter().flat_map(|step| carriers(step, secret)).collect()
+}
+
+fn contracts() -> Vec<Contract> {
+    Contract::built_in().into_iter().cloned().chain([everything()]).collect()
+}
+
+/// A span of `kind` with the secret in every place, and `round` of the texts in every sanitized field.
+fn span(contract: &Contract, kind: &str, secret: &str, round: usize) -> SpanData {
+    let spec = contract.messages.iter().find(|spec| spec.record == kind);
+    let fields = spec.into_iter().flat_map(|spec| spec.fields.iter());
+    let own = fields.filter_map(|field| {
+        let texts = planted(&field.sanitize, secret);
+        let text = texts.get(round % texts.len().max(1))?.clone();
+        let list = field.ty == otel_usage::schema::Type::Strs;
+        let text = if list { format!("[{text:?}]") } else { text };
+        Some(KeyValue::new(field.source.record()?.to_owned(), text))
+    });
+    let secrets = || vec![KeyValue::new(secret.to_owned(), secret.to_owned())];
+    let state = TraceState::from_key_value([("vendor", secret)]).unwrap();
+    let context = SpanContext::new(
+        TraceId::from_bytes([1; 16]),
+        SpanId::from_bytes([1; 8]),
+        TraceFlags::SAMPLED,
+        true,
+        state,
+    );
+    let time = UNIX_EPOCH + Duration::from_secs(1);
+    let mut events = SpanEvents::default();
+    events.events.push(Event::new(secret.to_owned(), time, secrets(), 0));
+    events.events.push(Event::new(kind.to_owned(), time, secrets(), 0));
+    let mut links = SpanLinks::default();
+    links.links.push(Link::new(context.clone(), secrets(), 0));
+    SpanData {
+        span_context: context,
+        parent_span_id: SpanId::from_bytes([2; 8]),
+        parent_span_is_remote: true,
+        span_kind: SpanKind::Server,
+        name: kind.to_owned().into(),
+        start_time: time,
+        end_time: time,
+        attributes: own
+            .chain(secrets())
+            .chain([
+                KeyValue::new(transport::RECORD_ID, secret.to_owned()),
+                KeyValue::new(transport::RECORD, secret.to_owned()),
+                KeyValue::new("db.url", format!("redis://u:{secret}@h")),
+            ])
+            .collect(),
+        dropped_attributes_count: 0,
+        events,
+        links,
+        status: Status::error(secret.to_owned()),
+        instrumentation_scope: InstrumentationScope::builder(secret.to_owned())
+            .with_version(secret.to_owned())
+            .with_attributes(secrets())
+            .build(),
+    }
+}
+
+/// `engine` with the secret in every attribute of the Resource that `contract` sanitizes, and in others.
+fn told(contract: &Contract, engine: Builder, secret: &str) -> Builder {
+    let mut engine = engine.with_instance_id(secret).with_attribute(secret, secret.to_owned());
+    for attribute in ENVIRONMENT.iter().chain(contract.attributes.iter()) {
+        if let Some(text) = planted(&attribute.sanitize, secret).pop()
+            && attribute.name != INSTANCE
+        {
+            engine = engine.with_attribute(attribute.name.to_string(), text);
+        }
+    }
+    engine
+}
+
+fn run(contract: &Contract, engine: Builder, secret: &str, round: usize) -> String {
+    let mut exporter = engine.exporter().unwrap();
+    let stock = ["service.name", "host.name", "k8s.pod.name", INSTANCE, secret];
+    let stock = stock.map(|name| KeyValue::new(name.to_owned(), secret.to_owned()));
+    exporter.set_resource(&Resource::builder_empty().with_attributes(stock).build());
+    let kinds = contract.messages.iter().map(|spec| spec.record.as_ref());
+    let mut spans: Vec<_> =
+        kinds.chain([secret, "run"]).map(|kind| span(contract, kind, secret, round)).collect();
+    let mut foreign = span(contract, &contract.messages[0].record, secret, round);
+    foreign.attributes.push(KeyValue::new(transport::CONTRACT, secret.to_owned()));
+    spans.push(foreign);
+    export(&exporter, spans);
+    let flushed = exporter.force_flush();
+    format!("{flushed:?} {:?} {exporter:?}", exporter.stats())
+}
+
+/// Everything that comes out of a run in this thread: every sink's bytes, the logs at every level, the
+/// notice and the warnings, the statistics.
+fn everything_of(contract: &Contract, secret: &str, round: usize, engine: Builder) -> String {
+    let (collected, ear) = (Collected::default(), Ear::default());
+    let said = Arc::clone(&ear.0);
+    let engine = engine
+        .with_sink(collected.clone())
+        .with_messages(move |level, text| said.lock().unwrap().push(format!("{level} {text}")));
+    let log = tracing_subscriber::registry().with(ear.clone());
+    let mut out = tracing::subscriber::with_default(log, || run(contract, engine, secret, round));
+    let reports = collected.drain();
+    assert!(reports.len() >= contract.messages.len(), "{}", reports.len());
+    for (form, name, bytes) in reports.iter().flat_map(decode::forms) {
+        let _ = writeln!(out, "{form} {name} {}", String::from_utf8_lossy(&bytes));
+    }
+    let logs = ear.0.lock().unwrap().join("\n");
+    assert!(logs.contains("undeclared_attribute") && logs.contains("foreign_contract"), "{logs}");
+    out + &logs
+}
+
+fn operator() -> Operator {
+    Operator::new().with("OTEL_USAGE_EXPORTERS", "none")
+}
+
+#[test]
+fn no_secret_leaves_from_any_place_or_any_sanitized_field() {
+    for contract in &contracts() {
+        for (secret, round) in SECRETS.iter().flat_map(|secret| [(secret, 0), (secret, 1)]) {
+            let operator = operator();
+            let engine = told(contract, operator.engine(contract), secret);
+            let out = everything_of(contract, secret, round, engine);
+            let place = out.find(secret).map(|at| out.get(at.saturating_sub(200)..at));
+            assert_eq!(place, None, "{secret} of {}", contract.id);
+        }
+    }
+}
+
+#[test]
+fn with_the_sanitizers_of_one_field_taken_away_its_secret_comes_through() {
+    let mut tried = Vec::new();
+    for contract in &contracts() {
+        for secret in SECRETS {
+            for (open, name) in each_opened(contract, secret) {
+                for round in 0..2 {
+                    let operator = operator();
+                    let engine = told(contract, operator.engine(&open), secret);
+                    let out = everything_of(contract, secret, round, engine);
+                    assert!(out.contains(secret), "{} {name}: {secret}", contract.id);
+                }
+                tried.push(name);
+            }
+        }
+    }
+    assert!(tried.len() >= 15 * SECRETS.len(), "{tried:?}");
+    // The two of every contract are in no table of its own to be opened: what is planted in them would come
+    // through where a text is free.
+    for attribute in ENVIRONMENT.iter() {
+        for text in planted(&attribute.sanitize, SECRETS[0]) {
+            let operator = operator();
+            let open = operator.engine(&lmcache::V1).with_version(text);
+            assert!(everything_of(&lmcache::V1, SECRETS[1], 0, open).contains(SECRETS[0]));
+        }
+    }
+}
+
+/// `contract` once for each sanitized field and attribute of its own, without that one's sanitizers.
+fn each_opened(contract: &Contract, secret: &str) -> Vec<(Contract, String)> {
+    let mut all = Vec::new();
+    let has_secret = |steps: &[Sanitizer]| !planted(steps, secret).is_empty();
+    for (place, spec) in contract.messages.iter().enumerate() {
+        for (row, field) in spec.fields.iter().enumerate().filter(|(_, f)| has_secret(&f.sanitize))
+        {
+            let mut open = contract.clone();
+            open.messages.to_mut()[place].fields.to_mut()[row].sanitize = Cow::Borrowed(&[]);
+            all.push((open, field.name.to_string()));
+        }
+    }
+    for (place, attribute) in contract.attributes.iter().enumerate() {
+        if has_secret(&attribute.sanitize) {
+            let mut open = contract.clone();
+            open.attributes.to_mut()[place].sanitize = Cow::Borrowed(&[]);
+            all.push((open, attribute.name.to_string()));
+        }
+    }
+    all
+}
+
+/// Remembers a tracing event as one line.
+#[derive(Debug, Clone, Default)]
+struct Ear(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Ear {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut line = format!("{:?} ", event.metadata());
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            let _ = write!(line, " {field}={value:?}");
+        });
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+/// Where the child of the next test finds its server.
+const CHILD: &str = "OTEL_USAGE_TEST_SECRETS_URL";
+
+#[test]
+fn a_process_that_logs_everything_writes_no_secret_anywhere() {
+    let server = Receiver::start();
+    let home = tempfile::tempdir().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "secrets::child_that_logs_everything", "--ignored", "--nocapture"])
+        .env(CHILD, server.url())
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let mut out = String::from_utf8_lossy(&child.stderr).into_owned();
+    assert!(child.status.success(), "{out}");
+    // The notice, the console's form, the log of the exporter and that of its HTTP client are in it.
+    for part in
+        ["otel-usage preview", "\"message_type\"", "DEBUG otel_usage::loss", "log.target=\"ureq"]
+    {
+        assert!(out.contains(part), "{part}");
+    }
+    out.push_str(&String::from_utf8_lossy(&child.stdout));
+    for file in ["usage.jsonl", "usage.log"] {
+        let text = std::fs::read_to_string(home.path().join(file)).unwrap();
+        assert!(text.len() > 10_000, "{file}");
+        out.push_str(&text);
+    }
+    let mut requests = 0;
+    while let Ok(request) = server.requests.try_recv() {
+        let _ = write!(out, "{} {:?} ", request.path, request.headers);
+        out.push_str(&request.text());
+        requests += 1;
+    }
+    assert!(requests > 100, "{requests}");
+    for secret in SECRETS {
+        let place = out.find(secret).map(|at| out.get(at.saturating_sub(300)..at));
+        assert_eq!(place, None, "{secret}");
+    }
+}
+
+#[test]
+#[ignore = "the other process of the test above"]
+fn child_that_logs_everything() {
+    let Ok(url) = std::env::var(CHILD) else { return };
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+    tracing::subscriber::set_global_default(log.with_writer(std::io::stderr).finish()).unwrap();
+    tracing_log::LogTracer::init().unwrap();
+    let home = std::path::PathBuf::from(std::env::var_os("HOME").unwrap());
+    for contract in &contracts() {
+        for (round, secret) in SECRETS.into_iter().enumerate() {
+            let operator = Operator::new();
+            let engine = told(contract, operator.engine(contract), secret)
+                .with_exporters([
+                    Exporter::Server,
+                    Exporter::Otlp,
+                    Exporter::File,
+                    Exporter::Console,
+                ])
+                .with_server(&url)
+                .with_otlp_endpoint(&url);
+            let engine = if round % 2 == 0 {
+                engine.with_file(home.join("usage.jsonl"))
+            } else {
+                engine.with_local_log(home.join("usage.log"))
+            };
+            println!("{}", run(contract, engine, secret, round));
+            let usage = told(contract, operator.engine(contract), secret)
+                .with_exporters([Exporter::Console])
+                .init()
+                .unwrap();
+            for kind in contract.messages.iter().map(|spec| spec.record.to_string()) {
+                let attributes = span(contract, &kind, secret, round).attributes;
+                usage.start(crate::support::Given(kind, attributes.clone()));
+                usage.start(crate::support::Given(secret.to_owned(), attributes));
+            }
+            usage.counter(secret).add(1);
+            let _ = usage.series(secret, secret);
+            usage.finish();
+            println!("{usage:?} {:?}", usage.stats());
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_told_without_the_secrets_in_them() {
+    for secret in SECRETS {
+        let operator = Operator::new();
+        let engine = || operator.engine(&lmcache::V1);
+        let url = format!("redis://u:{secret}@{secret}/?token={secret}");
+        let errors = [
+            engine().with_server(&url).init().err(),
+            engine().with_otlp_endpoint(&url).with_exporters([Exporter::Otlp]).init().err(),
+        ];
+        for error in errors {
+            let error = error.expect("not a URL that can be used");
+            assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
+        }
+        for variable in [
+            "LMCACHE_USAGE_TRACK_URL",
+            "OTEL_USAGE_OTLP_ENDPOINT",
+            "OTEL_USAGE_OTLP_HEADERS",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+        ] {
+            let operator = Operator::new()
+                .with("OTEL_USAGE_EXPORTERS", "server,otlp")
+                .with("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9")
+                .with(variable, format!("\u{7f}{url}"));
+            let settings = operator.engine(&lmcache::V1).settings();
+            assert!(!settings.warnings.join("\n").contains(secret), "{:?}", settings.warnings);
+        }
+    }
+}
