@@ -25,15 +25,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let contract = Contract::new("my_engine/1", "my_engine")
         .with_server_variable("MY_ENGINE_USAGE_SERVER")
         .with_message(report.at("v1/report"));
-    if let Some(file) = std::env::args().nth(1) {
-        std::fs::write(file, contract.to_json())?;
-    }
-    let server = receiver::Receiver::start();
+    let (home, server) = (tempfile::tempdir()?, receiver::Receiver::start());
+    let file = std::env::args().nth(1).map_or_else(|| home.path().join("it.json"), Into::into);
+    std::fs::write(&file, contract.to_json())?;
     let operator = [("OTEL_USAGE_MODE", "on".to_owned()), ("MY_ENGINE_USAGE_SERVER", server.url())];
     let engine = Usage::builder(&contract).with_environment(Env::given(operator)).init()?;
-    let settings = Settings { layers: 32, weights: "s3://bucket/x".into(), token: "secret".into() };
-    println!("{}; a token of {} letters stays here", contract.id, settings.token.len());
+    let settings = Settings { layers: 32, weights: "s3://bucket".into(), token: "secret".into() };
+    println!("{}, and a token of {} letters stays here", contract.id, settings.token.len());
     engine.start(settings);
-    println!("{}", server.next().text());
+    let arrived = server.next();
+    println!("POST {}\n{}", arrived.path, arrived.text());
     Ok(())
 }

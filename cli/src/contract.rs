@@ -81,7 +81,8 @@ pub(crate) fn built_in(id: &str) -> anyhow::Result<&'static Contract> {
 /// The contract in a file that `Contract::to_json` wrote.
 pub(crate) fn from_file(path: &Path) -> anyhow::Result<Contract> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{shown} cannot be read; make it readable"))?;
     Contract::from_json(&text).with_context(|| {
         format!("{shown} holds no contract: let the engine write it with Contract::to_json")
     })

@@ -220,7 +220,7 @@ fn mistakes_are_one_line_with_what_to_do() {
             "--sink server",
         ),
         (
-            "bridge --sink console --contract-file /nonexistent".to_owned(),
+            "bridge --sink console --contract-file /no/such/contract.json".to_owned(),
             1,
             "/no/such/contract.json",
             "readable",
