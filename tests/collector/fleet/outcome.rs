@@ -88,9 +88,9 @@ impl Outcome {
             plan.beat.as_secs_f64()
         );
         println!(
-            "Stored once more is what a bridge had delivered of a request when it, or the collector that\n\
-             waited for its answer, was killed: the collector repeats the whole request, and a new bridge\n\
-             remembers nothing. One bridge sends nothing twice: that is among the checks."
+            "Stored once more is what a bridge had delivered of a request when it was killed: the collector\n\
+             repeats the whole request, and the next bridge remembers nothing. A bridge that lives on sends\n\
+             nothing twice, also when the collector is killed: that is among the checks."
         );
         let wrong = self.wrong(plan);
         if wrong.is_empty() {

@@ -59,8 +59,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// From now on the connections of another run of the bridge come in.
+    /// From now on the connections of another run of the bridge come in; what the one before has
+    /// sent is worked off first.
     pub(super) fn expect_another_bridge(&self) {
+        while self.shared.at_work.load(Ordering::Relaxed) > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.shared.by.fetch_add(1, Ordering::Relaxed);
     }
 
