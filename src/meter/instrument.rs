@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::registry::{Cell, Row};
+use super::row::{Buckets, Cell, Meter, Row, UNSET};
 
 /// A sum that starts again at zero with every interval.
 ///
@@ -35,22 +35,7 @@ pub struct Histogram(Option<Arc<Buckets>>);
 #[derive(Debug, Clone, Default)]
 pub struct Series(Option<Arc<Row>>);
 
-/// The counts of a histogram.
-#[derive(Debug)]
-pub(super) struct Buckets {
-    bounds: Vec<f64>,
-    /// The first is always 0: what lies below the first bound is not counted.
-    counts: Vec<AtomicU64>,
-}
-
-/// A gauge that is not set.
-pub(super) const UNSET: i64 = i64::MIN;
-
 impl Counter {
-    pub(super) const fn new(cell: Option<Arc<Cell<AtomicU64>>>) -> Self {
-        Self(cell)
-    }
-
     /// Adds `amount`.
     #[inline]
     pub fn add(&self, amount: u64) {
@@ -61,10 +46,6 @@ impl Counter {
 }
 
 impl Gauge {
-    pub(super) const fn new(cell: Option<Arc<Cell<AtomicI64>>>) -> Self {
-        Self(cell)
-    }
-
     /// Says the value as it is now.
     #[inline]
     pub fn set(&self, value: i64) {
@@ -84,10 +65,6 @@ impl Gauge {
 }
 
 impl Histogram {
-    pub(super) const fn new(buckets: Option<Arc<Buckets>>) -> Self {
-        Self(buckets)
-    }
-
     /// Counts one sample. What is below the first bound, above the last, or no number is not counted.
     #[inline]
     pub fn record(&self, sample: f64) {
@@ -99,52 +76,40 @@ impl Histogram {
     }
 }
 
-impl Buckets {
-    pub(super) fn new(bounds: &[f64]) -> Self {
-        Self { bounds: bounds.to_vec(), counts: bounds.iter().map(|_| AtomicU64::new(0)).collect() }
-    }
-
-    fn under(&self, sample: f64) -> Option<&AtomicU64> {
-        // How many bounds the sample has reached; without an early exit, several at once.
-        let reached = self.bounds.iter().filter(|bound| sample >= **bound).count();
-        // The last bound counts as its own.
-        let last = self.bounds.last().is_some_and(|last| sample <= *last);
-        let place = if last { reached.min(self.counts.len().saturating_sub(1)) } else { reached };
-        if reached == 0 { None } else { self.counts.get(place) }
-    }
-
-    /// Whether anything was counted since the last take.
-    pub(super) fn has_counted(&self) -> bool {
-        self.counts.iter().any(|count| count.load(Ordering::Relaxed) > 0)
-    }
-
-    /// The counts so far, which start again at zero.
-    pub(super) fn take(&self) -> Vec<u64> {
-        self.counts.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect()
-    }
-}
-
 impl Series {
     pub(super) const fn new(row: Option<Arc<Row>>) -> Self {
         Self(row)
     }
 
+    fn meter(&self, attribute: &str) -> Option<&Meter> {
+        self.0.as_ref()?.meter(attribute)
+    }
+
     /// The counter of this attribute in the series. One that the contract does not have does nothing.
     #[must_use]
     pub fn counter(&self, attribute: &str) -> Counter {
-        self.0.as_ref().map(|row| row.counter(attribute)).unwrap_or_default()
+        match self.meter(attribute) {
+            Some(Meter::Counter(cell)) => Counter(Some(Arc::clone(cell))),
+            _ => Counter::default(),
+        }
     }
 
     /// The gauge of this attribute in the series. One that the contract does not have does nothing.
     #[must_use]
     pub fn gauge(&self, attribute: &str) -> Gauge {
-        self.0.as_ref().map(|row| row.gauge(attribute)).unwrap_or_default()
+        match self.meter(attribute) {
+            Some(Meter::Gauge(cell)) => Gauge(Some(Arc::clone(cell))),
+            _ => Gauge::default(),
+        }
     }
 
     /// The histogram of this attribute in the series. One that the contract does not have does nothing.
     #[must_use]
     pub fn histogram(&self, attribute: &str) -> Histogram {
-        self.0.as_ref().map(|row| row.histogram(attribute)).unwrap_or_default()
+        match self.meter(attribute) {
+            Some(Meter::Histogram(buckets)) => Histogram(Some(Arc::clone(buckets))),
+            _ => Histogram::default(),
+        }
     }
 }
 
@@ -154,7 +119,7 @@ mod tests {
 
     fn counts(bounds: &[f64], samples: &[f64]) -> Vec<u64> {
         let buckets = Arc::new(Buckets::new(bounds));
-        let histogram = Histogram::new(Some(Arc::clone(&buckets)));
+        let histogram = Histogram(Some(Arc::clone(&buckets)));
         for sample in samples {
             histogram.record(*sample);
         }
@@ -173,7 +138,7 @@ mod tests {
     #[test]
     fn a_gauge_can_be_unset_again() {
         let cell = Arc::new(Cell::new(AtomicI64::new(UNSET)));
-        let gauge = Gauge::new(Some(Arc::clone(&cell)));
+        let gauge = Gauge(Some(Arc::clone(&cell)));
         gauge.set(7);
         assert_eq!(cell.load(Ordering::Relaxed), 7);
         gauge.unset();

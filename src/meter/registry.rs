@@ -4,36 +4,16 @@
 //! attributes of a record for every series. Making an instrument takes a lock; using one does not.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opentelemetry::{KeyValue, Value};
+use opentelemetry::KeyValue;
 
-use super::instrument::{Buckets, Counter, Gauge, Histogram, Series, UNSET};
+use super::instrument::{Counter, Gauge, Histogram, Series};
+use super::row::Row;
 use crate::schema::{Contract, Instrument, MessageSpec, Trigger};
 
 /// Series of one message at most: names are few, and a name made of user input must not fill the memory.
 const SERIES: usize = 64;
-
-/// A value with a cache line to itself, so that counters of two threads do not slow each other down.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(super) struct Cell<T>(T);
-
-impl<T> Cell<T> {
-    pub(super) const fn new(value: T) -> Self {
-        Self(value)
-    }
-}
-
-impl<T> Deref for Cell<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
 
 /// The instruments of one contract.
 #[derive(Debug)]
@@ -51,19 +31,6 @@ struct Metered {
     /// What each series has, by attribute.
     template: Vec<(String, Instrument, Vec<f64>)>,
     series: Mutex<BTreeMap<String, Arc<Row>>>,
-}
-
-/// The values of one series.
-#[derive(Debug)]
-pub(super) struct Row {
-    values: Vec<(String, Meter)>,
-}
-
-#[derive(Debug)]
-enum Meter {
-    Counter(Arc<Cell<AtomicU64>>),
-    Gauge(Arc<Cell<AtomicI64>>),
-    Histogram(Arc<Buckets>),
 }
 
 impl Meters {
@@ -99,7 +66,7 @@ impl Meters {
         Some(Series::new(Some(metered.open(name)?)))
     }
 
-    fn alone(&self, attribute: &str, instrument: Instrument) -> Option<Arc<Row>> {
+    fn alone(&self, attribute: &str, instrument: Instrument) -> Option<Series> {
         let metered = self.messages.iter().find(|one| {
             one.dimension.is_none()
                 && one
@@ -107,7 +74,7 @@ impl Meters {
                     .iter()
                     .any(|(name, kind, _)| name == attribute && *kind == instrument)
         })?;
-        metered.open("")
+        Some(Series::new(Some(metered.open("")?)))
     }
 
     /// The attributes that the message sends for this interval, one list for each series, by name.
@@ -173,86 +140,6 @@ impl Metered {
         });
         taken
     }
-}
-
-impl Row {
-    fn new(template: &[(String, Instrument, Vec<f64>)]) -> Self {
-        let values = template.iter().map(|(attribute, instrument, bounds)| {
-            let meter = match instrument {
-                Instrument::Histogram => Meter::Histogram(Arc::new(Buckets::new(bounds))),
-                Instrument::Gauge => Meter::Gauge(Arc::new(Cell::new(AtomicI64::new(UNSET)))),
-                _ => Meter::Counter(Arc::new(Cell::new(AtomicU64::new(0)))),
-            };
-            (attribute.clone(), meter)
-        });
-        Self { values: values.collect() }
-    }
-
-    fn meter(&self, attribute: &str) -> Option<&Meter> {
-        self.values.iter().find(|(name, _)| name == attribute).map(|(_, meter)| meter)
-    }
-
-    pub(super) fn counter(&self, attribute: &str) -> Counter {
-        Counter::new(match self.meter(attribute) {
-            Some(Meter::Counter(cell)) => Some(Arc::clone(cell)),
-            _ => None,
-        })
-    }
-
-    pub(super) fn gauge(&self, attribute: &str) -> Gauge {
-        Gauge::new(match self.meter(attribute) {
-            Some(Meter::Gauge(cell)) => Some(Arc::clone(cell)),
-            _ => None,
-        })
-    }
-
-    pub(super) fn histogram(&self, attribute: &str) -> Histogram {
-        Histogram::new(match self.meter(attribute) {
-            Some(Meter::Histogram(buckets)) => Some(Arc::clone(buckets)),
-            _ => None,
-        })
-    }
-
-    fn take(&self, with_gauges: bool) -> Vec<KeyValue> {
-        let mut attributes = Vec::with_capacity(self.values.len());
-        for (attribute, meter) in &self.values {
-            let value = match meter {
-                Meter::Counter(cell) => Value::I64(whole(cell.swap(0, Ordering::Relaxed))),
-                Meter::Gauge(cell) => match cell.load(Ordering::Relaxed) {
-                    UNSET => continue,
-                    _ if !with_gauges => continue,
-                    value => Value::I64(value),
-                },
-                Meter::Histogram(buckets) => {
-                    Value::Array(buckets.take().into_iter().map(whole).collect::<Vec<_>>().into())
-                }
-            };
-            attributes.push(KeyValue::new(attribute.clone(), value));
-        }
-        attributes
-    }
-
-    /// Whether anything was counted since the last interval.
-    fn has_counted(&self) -> bool {
-        self.values.iter().any(|(_, meter)| match meter {
-            Meter::Counter(cell) => cell.load(Ordering::Relaxed) > 0,
-            Meter::Gauge(_) => false,
-            Meter::Histogram(buckets) => buckets.has_counted(),
-        })
-    }
-
-    /// Whether the engine still holds an instrument of it.
-    fn is_held(&self) -> bool {
-        self.values.iter().any(|(_, meter)| match meter {
-            Meter::Counter(cell) => Arc::strong_count(cell) > 1,
-            Meter::Gauge(cell) => Arc::strong_count(cell) > 1,
-            Meter::Histogram(buckets) => Arc::strong_count(buckets) > 1,
-        })
-    }
-}
-
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

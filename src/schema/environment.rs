@@ -196,3 +196,12 @@ pub(super) const CPU_PARTS: Source = Source::ResourceJoined(Cow::Borrowed(&[
     Cow::Borrowed("host.cpu.model.id"),
     Cow::Borrowed("host.cpu.stepping"),
 ]));
+
+/// Without an accelerator its fields hold numbers of the host.
+pub(super) const fn accelerator_or(name: &'static str, fallback: &'static str) -> Source {
+    Source::ResourceOr {
+        name: Cow::Borrowed(name),
+        fallback: Cow::Borrowed(fallback),
+        unless: Cow::Borrowed(PROBE_ACCELERATOR),
+    }
+}

@@ -3,9 +3,7 @@
 //! Everything here expands to the public constructors of [`super::Field`] and [`super::Attribute`], which
 //! an engine's own contract uses, by hand or by the derive macro.
 
-use std::borrow::Cow;
-
-use super::{Literal, Source};
+use super::Literal;
 
 pub(super) const FALSE: Literal = Literal::Bool(false);
 pub(super) const ONE: Literal = Literal::Int(1);
@@ -14,15 +12,6 @@ pub(super) const ZERO: Literal = Literal::Int(0);
 /// A text constant.
 pub(super) const fn text(text: &'static str) -> Literal {
     Literal::text(text)
-}
-
-/// Without an accelerator its fields hold numbers of the host.
-pub(super) const fn accelerator_or(name: &'static str, fallback: &'static str) -> Source {
-    Source::ResourceOr {
-        name: Cow::Borrowed(name),
-        fallback: Cow::Borrowed(fallback),
-        unless: Cow::Borrowed(super::environment::PROBE_ACCELERATOR),
-    }
 }
 
 /// `/// meaning` `CONST = constructor(arguments without the meaning).more();`

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::INSTALL_SOURCE;
-use crate::schema::environment::{CPU_PARTS, PROVIDERS};
-use crate::schema::table::{ZERO, accelerator_or, fields, text};
+use crate::schema::environment::{CPU_PARTS, PROVIDERS, accelerator_or};
+use crate::schema::table::{ZERO, fields, text};
 use crate::schema::{Literal, Privacy, Source, Type};
 
 use Literal::Int;
