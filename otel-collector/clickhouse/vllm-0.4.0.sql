@@ -54,10 +54,10 @@ CREATE VIEW IF NOT EXISTS usage_vllm_0_4_0_report_otel AS SELECT
     if(SpanAttributes['vllm.cache.gpu_memory_utilization'] = '', NULL, toFloat64(SpanAttributes['vllm.cache.gpu_memory_utilization'])) AS `gpu_memory_utilization`,
     if(SpanAttributes['vllm.model.quantization'] = '', NULL, SpanAttributes['vllm.model.quantization']) AS `quantization`,
     if(SpanAttributes['vllm.cache.dtype'] = '', 'auto', SpanAttributes['vllm.cache.dtype']) AS `kv_cache_dtype`,
-    if(SpanAttributes['vllm.feature.lora'] = '', false, SpanAttributes['vllm.feature.lora'] = 'true') AS `enable_lora`,
-    if(SpanAttributes['vllm.feature.prefix_caching'] = '', NULL, SpanAttributes['vllm.feature.prefix_caching'] = 'true') AS `enable_prefix_caching`,
-    if(SpanAttributes['vllm.feature.enforce_eager'] = '', false, SpanAttributes['vllm.feature.enforce_eager'] = 'true') AS `enforce_eager`,
-    if(SpanAttributes['vllm.parallel.disable_custom_all_reduce'] = '', false, SpanAttributes['vllm.parallel.disable_custom_all_reduce'] = 'true') AS `disable_custom_all_reduce`
+    if(SpanAttributes['vllm.feature.lora'] = '', false, toBool(SpanAttributes['vllm.feature.lora'])) AS `enable_lora`,
+    if(SpanAttributes['vllm.feature.prefix_caching'] = '', NULL, toBool(SpanAttributes['vllm.feature.prefix_caching'])) AS `enable_prefix_caching`,
+    if(SpanAttributes['vllm.feature.enforce_eager'] = '', false, toBool(SpanAttributes['vllm.feature.enforce_eager'])) AS `enforce_eager`,
+    if(SpanAttributes['vllm.parallel.disable_custom_all_reduce'] = '', false, toBool(SpanAttributes['vllm.parallel.disable_custom_all_reduce'])) AS `disable_custom_all_reduce`
 FROM otel_traces
 WHERE SpanAttributes['usage.contract'] = 'vllm/0.4.0' AND SpanName = 'vllm.report';
 

@@ -137,7 +137,7 @@ fn expression(field: &Field) -> String {
 
 fn parsed(raw: &str, absent: &str, field: &Field) -> String {
     let value = match field.ty {
-        Type::Bool => format!("{raw} = 'true'"),
+        Type::Bool => format!("toBool({raw})"),
         Type::Float => format!("toFloat64({raw})"),
         Type::Int => format!("toInt64({raw})"),
         Type::Ints => format!("JSONExtract({raw}, 'Array(Int64)')"),
