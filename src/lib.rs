@@ -48,7 +48,8 @@
 //!
 //! - `http`: the `server` exporter;
 //! - `otlp`: the `otlp` exporter (http/protobuf);
-//! - `gpu`: NVIDIA devices by NVML, loaded at run time.
+//! - `gpu`: NVIDIA devices by NVML, loaded at run time;
+//! - `config-file`: the YAML file that `OTEL_USAGE_CONFIG` names.
 //!
 //! # Promises
 //!
