@@ -117,11 +117,11 @@ mod tests {
         for (text, place) in [
             ("", "1:1"),
             ("# only a comment\n", "1:1"),
-            ("a: [1, 2", "1:9"),
+            ("a: [1, 2\n", "2:1"),
             ("a: b\n c: d\n", "2:3"),
             ("a: 1\n---\nb: 2\n", "2:1"),
             ("a: *nothing\n", "1:4"),
-            ("a: \"\\q\"\n", "1:5"),
+            ("a: \"\\q\"\n", "1:4"),
             (deep.as_str(), "1:65"),
         ] {
             let (at, what) = parse(text).unwrap_err();
