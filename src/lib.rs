@@ -50,6 +50,7 @@
 //! - `otlp`: the `otlp` exporter (http/protobuf);
 //! - `gpu`: NVIDIA devices by NVML, loaded at run time;
 //! - `derive`: `#[derive(UsageRecord)]`, a record of an engine's own with every field classified.
+//! - `config-file`: the YAML file that `OTEL_USAGE_CONFIG` names.
 //!
 //! # Promises
 //!

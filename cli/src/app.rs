@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
-use crate::{bridge, completions, exit, mode, output, preview, probe, schema, status};
+use crate::{bridge, completions, config, exit, mode, output, preview, probe, schema, status};
 
 /// Shown when `otel-usage` is called alone: the three things an operator wants.
 const SHORT_HELP: &str = "\
@@ -50,6 +50,9 @@ enum Command {
     /// Exit code: 0 on, 3 local, 4 off. Of several contracts the most permissive one decides: 0
     /// means that something may leave this machine.
     Status(status::Args),
+    /// Check a configuration file, which OTEL_USAGE_CONFIG gives to engines
+    #[command(subcommand)]
+    Config(config::Command),
     /// Show each fact about this machine, where it was read, and how long that took
     ///
     /// Says of what is absent why. Works when collection is off; the engine's own facts (its
@@ -97,6 +100,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         None => output::print(SHORT_HELP).map(|()| exit::SUCCESS),
         Some(Command::Preview(args)) => preview::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Config(command)) => config::run(&command),
         Some(Command::Probe(args)) => probe::run(&args),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),

@@ -3,6 +3,7 @@
 mod app;
 mod bridge;
 mod completions;
+mod config;
 mod contract;
 mod destination;
 mod exit;

@@ -22,7 +22,7 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     write(&path, mode.as_str()).with_context(|| {
         format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode),)
     })?;
-    let statuses = status::default();
+    let statuses = status::here(None);
     let overall = status::most_permissive(&statuses);
     output::print(&report(mode, &path, &statuses))?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })

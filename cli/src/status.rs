@@ -3,13 +3,12 @@
 //! Reads only. The JSON form is part of the interface: `docs/cli.md` documents it, fields are
 //! added but neither renamed nor removed within one `format`.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use otel_usage::config::Settings;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Consent, Contract, Exporter, Usage};
+use otel_usage::{Builder, Consent, Contract, Exporter, Usage};
 use serde::Serialize;
 
 use crate::contract::Name;
@@ -35,6 +34,7 @@ struct Document<'a> {
     format: u32,
     collection: &'static str,
     mode_file: Option<String>,
+    config_file: Option<&'a str>,
     contracts: &'a [Status],
 }
 
@@ -46,7 +46,11 @@ pub(crate) struct Status {
     pub(crate) consent: Consent,
     pub(crate) because: String,
     exporters: Vec<Destined>,
-    warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Vec<String>,
+    /// The same for every contract, and said once.
+    #[serde(skip)]
+    config_file: Option<String>,
 }
 
 /// An exporter and where it leads.
@@ -60,19 +64,22 @@ struct Destined {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let statuses = match args.contract {
-        Some(name) => vec![Status::of(name.contract())],
-        None => default(),
-    };
+    let statuses = here(args.contract);
     let overall = most_permissive(&statuses);
     let text = if args.json { json(&statuses, overall)? } else { readable(&statuses) };
     output::print(&text)?;
     Ok(exit::of(overall))
 }
 
-/// The contracts of the engines as they are today.
-pub(crate) fn default() -> Vec<Status> {
-    [&vllm::CURRENT, &lmcache::V1].into_iter().map(Status::of).collect()
+/// One contract, or those of the engines as they are today.
+pub(crate) fn contracts(name: Option<Name>) -> Vec<&'static Contract> {
+    name.map_or_else(|| vec![&vllm::CURRENT, &lmcache::V1], |name| vec![name.contract()])
+}
+
+/// What engines with these contracts would do in this environment.
+pub(crate) fn here(name: Option<Name>) -> Vec<Status> {
+    let of = |contract| Status::of(contract, &Usage::builder(contract));
+    contracts(name).into_iter().map(of).collect()
 }
 
 /// On if any is on: then something may leave the machine.
@@ -81,8 +88,7 @@ pub(crate) fn most_permissive(statuses: &[Status]) -> Consent {
 }
 
 impl Status {
-    fn of(contract: &Contract) -> Self {
-        let builder = Usage::builder(contract);
+    pub(crate) fn of(contract: &Contract, builder: &Builder) -> Self {
         let decision = builder.decision();
         let settings = builder.settings();
         let runs = |exporter: Exporter| match decision.consent {
@@ -101,6 +107,8 @@ impl Status {
             because: decision.because,
             exporters,
             warnings: settings.warnings,
+            notes: settings.notes,
+            config_file: settings.config_file.map(|path| path.display().to_string()),
         }
     }
 }
@@ -138,12 +146,45 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
         mode_file: Usage::builder(&vllm::CURRENT)
             .mode_file()
             .map(|path| path.display().to_string()),
+        config_file: config_file(statuses),
         contracts: statuses,
     };
     Ok(serde_json::to_string(&document).context("the status cannot be written as JSON")? + "\n")
 }
 
+fn config_file(statuses: &[Status]) -> Option<&str> {
+    statuses.iter().find_map(|status| status.config_file.as_deref())
+}
+
 fn readable(statuses: &[Status]) -> String {
+    let mut text = pipelines(statuses);
+    if let Some(path) = config_file(statuses) {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "configuration file: {path}");
+    }
+    // Most mistakes concern every contract alike.
+    for warning in each_once(statuses.iter().flat_map(|status| &status.warnings)) {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    for note in each_once(statuses.iter().flat_map(|status| &status.notes)) {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// The lines without repetitions, in their order.
+pub(crate) fn each_once<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    let mut once: Vec<&str> = Vec::new();
+    for line in lines {
+        if !once.contains(&line.as_str()) {
+            once.push(line);
+        }
+    }
+    once
+}
+
+/// What each contract's engine would do.
+pub(crate) fn pipelines(statuses: &[Status]) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
     for status in statuses {
@@ -164,11 +205,6 @@ fn readable(statuses: &[Status]) -> String {
             _ if running.is_empty() => text.push_str("  no exporter: nothing is written or sent\n"),
             _ => {}
         }
-    }
-    // Most mistakes concern every contract alike.
-    let warnings: BTreeSet<&String> = statuses.iter().flat_map(|status| &status.warnings).collect();
-    for warning in warnings {
-        let _ = writeln!(text, "warning: {warning}");
     }
     text
 }

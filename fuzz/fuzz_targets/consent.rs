@@ -33,7 +33,9 @@ fuzz_target!(|input: (u8, Vec<(u8, &str)>, Option<&[u8]>)| {
         .filter_map(|(name, value)| {
             let name = names.get(usize::from(name) % names.len())?;
             // Where the files are is fixed; nothing else on this machine is looked at.
-            let fixed = ["HOME", "XDG_CONFIG_HOME", "OTEL_USAGE_OTLP_CERTIFICATE"].contains(name);
+            let fixed =
+                ["HOME", "XDG_CONFIG_HOME", "OTEL_USAGE_CONFIG", "OTEL_USAGE_OTLP_CERTIFICATE"]
+                    .contains(name);
             (!fixed).then(|| ((*name).to_owned(), value.to_owned()))
         })
         .collect();

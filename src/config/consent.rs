@@ -1,15 +1,16 @@
 //! Consent: whether anything may be recorded, and whether it may leave the machine.
 //!
-//! In: the environment snapshot, marker files, the builder. Out: a [`Decision`] that names the
+//! In: the environment snapshot, marker files, the builder, a configuration file. Out: a [`Decision`] that names the
 //! switch behind it. Off beats local beats granted, and nothing turns an off into an on; what
 //! cannot be read counts as off. Decided before anything else happens, and the files are asked
 //! again before every send.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::env::Env;
+use super::read_start;
 use crate::schema::{Contract, OffWhen};
 
 /// What the operator allows.
@@ -77,6 +78,13 @@ impl Switches {
         }
     }
 
+    /// A configuration file's word: it narrows what the rest allows, and never widens it.
+    pub(crate) fn narrow(&mut self, word: Decision) {
+        if word.consent > self.fixed.consent {
+            self.fixed = word;
+        }
+    }
+
     /// The consent now.
     pub(crate) fn decide(&self) -> Decision {
         if self.fixed.consent == Consent::Off {
@@ -118,13 +126,12 @@ fn is_absent(error: &std::io::Error) -> bool {
 /// `None` when there is no mode file. One that cannot be read or understood means off.
 fn read_mode(path: &Path) -> Option<Decision> {
     let because = format!("mode file {}", path.display());
-    let text = match read_start(path) {
+    let text = match read_start(path, MODE_FILE_BYTES) {
         Ok(text) => text,
         // A link that leads nowhere is there: whatever it led to may have said off.
         Err(error) if is_absent(&error) && fs::symlink_metadata(path).is_err() => return None,
         Err(error) => return Some(off(format!("{because} cannot be read: {error}"))),
     };
-    // One byte more than may be there was asked for, so that a long file is not taken for its start.
     let whole = text.len() as u64 <= MODE_FILE_BYTES;
     Some(match text.trim_ascii().to_ascii_lowercase().as_slice() {
         _ if !whole => off(format!("{because} is damaged: too long")),
@@ -135,20 +142,6 @@ fn read_mode(path: &Path) -> Option<Decision> {
             off(format!("{because} is damaged; write `on`, `local` or `off` into it, or remove it"))
         }
     })
-}
-
-/// The first bytes of a file, without waiting for them: a pipe nobody writes into reads as empty.
-fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    let mut text = Vec::new();
-    options.open(path)?.take(MODE_FILE_BYTES.saturating_add(1)).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// What environment and builder say, which never changes while the process runs.

@@ -20,6 +20,8 @@ pub const VARIABLES: &[&str] = &[
     "GITLAB_CI",
     "JENKINS_URL",
     "BUILDKITE",
+    // The configuration file.
+    "OTEL_USAGE_CONFIG",
     // Where configuration and local files live.
     "HOME",
     "XDG_CONFIG_HOME",
@@ -63,6 +65,9 @@ pub const VARIABLES: &[&str] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     values: BTreeMap<String, OsString>,
+    /// Whether it is this process's own.
+    #[cfg_attr(not(feature = "config-file"), expect(dead_code, reason = "for what a file names"))]
+    process: bool,
 }
 
 impl Env {
@@ -89,7 +94,7 @@ impl Env {
                 Some((name.to_owned(), value))
             })
             .collect();
-        Self { values }
+        Self { values, process: true }
     }
 
     /// An environment that is given, not read: for tests and for tools that ask "what if".
@@ -97,7 +102,15 @@ impl Env {
     pub fn given<K: Into<String>, V: Into<OsString>>(
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        Self { values: variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect() }
+        let values = variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        Self { values, process: false }
+    }
+
+    /// The same with another variable, for tools that ask "what if".
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.values.insert(name.into(), value.into());
+        self
     }
 
     /// Whether the variable is there, whatever its value.
@@ -113,6 +126,16 @@ impl Env {
     /// a damaged value is still a switch.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// The value of a variable that a configuration file names. Called on the initialising thread,
+    /// like everything that reads the environment.
+    #[cfg(feature = "config-file")]
+    pub(crate) fn look_up(&self, name: &str) -> Option<String> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
+        let live = || self.process.then(|| std::env::var_os(name)).flatten();
+        let value = self.os(name).map(OsStr::to_owned).or_else(live)?;
+        Some(value.to_string_lossy().into_owned())
     }
 
     /// The value, trimmed and in lower case, as switches are compared.

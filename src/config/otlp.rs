@@ -1,7 +1,9 @@
-//! Where OTLP goes: `OTEL_USAGE_OTLP_*`, else the generic `OTEL_EXPORTER_OTLP_*`.
+//! Where OTLP goes: `OTEL_USAGE_OTLP_*`, else the configuration file, else the generic
+//! `OTEL_EXPORTER_OTLP_*`.
 //!
-//! The generic variables belong to the operator's own tracing. Once `OTEL_USAGE_OTLP_ENDPOINT` is
-//! set none of them is used, so that tracing credentials cannot travel to a usage collector.
+//! The generic variables belong to the operator's own tracing. Once an endpoint of ours is known none of
+//! them is used, so that tracing credentials cannot travel to a usage collector. For the same reason
+//! `OTEL_USAGE_OTLP_ENDPOINT` replaces the file's exporter as a whole: its headers are for its endpoint.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +30,37 @@ pub struct OtlpSettings {
     pub timeout: Duration,
     /// PEM file with the certificates to trust instead of the built-in ones.
     pub certificate: Option<PathBuf>,
+    /// Who said so, for warnings.
+    pub(crate) origins: Origins,
+}
+
+/// The variable or the place in a file from which a setting comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Origins {
+    pub(crate) endpoint: String,
+    pub(crate) headers: String,
+    pub(crate) certificate: String,
+}
+
+impl Origins {
+    pub(super) fn all(origin: &str) -> Self {
+        let origin = || origin.to_owned();
+        Self { endpoint: origin(), headers: origin(), certificate: origin() }
+    }
+}
+
+impl OtlpSettings {
+    /// Nothing but an endpoint.
+    pub(super) const fn at(endpoint: String, origins: Origins) -> Self {
+        Self {
+            endpoint,
+            headers: Vec::new(),
+            gzip: false,
+            timeout: TIMEOUT,
+            certificate: None,
+            origins,
+        }
+    }
 }
 
 impl std::fmt::Debug for OtlpSettings {
@@ -46,23 +79,30 @@ impl std::fmt::Debug for OtlpSettings {
 /// # Errors
 ///
 /// The warning to give when `otlp` was asked for and cannot run.
-pub(super) fn resolve(env: &Env, builder: Option<&str>) -> Result<OtlpSettings, String> {
-    let own = env.filled("OTEL_USAGE_OTLP_ENDPOINT");
-    let generic = builder.is_none() && own.is_none();
-    let names = |setting: Setting| if generic { setting.generic() } else { setting.own() };
-
-    let endpoint = if let Some(base) = builder.map(str::to_owned).or(own) {
-        with_path(&base)
+pub(super) fn resolve(
+    env: &Env,
+    builder: Option<&str>,
+    file: Option<&OtlpSettings>,
+) -> Result<OtlpSettings, String> {
+    let own = || env.filled("OTEL_USAGE_OTLP_ENDPOINT");
+    let at = |url: String, origin: &str| OtlpSettings::at(url, Origins::all(origin));
+    let (mut otlp, generic) = if let Some(base) = builder {
+        (at(with_path(base), "the OTLP endpoint"), false)
+    } else if let Some(base) = own() {
+        (at(with_path(&base), "OTEL_USAGE_OTLP_ENDPOINT"), false)
+    } else if let Some(file) = file {
+        (file.clone(), false)
     } else if let Some(url) = env.filled("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
         // The specification takes the per-signal variable as it is.
-        url
+        (at(url, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), true)
     } else if let Some(base) = env.filled("OTEL_EXPORTER_OTLP_ENDPOINT") {
-        with_path(&base)
+        (at(with_path(&base), "OTEL_EXPORTER_OTLP_ENDPOINT"), true)
     } else {
         return Err("OTEL_USAGE_EXPORTERS names otlp but no endpoint is known; set \
                     OTEL_USAGE_OTLP_ENDPOINT, for example to http://localhost:4318"
             .to_owned());
     };
+    let names = |setting: Setting| if generic { setting.generic() } else { setting.own() };
 
     if let Some((name, protocol)) = env.first_filled(names(Setting::Protocol))
         && protocol.trim() != "http/protobuf"
@@ -72,19 +112,17 @@ pub(super) fn resolve(env: &Env, builder: Option<&str>) -> Result<OtlpSettings, 
             shown(&protocol)
         ));
     }
-    let gzip = match env.first_filled(names(Setting::Compression)) {
-        None => false,
-        Some((name, word)) => match word.trim() {
+    if let Some((name, word)) = env.first_filled(names(Setting::Compression)) {
+        otlp.gzip = match word.trim() {
             "gzip" => true,
             "none" => false,
             word => {
                 return Err(format!("{name} is `{}`; otlp is off: use gzip or none", shown(word)));
             }
-        },
-    };
-    let timeout = match env.first_filled(names(Setting::Timeout)) {
-        None => TIMEOUT,
-        Some((name, text)) => match text.trim().parse() {
+        };
+    }
+    if let Some((name, text)) = env.first_filled(names(Setting::Timeout)) {
+        otlp.timeout = match text.trim().parse() {
             Ok(millis) if millis > 0 => Duration::from_millis(millis),
             _ => {
                 return Err(format!(
@@ -92,18 +130,20 @@ pub(super) fn resolve(env: &Env, builder: Option<&str>) -> Result<OtlpSettings, 
                     shown(&text)
                 ));
             }
-        },
-    };
-    let headers = match env.first_filled(names(Setting::Headers)) {
-        None => Vec::new(),
+        };
+    }
+    if let Some((name, text)) = env.first_filled(names(Setting::Headers)) {
         // The value is a secret and is not shown.
-        Some((name, text)) => parse_headers(&text).ok_or_else(|| {
+        otlp.headers = parse_headers(&text).ok_or_else(|| {
             format!("{name} cannot be read; otlp is off: write key=value,key2=value2")
-        })?,
-    };
-    let certificate =
-        env.first_filled(names(Setting::Certificate)).map(|(_, path)| env.expand(path.trim()));
-    Ok(OtlpSettings { endpoint, headers, gzip, timeout, certificate })
+        })?;
+        name.clone_into(&mut otlp.origins.headers);
+    }
+    if let Some((name, path)) = env.first_filled(names(Setting::Certificate)) {
+        otlp.certificate = Some(env.expand(path.trim()));
+        name.clone_into(&mut otlp.origins.certificate);
+    }
+    Ok(otlp)
 }
 
 #[derive(Clone, Copy)]
@@ -164,7 +204,7 @@ fn with_path(base: &str) -> String {
 }
 
 /// `key=value` pairs separated by commas; values are percent-decoded, as the specification says.
-fn parse_headers(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn parse_headers(text: &str) -> Option<Vec<(String, String)>> {
     text.split(',')
         .filter(|pair| !pair.trim().is_empty())
         .map(|pair| {
@@ -189,7 +229,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ]);
-        let settings = resolve(&env, None).unwrap();
+        let settings = resolve(&env, None, None).unwrap();
         assert_eq!(settings.endpoint, "http://usage:4318/v1/traces");
         assert!(settings.headers.is_empty());
         assert!(!settings.gzip);
@@ -203,7 +243,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
             ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
         ]);
-        let settings = resolve(&env, None).unwrap();
+        let settings = resolve(&env, None, None).unwrap();
         assert_eq!(settings.endpoint, "http://c:4318/v1/traces");
         assert_eq!(
             settings.headers,
@@ -223,9 +263,11 @@ mod tests {
             ("OTEL_USAGE_OTLP_HEADERS", "no-equals-sign"),
         ] {
             let env = Env::given([("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4318"), (name, value)]);
-            let warning = resolve(&env, None).unwrap_err();
+            let warning = resolve(&env, None, None).unwrap_err();
             assert!(warning.contains(name), "{warning}");
         }
-        assert!(resolve(&Env::default(), None).unwrap_err().contains("OTEL_USAGE_OTLP_ENDPOINT"));
+        assert!(
+            resolve(&Env::default(), None, None).unwrap_err().contains("OTEL_USAGE_OTLP_ENDPOINT")
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! From settings to the sinks that run.
 //!
 //! In: the effective settings, consent, and the engine's own sinks. Out: [`Outlet`]s, local ones first. A
-//! mistake in the environment switches its sink off with a warning; the same mistake in the builder is
+//! mistake in environment or file switches its sink off with a warning; the same mistake in the builder is
 //! the programmer's error.
 
 use super::Outlet;
-use crate::config::{Consent, Env, Exporter, Overrides, Settings};
+use crate::config::{ConfigFile, Consent, Env, Exporter, Overrides, Settings};
 use crate::error::Error;
 use crate::helper::Helper;
 use crate::notice::Voice;
@@ -13,8 +13,6 @@ use crate::schema::Contract;
 use crate::sink::{Console, File, Form, Sink};
 
 pub(crate) struct Assembly<'a> {
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network sinks"))]
-    contract: &'a Contract,
     over: &'a Overrides,
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network sinks"))]
     helper: &'a Helper,
@@ -31,12 +29,13 @@ enum Mistake {
 
 impl<'a> Assembly<'a> {
     pub(crate) fn new(
-        contract: &'a Contract,
+        contract: &Contract,
         over: &'a Overrides,
         env: &Env,
+        file: &ConfigFile,
         helper: &'a Helper,
     ) -> Self {
-        Self { contract, over, helper, settings: Settings::resolve(contract, env, over) }
+        Self { over, helper, settings: Settings::resolve(contract, env, file, over) }
     }
 
     /// The settings, consent aside, with every mistake as a warning.
@@ -117,8 +116,7 @@ impl<'a> Assembly<'a> {
                 Err(Mistake::Programmer(Error::option("server", what)))
             }
             Err(what) => {
-                let variable = self.contract.server_variable.as_deref();
-                let name = variable.unwrap_or("the contract's server");
+                let name = &self.settings.server_origin;
                 Err(Mistake::Operator(format!("{name} {what}; the usage server is off")))
             }
         }

@@ -13,7 +13,7 @@ use super::handle::{Live, State};
 use super::processor::provider;
 use super::{RunPreview, Usage, preview};
 use crate::clock::Clock;
-use crate::config::{Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
+use crate::config::{ConfigFile, Consent, Decision, Env, Exporter, Overrides, Settings, Switches};
 use crate::error::Error;
 use crate::export::{Assembly, Gate, Pipeline, Plan, Run, Shared, UsageExporter, Worker};
 use crate::helper::Helper;
@@ -35,6 +35,13 @@ pub struct Builder {
     environment: Option<Env>,
     instance_id: Option<String>,
     sinks: Vec<Box<dyn Sink>>,
+}
+
+/// What the operator says.
+struct Operator {
+    env: Env,
+    file: ConfigFile,
+    switches: Switches,
 }
 
 impl std::fmt::Debug for Builder {
@@ -160,19 +167,17 @@ impl Builder {
     /// A programmer's mistake: a contract that contradicts itself, a URL given here that is none,
     /// an exporter named here that this build lacks.
     pub fn init(mut self) -> Result<Usage, Error> {
-        let env = self.env();
-        let switches = self.switches(&env);
-        let decision = switches.decide();
-        let live = self.live(&env, switches, &decision)?;
+        let operator = self.operator();
+        let decision = operator.switches.decide();
+        let live = self.live(operator, &decision)?;
         Ok(self.usage(decision, live))
     }
 
     /// As [`Builder::init`], with a programmer's mistake as a warning and a handle that is off.
     pub(super) fn init_or_off(mut self) -> Usage {
-        let env = self.env();
-        let switches = self.switches(&env);
-        let mut decision = switches.decide();
-        let live = self.live(&env, switches, &decision).unwrap_or_else(|error| {
+        let operator = self.operator();
+        let mut decision = operator.switches.decide();
+        let live = self.live(operator, &decision).unwrap_or_else(|error| {
             Voice::new(self.callback.clone()).warn(&format!("{error}; usage reporting is off"));
             decision = Decision { consent: Consent::Off, because: error.to_string() };
             None
@@ -186,20 +191,19 @@ impl Builder {
     }
 
     /// Everything that happens once consent is known. `None`: it is off.
-    fn live(
-        &mut self,
-        env: &Env,
-        switches: Switches,
-        decision: &Decision,
-    ) -> Result<Option<Live>, Error> {
+    fn live(&mut self, operator: Operator, decision: &Decision) -> Result<Option<Live>, Error> {
+        let Operator { env, file, switches } = operator;
+        let voice = Voice::new(self.callback.clone());
         if decision.consent == Consent::Off {
+            warn_of_damage(&file, &voice);
             return Ok(None);
         }
-        let plan = Arc::new(self.plan(env)?);
-        let voice = Voice::new(self.callback.clone());
+        let plan = Arc::new(self.plan(&env, &file)?);
         let withdrawn = Arc::new(AtomicBool::new(false));
         let gate = Gate::new(switches, Arc::clone(&withdrawn));
-        let pipeline = self.pipeline(Arc::clone(&plan), gate, env, decision.consent, &voice)?;
+        let settings =
+            self.pipeline(Arc::clone(&plan), gate, (&env, &file), decision.consent, &voice);
+        let pipeline = settings?;
         let (direct, meters) = (pipeline.is_direct(), pipeline.meters());
         let shared = Arc::new(Shared::new(pipeline.counters()));
         if !Worker::start(Arc::clone(&shared), pipeline) {
@@ -227,16 +231,17 @@ impl Builder {
     ///
     /// As [`Builder::init`].
     pub fn exporter(mut self) -> Result<UsageExporter, Error> {
-        let env = self.env();
-        let switches = self.switches(&env);
+        let Operator { env, file, switches } = self.operator();
+        let voice = Voice::new(self.callback.clone());
         let consent = switches.decide().consent;
         if consent == Consent::Off {
+            warn_of_damage(&file, &voice);
             return Ok(UsageExporter::new(None));
         }
-        let plan = Arc::new(self.plan(&env)?);
+        let plan = Arc::new(self.plan(&env, &file)?);
         let gate = Gate::new(switches, Arc::default());
-        let voice = Voice::new(self.callback.clone());
-        Ok(UsageExporter::new(Some(self.pipeline(plan, gate, &env, consent, &voice)?)))
+        let pipeline = self.pipeline(plan, gate, (&env, &file), consent, &voice)?;
+        Ok(UsageExporter::new(Some(pipeline)))
     }
 
     /// The reports that `record` would cause on this machine now. Nothing is started, written or
@@ -255,7 +260,8 @@ impl Builder {
     ///
     /// As [`Builder::init`].
     pub fn preview_run(&self, record: impl UsageRecord) -> Result<RunPreview, Error> {
-        let plan = Arc::new(self.plan(&self.env())?);
+        let env = self.env();
+        let plan = Arc::new(self.plan(&env, &ConfigFile::load(&env))?);
         let direct = self.settings().exporters.contains(&Exporter::Server);
         Ok(preview::run(&plan, record, direct))
     }
@@ -263,7 +269,7 @@ impl Builder {
     /// Whether collection is on, and which switch decided it.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        self.switches(&self.env()).decide()
+        self.operator().switches.decide()
     }
 
     /// The mode file that the `otel-usage` command writes. `None`: no home directory is known.
@@ -275,20 +281,33 @@ impl Builder {
     /// The pipeline that would run, consent aside, with every mistake found in what was asked for.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        self.assembly(&self.env(), &Helper::default()).settings()
+        let env = self.env();
+        self.assembly(&env, &ConfigFile::load(&env), &Helper::default()).settings()
     }
 
     fn env(&self) -> Env {
         self.environment.clone().unwrap_or_else(|| Env::process(&self.contract))
     }
 
+    /// The file is opened only if everything else leaves something to do.
+    fn operator(&self) -> Operator {
+        let env = self.env();
+        let mut switches = self.switches(&env);
+        let opened = ConfigFile::is_named(&env) && switches.decide().consent != Consent::Off;
+        let file = if opened { ConfigFile::load(&env) } else { ConfigFile::default() };
+        if let Some(word) = &file.consent {
+            switches.narrow(word.clone());
+        }
+        Operator { env, file, switches }
+    }
+
     fn switches(&self, env: &Env) -> Switches {
         Switches::new(&self.contract, env, self.consent)
     }
 
-    pub(super) fn plan(&self, env: &Env) -> Result<Plan, Error> {
-        let omitted = crate::config::omitted(env);
-        let omitted: Vec<&str> = omitted.iter().map(String::as_str).collect();
+    pub(super) fn plan(&self, env: &Env, file: &ConfigFile) -> Result<Plan, Error> {
+        let omitted = crate::config::omitted(env, file);
+        let omitted: Vec<&str> = omitted.iter().map(|(_, name)| name.as_str()).collect();
         let contract = self.contract.clone().without(&omitted);
         Ok(Plan {
             contract: Arc::new(CompiledContract::new(&contract)?),
@@ -312,20 +331,27 @@ impl Builder {
         &mut self,
         plan: Arc<Plan>,
         gate: Gate,
-        env: &Env,
+        (env, file): (&Env, &ConfigFile),
         consent: Consent,
         voice: &Voice,
     ) -> Result<Pipeline, Error> {
         let helper = Helper::default();
         let own = std::mem::take(&mut self.sinks);
-        let (settings, outlets) = self.assembly(env, &helper).outlets(consent, own, voice)?;
-        for warning in &settings.warnings {
+        let (settings, outlets) = self.assembly(env, file, &helper).outlets(consent, own, voice)?;
+        for warning in settings.warnings.iter().chain(&settings.notes) {
             voice.warn(warning);
         }
         Ok(Pipeline::new(plan, gate, helper, outlets, &settings, voice.clone()))
     }
 
-    fn assembly<'a>(&'a self, env: &Env, helper: &'a Helper) -> Assembly<'a> {
-        Assembly::new(&self.contract, &self.overrides, env, helper)
+    fn assembly<'a>(&'a self, env: &Env, file: &ConfigFile, helper: &'a Helper) -> Assembly<'a> {
+        Assembly::new(&self.contract, &self.overrides, env, file, helper)
+    }
+}
+
+/// The one thing said about an off: that it was not asked for.
+fn warn_of_damage(file: &ConfigFile, voice: &Voice) {
+    if let Some(warning) = file.warning() {
+        voice.warn(&warning);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::preview;
+use crate::config::ConfigFile;
 use crate::probe::{Facts, Machine, probe};
 use crate::schema::UsageRecord;
 use crate::schema::{lmcache, vllm};
@@ -76,7 +77,7 @@ fn by_name(facts: Facts) -> Value {
 fn first_message(contract: &Contract, machine: Machine, record: impl UsageRecord) -> Value {
     let none = Env::given([("HOME", "/nowhere")]);
     let builder = Usage::builder(contract).with_environment(none.clone());
-    let mut plan = builder.plan(&none).unwrap();
+    let mut plan = builder.plan(&none, &ConfigFile::default()).unwrap();
     plan.machine = machine;
     let run = preview::run(&Arc::new(plan), record, false);
     serde_json::from_str(&run.start[0].message().unwrap().to_json()).unwrap()

@@ -46,11 +46,10 @@ impl Otlp {
         helper: &Helper,
     ) -> Result<Self, String> {
         let Some(url) = parse_url(&otlp.endpoint) else {
-            return Err(
-                "the OTLP endpoint is not a URL; otlp is off: set OTEL_USAGE_OTLP_ENDPOINT \
-                        to http://host:4318 or https://…"
-                    .to_owned(),
-            );
+            return Err(format!(
+                "{} is not a URL; otlp is off: write http://host:4318 or https://…",
+                otlp.origins.endpoint
+            ));
         };
         let headers = otlp
             .headers
@@ -58,13 +57,14 @@ impl Otlp {
             .map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
             .collect::<Option<_>>()
             .ok_or_else(|| {
-                "OTEL_USAGE_OTLP_HEADERS holds a name or value that HTTP forbids; otlp is off"
-                    .to_owned()
+                let name = &otlp.origins.headers;
+                format!("{name} holds a name or value that HTTP forbids; otlp is off")
             })?;
         let roots = match &otlp.certificate {
             None => None,
             Some(path) => Some(certificates(path).map_err(|what| {
-                format!("OTEL_USAGE_OTLP_CERTIFICATE {}: {what}; otlp is off", path.display())
+                let name = &otlp.origins.certificate;
+                format!("{name} {}: {what}; otlp is off", path.display())
             })?),
         };
         let caught = Caught::default();

@@ -20,6 +20,7 @@ mod support;
 mod accounting;
 mod bad_input;
 mod closed_world;
+mod config_file;
 mod derive;
 mod documents;
 mod exporters;

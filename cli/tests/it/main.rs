@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod bridge;
+mod config;
 mod mode;
 mod preview;
 mod probe;

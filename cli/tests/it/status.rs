@@ -43,6 +43,7 @@ fn json_is_one_stable_document() {
             "format": 1,
             "collection": "on",
             "mode_file": format!("{home}/.config/otel-usage/mode"),
+            "config_file": null,
             "contracts": [
                 {
                     "contract": "vllm/current",
@@ -63,6 +64,7 @@ fn json_is_one_stable_document() {
                         },
                     ],
                     "warnings": [],
+                    "notes": [],
                 },
                 {
                     "contract": "lmcache/1",
@@ -77,6 +79,7 @@ fn json_is_one_stable_document() {
                         },
                     ],
                     "warnings": [],
+                    "notes": [],
                 },
             ],
         })

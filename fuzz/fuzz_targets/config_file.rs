@@ -1,0 +1,46 @@
+//! Any bytes as a configuration file in; a decision and settings out. No file makes an on of an off, no
+//! value that is a secret is shown, and a second look finds the same.
+
+#![no_main]
+
+use std::fs;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use otel_usage::schema::vllm;
+use otel_usage::{Consent, Env, Exporter, Usage};
+use tempfile::TempDir;
+
+static HOME: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+
+/// What a variable holds that a file may name as `${S}`.
+const SECRET: &str = "s3cret-of-a-variable";
+
+fuzz_target!(|input: (bool, &[u8])| {
+    let (local, bytes) = input;
+    let (path, home) = (HOME.path().join("f.yaml"), HOME.path().to_str().unwrap());
+    // A certificate's path is shown, and read: files are no matter of this target.
+    if bytes.windows(7).any(|window| window == b"ca_file") {
+        return;
+    }
+    fs::write(&path, bytes).unwrap();
+    let mode = if local { "local" } else { "on" };
+    let env = Env::given([
+        ("HOME", home),
+        ("OTEL_USAGE_MODE", mode),
+        ("OTEL_USAGE_CONFIG", path.to_str().unwrap()),
+        ("S", SECRET),
+    ]);
+    let builder = || Usage::builder(&vllm::CURRENT).with_environment(env.clone());
+    let (decision, settings) = (builder().decision(), builder().settings());
+    assert_eq!(decision, builder().decision(), "a second look finds the same");
+    assert!(decision.consent >= if local { Consent::Local } else { Consent::Granted });
+    let said = [&settings.warnings[..], &settings.notes[..]].concat();
+    assert!(said.iter().all(|line| !line.contains('\n')), "{said:?}");
+    let omitted = bytes.windows(4).any(|window| window == b"omit");
+    assert!(omitted || said.iter().all(|line| !line.contains(SECRET)), "{said:?}");
+    assert_eq!(settings.otlp.is_some(), settings.exporters.contains(&Exporter::Otlp));
+    if decision.consent == Consent::Off {
+        assert!(decision.because.contains("f.yaml"), "{}", decision.because);
+    }
+});

@@ -1,0 +1,351 @@
+//! The configuration file: which sinks run, who wins, how it narrows consent, and every mistake by its place.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use otel_usage::config::Settings;
+use otel_usage::schema::{lmcache, vllm};
+use otel_usage::{Consent, Decision, Exporter};
+
+use crate::receiver::Receiver;
+use crate::sample;
+use crate::support::{Operator, otlp, settled};
+
+/// An operator whose environment names a file with this text.
+fn operator(text: &str) -> Operator {
+    let operator = Operator::new();
+    let path = operator.path("usage.yaml");
+    std::fs::write(&path, text).unwrap();
+    operator.with("OTEL_USAGE_CONFIG", path.display().to_string())
+}
+
+fn settings(operator: &Operator) -> Settings {
+    operator.engine(&vllm::CURRENT).settings()
+}
+
+fn decision(operator: &Operator) -> Decision {
+    operator.engine(&vllm::CURRENT).decision()
+}
+
+/// A file with these processors.
+fn processors(exporters: &[&str]) -> String {
+    let lines = exporters.iter().map(|one| format!("    - simple: {{exporter: {{{one}}}}}\n"));
+    let lines: String = lines.collect();
+    format!("file_format: \"1.0\"\ntracer_provider:\n  processors:\n{lines}")
+}
+
+/// A file whose second part is this.
+fn own(lines: &str) -> String {
+    format!("file_format: \"1.0\"\ndistribution:\n  otel_usage:\n{lines}")
+}
+
+#[test]
+fn the_file_chooses_the_sinks_that_run() {
+    let (server, collector) = (Receiver::start(), Receiver::start());
+    let operator = operator(&processors(&[
+        &format!("usage_server: {{endpoint: \"{}\"}}", server.url()),
+        &format!(
+            "otlp_http: {{endpoint: \"{}/v1/traces\", headers: [{{name: X-Tenant, value: \"a ${{TENANT}}\"}}]}}",
+            collector.url()
+        ),
+        "usage_file: {path: ~/reports.jsonl}",
+    ]))
+    .with("TENANT", "b");
+    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
+    usage.start(sample::vllm_report());
+    let (flat, span) = (server.next(), collector.next());
+    settled(&usage);
+    assert_eq!(span.path, "/v1/traces");
+    assert_eq!(span.header("x-tenant"), Some("a b"));
+    assert_eq!(otlp::decode(&span.body).len(), 1);
+    let file = std::fs::read_to_string(operator.path("reports.jsonl")).unwrap();
+    assert_eq!(file, format!("{}\n", flat.text()));
+    assert!(!operator.path(".config/vllm/usage_stats.json").exists());
+}
+
+#[test]
+fn a_file_that_names_no_exporters_leaves_the_contracts_own() {
+    let chosen = |text: &str| settings(&operator(text)).exporters;
+    assert_eq!(chosen("file_format: \"1.0\"\n"), [Exporter::File]);
+    assert_eq!(chosen("file_format: \"1.0\"\ntracer_provider:\n  processors: []\n"), []);
+    // What is broken does not bring the defaults back.
+    assert_eq!(chosen(&processors(&["usage_sever: {}"])), []);
+    assert_eq!(chosen("file_format: \"1.0\"\ntracer_provider: {procesors: []}\n"), []);
+}
+
+#[test]
+fn builder_beats_environment_beats_file_beats_default() {
+    let text = processors(&[
+        "usage_server: {endpoint: \"http://127.0.0.1:3/file\"}",
+        "otlp_http: {endpoint: \"http://127.0.0.1:3/file\", headers: [{name: a, value: of-the-file}], \
+         compression: gzip, timeout: 3}",
+        "usage_file: {path: /file}",
+    ]);
+    let by_default = settings(&Operator::new());
+    assert_eq!(by_default.exporters, [Exporter::File]);
+    assert!(by_default.otlp.is_none() && by_default.server.is_none());
+
+    let by_file = settings(&operator(&text));
+    let all = [Exporter::File, Exporter::Otlp, Exporter::Server];
+    assert_eq!(by_file.exporters, all);
+    assert_eq!(by_file.server.as_deref(), Some("http://127.0.0.1:3/file"));
+    assert_eq!(by_file.file, Some(PathBuf::from("/file")));
+    let otlp = by_file.otlp.unwrap();
+    assert_eq!(otlp.endpoint, "http://127.0.0.1:3/file");
+    assert_eq!((otlp.headers.len(), otlp.gzip, otlp.timeout.as_millis()), (1, true, 3));
+
+    let environment = || {
+        operator(&text)
+            .with("OTEL_USAGE_EXPORTERS", "server,otlp,file,console")
+            .with("VLLM_USAGE_STATS_SERVER", "http://127.0.0.1:2/env")
+            .with("OTEL_USAGE_FILE", "/env")
+            .with("OTEL_USAGE_OTLP_TIMEOUT", "2")
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+            .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=tracing")
+    };
+    let by_environment = settings(&environment());
+    assert_eq!(by_environment.exporters, Exporter::ALL);
+    assert_eq!(by_environment.server.as_deref(), Some("http://127.0.0.1:2/env"));
+    assert_eq!(by_environment.file, Some(PathBuf::from("/env")));
+    let otlp = by_environment.otlp.unwrap();
+    // One setting is replaced; the generic variables belong to the operator's tracing.
+    assert_eq!(otlp.endpoint, "http://127.0.0.1:3/file");
+    assert_eq!((otlp.headers.len(), otlp.gzip, otlp.timeout.as_millis()), (1, true, 2));
+
+    // An endpoint of its own replaces the whole: the file's headers are for the file's endpoint.
+    let endpoint = environment().with("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:2");
+    let otlp = settings(&endpoint).otlp.unwrap();
+    assert_eq!(otlp.endpoint, "http://127.0.0.1:2/v1/traces");
+    assert_eq!((otlp.headers.len(), otlp.gzip), (0, false));
+
+    let by_builder = endpoint
+        .engine(&vllm::CURRENT)
+        .with_exporters([Exporter::Otlp, Exporter::Server])
+        .with_server("http://127.0.0.1:1/builder")
+        .with_otlp_endpoint("http://127.0.0.1:1")
+        .settings();
+    assert_eq!(by_builder.exporters, [Exporter::Otlp, Exporter::Server]);
+    assert_eq!(by_builder.server.as_deref(), Some("http://127.0.0.1:1/builder"));
+    assert_eq!(by_builder.otlp.unwrap().endpoint, "http://127.0.0.1:1/v1/traces");
+
+    // An empty URL has always meant "the local file only".
+    let none = operator(&text).with("VLLM_USAGE_STATS_SERVER", "");
+    assert_eq!(settings(&none).exporters, [Exporter::File, Exporter::Otlp]);
+}
+
+#[test]
+fn fields_are_left_out_by_file_and_environment_together() {
+    let operator =
+        operator(&own("    omit: [max_model_len]\n")).with("OTEL_USAGE_OMIT", "model_architecture");
+    let reports = operator.engine(&vllm::CURRENT).preview(sample::vllm_report()).unwrap();
+    let text = reports[0].message().unwrap().to_json();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_ne!(json["max_model_len"], 131_072, "{text}");
+    assert_ne!(json["model_architecture"], "LlamaForCausalLM", "{text}");
+    assert_eq!(json["max_num_seqs"], 1024, "{text}");
+}
+
+#[test]
+fn the_file_narrows_consent_and_never_widens_it() {
+    for (environment, lines, consent) in [
+        ("on", "    mode: on\n", Consent::Granted),
+        ("on", "    mode: Local\n", Consent::Local),
+        ("on", "    mode: off\n", Consent::Off),
+        ("on", "    mode: ${WORD:-local}\n", Consent::Local),
+        ("local", "    mode: on\n", Consent::Local),
+        ("local", "    mode: off\n", Consent::Off),
+        ("on", "disabled: true\n", Consent::Off),
+        ("on", "disabled: false\n", Consent::Granted),
+        ("on", "disabled:\n", Consent::Granted),
+        // Whatever may have been an off is one.
+        ("on", "    mode: onn\n", Consent::Off),
+        ("on", "    mode:\n", Consent::Off),
+        ("on", "    moode: off\n", Consent::Off),
+        ("on", "disabled: yes\n", Consent::Off),
+        ("on", "disbled: true\n", Consent::Off),
+    ] {
+        let text = if lines.starts_with(' ') {
+            own(lines)
+        } else {
+            format!("file_format: \"1.0\"\n{lines}")
+        };
+        let operator = operator(&text).with("OTEL_USAGE_MODE", environment);
+        let decision = decision(&operator);
+        assert_eq!(decision.consent, consent, "{environment} {lines}: {}", decision.because);
+        let by_file = decision.because.contains("usage.yaml");
+        assert_eq!(
+            by_file,
+            consent != Consent::Granted && environment == "on" || consent == Consent::Off
+        );
+    }
+    // Continuous integration keeps reports at home, whatever a file says.
+    let ci = operator(&own("    mode: on\n")).with("OTEL_USAGE_MODE", "").with("CI", "1");
+    assert_ne!(decision(&ci).consent, Consent::Granted);
+}
+
+#[test]
+fn off_in_the_environment_opens_no_file() {
+    let operator = operator("[").with("DO_NOT_TRACK", "1");
+    let warnings = Warnings::default();
+    let builder = operator.engine(&vllm::CURRENT).with_messages(warnings.listener());
+    assert!(!builder.init().unwrap().is_enabled());
+    assert_eq!(warnings.0.lock().unwrap().as_slice(), [] as [&str; 0]);
+    assert_eq!(decision(&operator).because, "environment variable DO_NOT_TRACK");
+}
+
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    fn listener(&self) -> impl Fn(tracing::Level, &str) + Send + Sync + 'static {
+        let warnings = Arc::clone(&self.0);
+        move |_, text| warnings.lock().unwrap().push(text.to_owned())
+    }
+}
+
+#[test]
+fn a_damaged_file_is_off_with_one_warning_and_no_error() {
+    let long = "#".repeat(65 * 1024);
+    for (text, what) in [
+        ("", "usage.yaml:1:1"),
+        ("a: [", "usage.yaml:"),
+        ("- a\n", "usage.yaml:1:1"),
+        ("file_format: \"1.0\"\nusage: {}\nmore: {}\n", "usage.yaml:2:1"),
+        ("file_format: \"2.0\"\n", "usage.yaml:1:14"),
+        (long.as_str(), "longer than"),
+    ] {
+        let operator = operator(text);
+        let warnings = Warnings::default();
+        let builder = operator.engine(&vllm::CURRENT).with_messages(warnings.listener());
+        assert!(!builder.init().unwrap().is_enabled());
+        let warnings = warnings.0.lock().unwrap().clone();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(what), "{warnings:?}");
+        assert!(warnings[0].contains("otel-usage config check"), "{warnings:?}");
+    }
+    let binary = operator("");
+    std::fs::write(binary.path("usage.yaml"), [0xff, 0xfe, 0x00]).unwrap();
+    for operator in [
+        binary,
+        Operator::new().with("OTEL_USAGE_CONFIG", "/nowhere/usage.yaml"),
+        Operator::new().with("OTEL_USAGE_CONFIG", "/dev"),
+    ] {
+        let warnings = Warnings::default();
+        let builder = operator.engine(&lmcache::V1).with_messages(warnings.listener());
+        assert!(!builder.init().unwrap().is_enabled());
+        assert_eq!(warnings.0.lock().unwrap().len(), 1);
+    }
+    let empty = Operator::new().with("OTEL_USAGE_CONFIG", " ");
+    assert_eq!(decision(&empty).consent, Consent::Granted);
+}
+
+/// The mistakes in a file as `LINE:COLUMN what`.
+fn mistakes(text: &str) -> Vec<String> {
+    let operator = operator(text);
+    let name = format!("{}:", operator.path("usage.yaml").display());
+    let settings = settings(&operator);
+    settings.warnings.iter().map(|one| one.strip_prefix(&name).unwrap_or(one).to_owned()).collect()
+}
+
+#[test]
+fn every_mistake_has_its_line_and_column() {
+    let in_processors = |block: &str| processors(&[block]);
+    for (text, place, what) in [
+        ("file_format: \"1.0\"\nusage: {}\n".to_owned(), "2:1", "`usage` is no key"),
+        ("file_format: \"1.0\"\ndisabled: false\ndisabled: true\n".to_owned(), "3:1", "twice"),
+        ("file_format: \"1.0\"\ndistribution: {otel-usage: {}}\n".to_owned(), "2:16", "otel_usage"),
+        ("file_format: \"1.0\"\n? [a]\n: b\n".to_owned(), "2:3", "a key is no text"),
+        ("file_format: \"1.0\"\ntracer_provider: 5\n".to_owned(), "2:18", "no mapping"),
+        ("file_format: \"1.0\"\ntracer_provider: {}\n".to_owned(), "2:18", "no processors"),
+        ("file_format: \"1.0\"\ntracer_provider: {processors: {}}\n".to_owned(), "2:31", "no list"),
+        (own("    omit: platform\n"), "4:11", "no list"),
+        (own("    omit: [\"\", ~]\n"), "4:16", "empty entry"),
+        (own("    omit: [platfrom]\n"), "4:12", "no field"),
+        (own("    mode: [on]\n"), "4:11", "no single value"),
+        (own("    mode: ${}\n"), "4:11", "${env:NAME}"),
+        (in_processors("zipkin: {}"), "4:27", "no key here"),
+        (in_processors("otlp_grpc: {}"), "4:27", "use otlp_http"),
+        (in_processors("console: {}, usage_file: {}"), "4:26", "several keys"),
+        (in_processors(""), "4:26", "is empty"),
+        (in_processors("console: {pretty: true}"), "4:37", "console has none"),
+        (in_processors("usage_file: {pth: /x}"), "4:40", "`pth`"),
+        (in_processors("usage_server: {url: /x}"), "4:42", "`url`"),
+        (in_processors("usage_server: {endpoint: stats}"), "4:52", "not a URL"),
+        // Only the exporter itself knows this one; the place is the file's all the same.
+        (in_processors("usage_server: {endpoint: \"http://[::1\"}"), "4:52", "not a URL"),
+        (in_processors("usage_server: {endpoint: \"http://192.0.2.1\"}"), "4:52", "made-up data"),
+        (in_processors("otlp_http: {compresion: gzip}"), "4:39", "`compresion`"),
+        (in_processors("otlp_http: {compression: rar}"), "4:52", "gzip nor none"),
+        (in_processors("otlp_http: {encoding: json}"), "4:49", "protobuf"),
+        (in_processors("otlp_http: {timeout: soon}"), "4:48", "milliseconds"),
+        (in_processors("otlp_http: {timeout: 0}"), "4:48", "milliseconds"),
+        (in_processors("otlp_http: {endpoint: collector}"), "4:49", "not a URL"),
+        (in_processors("otlp_http: {headers: {a: b}}"), "4:48", "no list"),
+        (in_processors("otlp_http: {headers: [{nam: x}]}"), "4:50", "neither `name`"),
+        (in_processors("otlp_http: {headers: [{name: \"a b\", value: c}]}"), "4:49", "forbids"),
+        (in_processors("otlp_http: {headers_list: nothing}"), "4:53", "key=value"),
+        (in_processors("otlp_http: {tls: {certificate_file: /x}}"), "4:45", "ca_file"),
+        (in_processors("otlp_http: {tls: {ca_file: /nowhere.pem}}"), "4:54", "/nowhere.pem"),
+        ("file_format: &v \"1.0\"\ndisabled: *v\n".to_owned(), "2:11", "alias"),
+    ] {
+        let mistakes = mistakes(&text);
+        let found =
+            mistakes.iter().any(|one| one.starts_with(&format!("{place} ")) && one.contains(what));
+        assert!(found, "{text}{place} {what}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_and_only_their_exporters_are_off() {
+    let text =
+        processors(&["console: ", "otlp_http: {timeout: x, encoding: y}", "usage_file: {p: q}"]);
+    let places: Vec<String> = mistakes(&text)
+        .iter()
+        .map(|one| one.split(' ').next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(places, ["5:48", "5:61", "6:40"]);
+    let operator = operator(&text);
+    assert_eq!(settings(&operator).exporters, [Exporter::Console]);
+    assert_eq!(decision(&operator).consent, Consent::Granted);
+}
+
+#[test]
+fn the_rest_of_the_specification_is_one_note() {
+    let text = "file_format: \"1.0\"\nresource: {attributes: [{name: a, value: *b}]}\n";
+    let shared = text.replace("*b", "b")
+        + "meter_provider:\ninstrumentation/development: {}\n"
+        + "tracer_provider:\n  sampler: {always_on: }\n  processors:\n"
+        + "    - batch: {schedule_delay: 1, exporter: {console: }}\n";
+    let settings = settings(&operator(&shared));
+    assert_eq!(settings.warnings, [] as [&str; 0]);
+    assert_eq!(settings.notes.len(), 1);
+    for name in ["resource (2:1)", "meter_provider (3:1)", "sampler (6:3)", "schedule_delay (8:15)"]
+    {
+        assert!(settings.notes[0].contains(name), "{:?}", settings.notes);
+    }
+}
+
+#[test]
+fn no_value_of_the_file_is_ever_shown() {
+    let secret = "hunter2";
+    for block in [
+        "otlp_http: {headers: [{name: a, value: hunter2, hunter2: x}], timeout: hunter2}",
+        "otlp_http: {headers: [{hunter2: hunter2}], headers_list: hunter2}",
+        "otlp_http: {headers: {authorization: hunter2}, compression: hunter2, encoding: hunter2}",
+        "otlp_http: {headers: [hunter2, {name: \"hunter2 \", value: hunter2}]}",
+        "otlp_http: {endpoint: \"http://u:hunter2@[::1\", headers: [{name: a, value: \"hunter2\\n\"}]}",
+        "otlp_http: {endpoint: \"hunter2\"}, usage_server: {endpoint: \"${SECRET}\"}",
+        "usage_server: {endpoint: \"${SECRET}\"}",
+    ] {
+        let operator = operator(&processors(&[block])).with("SECRET", secret);
+        let builder = operator.engine(&vllm::CURRENT);
+        let settings = builder.settings();
+        assert!(!settings.warnings.is_empty(), "{block}");
+        let shown = format!("{:?} {:?} {:?}", settings, builder.decision(), builder);
+        assert!(!shown.contains(secret), "{block}: {shown}");
+    }
+    let good = operator(&processors(&[
+        "otlp_http: {endpoint: \"http://127.0.0.1:9\", headers: [{name: a, value: hunter2}]}",
+    ]));
+    assert!(!format!("{:?}", settings(&good)).contains(secret));
+}
