@@ -22,6 +22,9 @@ _otel__usage() {
             otel__usage,completions)
                 cmd="otel__usage__subcmd__completions"
                 ;;
+            otel__usage,config)
+                cmd="otel__usage__subcmd__config"
+                ;;
             otel__usage,help)
                 cmd="otel__usage__subcmd__help"
                 ;;
@@ -46,11 +49,26 @@ _otel__usage() {
             otel__usage,status)
                 cmd="otel__usage__subcmd__status"
                 ;;
+            otel__usage__subcmd__config,check)
+                cmd="otel__usage__subcmd__config__subcmd__check"
+                ;;
+            otel__usage__subcmd__config,help)
+                cmd="otel__usage__subcmd__config__subcmd__help"
+                ;;
+            otel__usage__subcmd__config__subcmd__help,check)
+                cmd="otel__usage__subcmd__config__subcmd__help__subcmd__check"
+                ;;
+            otel__usage__subcmd__config__subcmd__help,help)
+                cmd="otel__usage__subcmd__config__subcmd__help__subcmd__help"
+                ;;
             otel__usage__subcmd__help,bridge)
                 cmd="otel__usage__subcmd__help__subcmd__bridge"
                 ;;
             otel__usage__subcmd__help,completions)
                 cmd="otel__usage__subcmd__help__subcmd__completions"
+                ;;
+            otel__usage__subcmd__help,config)
+                cmd="otel__usage__subcmd__help__subcmd__config"
                 ;;
             otel__usage__subcmd__help,help)
                 cmd="otel__usage__subcmd__help__subcmd__help"
@@ -76,6 +94,9 @@ _otel__usage() {
             otel__usage__subcmd__help,status)
                 cmd="otel__usage__subcmd__help__subcmd__status"
                 ;;
+            otel__usage__subcmd__help__subcmd__config,check)
+                cmd="otel__usage__subcmd__help__subcmd__config__subcmd__check"
+                ;;
             otel__usage__subcmd__help__subcmd__schema,diff)
                 cmd="otel__usage__subcmd__help__subcmd__schema__subcmd__diff"
                 ;;
@@ -98,7 +119,7 @@ _otel__usage() {
 
     case "${cmd}" in
         otel__usage)
-            opts="-h -V --help --version preview status probe schema completions on local off bridge help"
+            opts="-h -V --help --version preview status config probe schema completions on local off bridge help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -211,8 +232,82 @@ _otel__usage() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        otel__subcmd__usage__subcmd__config)
+            opts="-h --help check help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otel__subcmd__usage__subcmd__config__subcmd__check)
+            opts="-h --contract --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --contract)
+                    COMPREPLY=($(compgen -W "vllm vllm-heartbeat vllm-0.4.0 lmcache lmcache-interval lmcache-legacy lmcache-doc lmcache-mp lmcache-mp-interval" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otel__subcmd__usage__subcmd__config__subcmd__help)
+            opts="check help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otel__subcmd__usage__subcmd__config__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otel__subcmd__usage__subcmd__config__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         otel__subcmd__usage__subcmd__help)
-            opts="preview status probe schema completions on local off bridge help"
+            opts="preview status config probe schema completions on local off bridge help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -242,6 +337,34 @@ _otel__usage() {
         otel__subcmd__usage__subcmd__help__subcmd__completions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otel__subcmd__usage__subcmd__help__subcmd__config)
+            opts="check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        otel__subcmd__usage__subcmd__help__subcmd__config__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
