@@ -104,7 +104,8 @@ impl ConfigFile {
     /// The warning to give when the file is the reason for an off that it did not ask for.
     pub(crate) fn warning(&self) -> Option<String> {
         let (what, path) = (self.damage.as_ref()?, self.path.as_ref()?);
-        let path = path.display();
-        Some(format!("{what}. Usage reporting is off; `otel-usage config check {path}` says more"))
+        let check = format!("; `otel-usage config check {}` says more", path.display());
+        let more = if cfg!(feature = "config-file") { check.as_str() } else { "" };
+        Some(format!("{what}. Usage reporting is off{more}"))
     }
 }
