@@ -6,6 +6,8 @@
 //! cannot be read, or that is wrong where a switch may stand, may have said off: then off it is.
 
 #[cfg(feature = "config-file")]
+mod exporters;
+#[cfg(feature = "config-file")]
 mod read;
 #[cfg(feature = "config-file")]
 mod substitute;
