@@ -6,6 +6,8 @@
 //! cannot be read, or that is wrong where a switch may stand, may have said off: then off it is.
 
 #[cfg(feature = "config-file")]
+mod exporters;
+#[cfg(feature = "config-file")]
 mod read;
 #[cfg(feature = "config-file")]
 mod substitute;
@@ -104,7 +106,8 @@ impl ConfigFile {
     /// The warning to give when the file is the reason for an off that it did not ask for.
     pub(crate) fn warning(&self) -> Option<String> {
         let (what, path) = (self.damage.as_ref()?, self.path.as_ref()?);
-        let path = path.display();
-        Some(format!("{what}. Usage reporting is off; `otel-usage config check {path}` says more"))
+        let check = format!("; `otel-usage config check {}` says more", path.display());
+        let more = if cfg!(feature = "config-file") { check.as_str() } else { "" };
+        Some(format!("{what}. Usage reporting is off{more}"))
     }
 }
