@@ -10,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
+use otel_usage::Contract;
+use otel_usage::schema::{Field, Literal, MessageSpec, Privacy, Sanitizer, Source, Trigger, Type};
+
 use crate::shell::Shell;
 
 /// A bridge in a process of its own. Killed when a test fails.
@@ -264,4 +267,40 @@ fn every_flag_and_default_is_documented() {
             );
         }
     }
+}
+
+#[test]
+fn an_engine_that_nobody_built_in_is_delivered_by_its_contract_file() {
+    let shell = Shell::new().with("OTEL_USAGE_EXPORTERS", "otlp");
+    let mut message = MessageSpec::new("report", "third.report", Trigger::Record);
+    message.fields.to_mut().extend([
+        Field::of("at", Type::Int, Source::Time, Privacy::Envelope, "When."),
+        Field::record("layers", Type::Int, "third.layers", "Layers.").example(Literal::Int(32)),
+        Field::record("remote", Type::Str, "third.remote", "Where the cache lives.")
+            .sanitized(&[Sanitizer::SchemeOnly])
+            .example(Literal::text("redis://host")),
+    ]);
+    let contract = Contract::new("third/1", "third").with_message(message);
+    let (file, lines) = (shell.home().join("third.json"), shell.home().join("lines.jsonl"));
+    fs::write(&file, contract.to_json()).unwrap();
+    let bridge = Bridge::start(command(env!("CARGO_BIN_EXE_otel-usage")).args([
+        "bridge",
+        "--sink",
+        "file",
+        "--file",
+        lines.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--contract-file",
+        file.to_str().unwrap(),
+    ]));
+    let line = format!("preview --contract-file {} --clock 7", file.display());
+    let otlp = shell.run(&format!("{line} --otlp")).out;
+    // The report, and the span of the run, which is no message.
+    for request in otlp.lines() {
+        assert!(bridge.post(request).starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    let flat = shell.run(&format!("{line} --json")).out;
+    assert_eq!(flat, "{\"at\": 7, \"layers\": 32, \"remote\": \"redis://\"}\n");
+    assert_eq!(fs::read_to_string(&lines).unwrap(), flat);
 }
