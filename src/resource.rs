@@ -197,4 +197,22 @@ mod tests {
         fs::write(home.path().join("file"), "").unwrap();
         assert_eq!(make_machine_id(&home.path().join("file"), &Clock::system()), None);
     }
+
+    #[test]
+    fn who_comes_at_the_same_moment_gets_the_same_identity() {
+        let home = tempfile::tempdir().unwrap();
+        for round in 0..400 {
+            let directory = home.path().join(round.to_string());
+            let together = std::sync::Barrier::new(8);
+            let ids: Vec<_> = std::thread::scope(|scope| {
+                let come = || {
+                    together.wait();
+                    make_machine_id(&directory, &Clock::system())
+                };
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(come)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            assert!(ids[0].is_some() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
+    }
 }
