@@ -94,6 +94,7 @@ impl<'a> Message<'a> {
     }
 
     /// `None`: the key is left out.
+    #[inline]
     fn value(&self, field: &'a Field, compiled: &'a CompiledField) -> Option<Json<'a>> {
         let found = match self.found(field, compiled) {
             None if field.optional => return None,
@@ -102,6 +103,7 @@ impl<'a> Message<'a> {
         Some(found.unwrap_or_else(|| literal_json(&field.absent, field)))
     }
 
+    #[inline]
     fn found(&self, field: &'a Field, compiled: &'a CompiledField) -> Option<Json<'a>> {
         let resource = |index: &usize| self.environment.value(*index);
         let value = match &compiled.slot {
@@ -224,6 +226,7 @@ fn under<'a>(
     bounds.iter().map(f64::to_string).zip(counts)
 }
 
+#[inline]
 fn attribute_json<'a>(value: &'a Value, field: &'a Field) -> Option<Json<'a>> {
     Some(match (field.ty, value) {
         (Type::Bool, Value::Bool(value)) => Json::Bool(*value),
@@ -241,6 +244,7 @@ fn attribute_json<'a>(value: &'a Value, field: &'a Field) -> Option<Json<'a>> {
     })
 }
 
+#[inline]
 fn literal_json<'a>(literal: &'a Literal, field: &'a Field) -> Json<'a> {
     match literal {
         Literal::Ints(counts) if field.ty == Type::Histogram => {
