@@ -51,13 +51,12 @@ impl Intervals {
     pub(crate) fn begin(&mut self, contract: &Contract, kind: &str, now: Instant) {
         for (message, spec) in contract.messages.iter().enumerate() {
             let Trigger::Interval { seconds, schedules } = &spec.trigger else { continue };
-            let begun = self.running.iter().any(|running| running.message == message);
+            if self.running.iter().any(|running| running.message == message) {
+                continue;
+            }
             let Some(schedule) = schedules.iter().find(|schedule| schedule.after == kind) else {
                 continue;
             };
-            if begun {
-                continue;
-            }
             let interval = self.interval(schedule, *seconds);
             let first = schedule
                 .first_seconds
@@ -130,7 +129,6 @@ mod tests {
         due.iter()
             .map(|due| {
                 let name = lmcache::V1.messages[due.message].name.as_ref();
-                let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
                 (name, due.sequence, due.now.duration_since(due.since).as_secs())
             })
             .collect()

@@ -88,12 +88,6 @@ impl CompiledContract {
         self.contract.omitted.iter().any(|omitted| omitted == name)
     }
 
-    /// The Resource attributes that may leave, in the order in which they are exported.
-    #[must_use]
-    pub fn resource_attributes(&self) -> &[Attribute] {
-        &self.resource
-    }
-
     /// Whether the contract has this Resource attribute, and the operator has not left it out.
     pub(crate) fn has_resource(&self, name: &str) -> bool {
         self.resource.iter().any(|attribute| attribute.name == name)

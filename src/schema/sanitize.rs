@@ -106,22 +106,13 @@ impl Sanitizer {
         }
     }
 
-    /// Whether it changes text.
-    #[must_use]
-    pub const fn is_for_text(&self) -> bool {
-        !self.is_for_numbers()
-    }
-
-    /// Whether it changes numbers.
-    #[must_use]
-    pub const fn is_for_numbers(&self) -> bool {
-        matches!(self, Self::RoundSignificant(_))
-    }
-
     /// Whether it can change a value of this type.
     #[must_use]
     pub const fn has_effect_on(&self, ty: Type) -> bool {
-        self.is_for_text() && ty.is_text() || self.is_for_numbers() && ty.is_number()
+        match self {
+            Self::RoundSignificant(_) => ty.is_number(),
+            _ => ty.is_text(),
+        }
     }
 
     /// Whether what comes out is as free as what went in, but for its length.
