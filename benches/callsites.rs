@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use otel_usage::schema::vllm;
-use otel_usage::{Consent, Env, Usage};
+use otel_usage::settings::Env;
+use otel_usage::{Consent, Usage};
 use support::{Case, Times};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -107,7 +108,7 @@ fn child(setup: &str) -> Result<(), Failure> {
             ("OTEL_USAGE_EXPORTERS", "none"),
             ("HOME", "/dev/null"),
         ]))
-        .init()?;
+        .try_init()?;
     let registry = tracing_subscriber::registry;
     match setup {
         "none" => {}

@@ -16,11 +16,13 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use otel_usage::Usage;
+use otel_usage::instruments::{Counter, Gauge, Histogram};
 use otel_usage::schema::lmcache::usage::{
     L1_BYTES_USED, LIFESPAN_MINUTES, TOKENS_HIT, TOKENS_STORED,
 };
 use otel_usage::schema::{Contract, lmcache};
-use otel_usage::{Counter, Env, Gauge, Histogram, Usage};
+use otel_usage::settings::Env;
 use support::{Case, Times};
 
 type Failure = Box<dyn std::error::Error>;
@@ -64,7 +66,7 @@ fn usage(contract: &Contract, mode: &str) -> Result<Usage, Failure> {
         ("OTEL_USAGE_EXPORTERS", "none"),
     ]);
     let usage = Usage::builder(contract).with_sample_data().with_environment(environment);
-    Ok(usage.with_messages(|_, _| {}).init()?)
+    Ok(usage.on_notice(|_, _| {}).try_init()?)
 }
 
 /// One thread that has the instruments to itself.

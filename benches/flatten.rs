@@ -10,12 +10,10 @@
 //! cargo bench --bench flatten -- --instructions   # counted by valgrind, if it is there
 //! ```
 //!
-//! [`Message::append_json`]: otel_usage::Message::append_json
+//! [`Message::append_json`]: otel_usage::schema::Message::append_json
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
-#[path = "../examples/support/sample.rs"]
-mod sample;
 mod support;
 
 use std::hint::black_box;
@@ -25,8 +23,11 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use otel_usage::schema::{CompiledContract, Contract, Environment, Record, lmcache, vllm};
-use otel_usage::{PythonFormatter, UsageRecord, flatten};
+use otel_usage::UsageRecord;
+use otel_usage::schema::{CompiledContract, Contract, Record, ResourceValues, lmcache, vllm};
+use otel_usage::schema::{PythonFormatter, flatten};
+use otel_usage_testing::read;
+use otel_usage_testing::sample;
 use serde::{Deserialize, Serialize};
 use support::Case;
 
@@ -60,7 +61,7 @@ fn main() -> Result<(), Failure> {
 /// A record and what is known of its machine, ready to be flattened.
 struct Subject {
     contract: CompiledContract,
-    environment: Environment,
+    resource: ResourceValues,
     record: Record,
 }
 
@@ -75,7 +76,7 @@ impl Subject {
 
     fn new(contract: &Contract, record: impl UsageRecord) -> Result<Self, Failure> {
         let contract = CompiledContract::new(contract)?;
-        let environment = contract.read_resource(&resource());
+        let resource = read::resource(&contract, &resource());
         let time = UNIX_EPOCH
             .checked_add(Duration::from_nanos(1_787_206_513_123_456_000))
             .ok_or("a time that fits")?;
@@ -92,15 +93,18 @@ impl Subject {
             events: SpanEvents::default(),
             links: SpanLinks::default(),
             status: Status::Unset,
-            instrumentation_scope: InstrumentationScope::builder(otel_usage::SCOPE).build(),
+            instrumentation_scope: InstrumentationScope::builder(
+                otel_usage::schema::transport::SCOPE,
+            )
+            .build(),
         };
         let record =
-            contract.read_span(&span, &mut |_, _| {}).ok_or("the contract has the record")?;
-        Ok(Self { contract, environment, record })
+            read::span(&contract, &span, &mut |_, _| {}).ok_or("the contract has the record")?;
+        Ok(Self { contract, resource, record })
     }
 
     fn append(&self, out: &mut Vec<u8>) {
-        if let Some(message) = flatten(&self.contract, &self.environment, &self.record) {
+        if let Some(message) = flatten(&self.contract, &self.resource, &self.record) {
             message.append_json(out);
         }
     }

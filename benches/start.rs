@@ -13,10 +13,6 @@
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 #![expect(clippy::cast_precision_loss, reason = "figures of three digits are printed")]
 
-#[path = "../examples/support/receiver.rs"]
-mod receiver;
-#[path = "../examples/support/sample.rs"]
-mod sample;
 mod support;
 
 use std::collections::BTreeMap;
@@ -30,8 +26,10 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use otel_usage::schema::{Contract, lmcache, vllm};
-use otel_usage::{Env, Flush, Usage, UsageRecord};
-use receiver::{Answer, Receiver};
+use otel_usage::settings::Env;
+use otel_usage::{Flush, Usage, UsageRecord};
+use otel_usage_testing::receiver::{Answer, Receiver};
+use otel_usage_testing::sample;
 use support::{Case, Times};
 use tracing::{Level, event, span};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -58,6 +56,9 @@ fn main() -> Result<(), Failure> {
         return Ok(());
     }
     initialiser()?;
+    if std::env::var_os("ONLY_INIT").is_some() {
+        return Ok(());
+    }
     opted_out()?;
     start_report()?;
     events()?;
@@ -76,8 +77,8 @@ fn usage(contract: &Contract, exporters: &str, url: &str) -> Result<Usage, Failu
             ("OTEL_USAGE_EXPORTERS", exporters),
             (variable, url),
         ]))
-        .with_messages(|_, _| {})
-        .init()?;
+        .on_notice(|_, _| {})
+        .try_init()?;
     if usage.is_enabled() {
         Ok(usage)
     } else {
@@ -163,7 +164,7 @@ fn initialiser() -> Result<(), Failure> {
 
         let usage = usage(&vllm::CURRENT, "none", &url)?;
         let report = sample::vllm_report();
-        let ((), wall, cpu) = timed(|| usage.start(report));
+        let ((), wall, cpu) = timed(|| usage.record(report));
         turns.add("start(report)", wall, cpu);
         usage.finish();
     }
@@ -195,12 +196,12 @@ fn opted_out() -> Result<(), Failure> {
             .with_sample_data()
             .with_environment(Env::given(variables.iter().copied()))
             .init();
-        assert!(usage.is_ok_and(|usage| !usage.is_enabled()), "collection is off");
+        assert!(!usage.is_enabled(), "collection is off");
     };
     let off = Usage::builder(&vllm::CURRENT)
         .with_sample_data()
         .with_environment(Env::given([("DO_NOT_TRACK", "1")]))
-        .init()?;
+        .try_init()?;
     let mut cases = [
         Case::new("three variables and a stat", || {
             for name in ["DO_NOT_TRACK", "VLLM_DO_NOT_TRACK", "VLLM_NO_USAGE_STATS"] {
@@ -214,7 +215,7 @@ fn opted_out() -> Result<(), Failure> {
         Case::new("of that, reading the environment", || {
             black_box(Env::process(&vllm::CURRENT));
         }),
-        Case::new("start(..) when off", || off.start(black_box(Nothing))),
+        Case::new("start(..) when off", || off.record(black_box(Nothing))),
     ];
     let times = support::rounds(&mut cases, 21);
     support::print("Opted out", &cases, &times);
@@ -304,12 +305,12 @@ fn report_once(contract: &Contract, url: &str, report: impl UsageRecord) -> Resu
     let begun = support::machine_time();
     let (usage, init, init_cpu) = timed(|| usage(contract, "server", url));
     let usage = usage?;
-    let ((), start, start_cpu) = timed(|| usage.start(report));
-    if usage.flush(PATIENCE) != Flush::Durable {
+    let ((), start, start_cpu) = timed(|| usage.record(report));
+    if usage.flush(PATIENCE) != Flush::Settled {
         return Err("the server did not answer".into());
     }
     let cpu = support::process_cpu().saturating_sub(cpu);
-    let delivered: u64 = usage.stats().sinks.iter().map(|sink| sink.delivered).sum();
+    let delivered: u64 = usage.stats().exporters.iter().map(|sink| sink.delivered).sum();
     say("messages", delivered);
     say("begun", begun);
     #[expect(
@@ -517,7 +518,7 @@ fn hanging_server() -> Result<(), Failure> {
     for _ in 0..5 {
         let server = Receiver::scripted(Vec::new(), Answer::Hang);
         let usage = usage(&vllm::CURRENT, "server", &server.url())?;
-        usage.start(sample::vllm_report());
+        usage.record(sample::vllm_report());
         server.requests.recv_timeout(PATIENCE)?;
         let ((), wall, _) = timed(|| drop(usage));
         drops.0.push(wall / 1e6);

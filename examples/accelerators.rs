@@ -1,5 +1,5 @@
-//! What the probe finds of this machine's accelerators, when no engine supplies them: one line for
-//! each value, as `scripts/check-gpu.sh` compares them. Nothing is sent.
+//! Prints the accelerators of this machine as the detectors find them, one value a line.
+//! `scripts/check-gpu.sh` compares these lines with other tools. Nothing is sent.
 //!
 //! ```sh
 //! cargo run --example accelerators
@@ -7,11 +7,11 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-use otel_usage::probe::{ENVIRONMENT, Machine, probe};
+use otel_usage::detectors::{Machine, probe};
+use otel_usage::settings::Env;
 
 fn main() {
-    let environment = std::env::vars().filter(|(name, _)| ENVIRONMENT.contains(&name.as_str()));
-    let facts = probe(&Machine::live(environment), true, &mut |_| ());
+    let facts = probe(&Machine::live(Env::of_machine().pairs()), true, &mut |_| ());
     let found = facts.accelerators;
     let number = |number: Option<i64>| number.map(|number| number.to_string());
     let found = found.as_ref();
@@ -27,7 +27,7 @@ fn main() {
     for (name, value) in lines {
         println!("{name}={}", value.unwrap_or_else(|| "unknown".to_owned()));
     }
-    // A context of CUDA's would need its library.
+    // A CUDA context would load this library.
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     println!("libcuda={}", if maps.contains("libcuda") { "loaded" } else { "not loaded" });
 }

@@ -6,13 +6,11 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use otel_usage::schema::{Field, Type, vllm};
-use otel_usage::{Attributes, Env, Usage};
-use support::receiver::Receiver;
-use support::sample;
+use otel_usage::settings::Env;
+use otel_usage::{Attributes, Usage};
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (server, home) = (Receiver::start(), tempfile::tempdir()?);
@@ -33,9 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_sample_data()
         .with_environment(environment)
         .with_version(sample::VLLM_VERSION)
-        .init()?;
+        .try_init()?;
     let report = Attributes::from_record(sample::vllm_report()).with("vllm.lora.count", 2_u64);
-    usage.start(report);
+    usage.record(report);
 
     println!("{}", server.next().text());
     Ok(())

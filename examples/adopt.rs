@@ -17,16 +17,13 @@
     reason = "an example shows what happens; it measures, and is told its scenario from outside"
 )]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use otel_usage::Flush;
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::scenario::Engine;
 use serde_json::Value;
-use support::adoption::Engine;
-use support::receiver::Receiver;
 
 const SCENARIO: &str = include_str!("../tests/interop/wire/scenarios/lmcache-remote.json");
 
@@ -45,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if life == "cut" {
         std::io::stdin().read_to_end(&mut Vec::new())?;
-    } else if engine.usage.flush(Duration::from_secs(20)) != Flush::Durable {
+    } else if engine.usage.flush(Duration::from_secs(20)) != Flush::Settled {
         return Err(format!("not delivered: {:?}", engine.usage.stats()).into());
     }
     let (cpu, wall) = (cpu_seconds() - before, begun.elapsed().as_secs_f64());

@@ -7,15 +7,13 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
+use otel_usage::Usage;
 use otel_usage::schema::vllm;
-use otel_usage::{Env, Usage};
-use support::receiver::Receiver;
-use support::sample;
+use otel_usage::settings::Env;
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 
 /// What an operator says: in variables, and the same in a configuration file.
 struct Deployment {
@@ -108,8 +106,8 @@ fn engine(environment: Env) -> Result<(), otel_usage::Error> {
         .with_environment(environment)
         .with_version("0.33.0")
         .with_accelerators(sample::accelerators())
-        .init()?;
-    usage.start(sample::vllm_report());
+        .try_init()?;
+    usage.record(sample::vllm_report());
     let _ = usage.flush(Duration::from_secs(5));
     usage.finish();
     Ok(())

@@ -6,12 +6,11 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-#[path = "support/mod.rs"]
-mod support;
-
+use otel_usage::Usage;
+use otel_usage::export::ExporterName;
 use otel_usage::schema::lmcache;
-use otel_usage::{Env, Exporter, Usage};
-use support::sample;
+use otel_usage::settings::Env;
+use otel_usage_testing::sample;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = tempfile::tempdir()?;
@@ -20,18 +19,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Reports stay on this machine.
         ("OTEL_USAGE_MODE", "local".to_owned()),
     ]);
-    let usage_context = Usage::builder(&lmcache::DOC)
+    let usage = Usage::builder(&lmcache::DOC)
         .with_sample_data()
         .with_environment(environment)
-        .with_exporters([Exporter::File])
+        .with_exporters([ExporterName::File])
         .with_local_log("~/.config/lmcache/usage.log")
         .try_init()?;
-    // `None` when collection is off, as LMCache's own initialiser returns.
-    let Some(usage) = usage_context else {
+    // LMCache's own initialiser returns `None` if collection is off.
+    let Some(usage) = Some(usage).filter(Usage::is_enabled) else {
         println!("collection is off");
         return Ok(());
     };
-    usage.start(sample::lmcache_engine());
+    usage.record(sample::lmcache_engine());
     // The end of the run: the metadata message carries its duration.
     usage.finish();
 

@@ -6,15 +6,13 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use otel_usage::Usage;
 use otel_usage::schema::lmcache;
-use otel_usage::{Env, Usage};
+use otel_usage::settings::Env;
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 use prost::Message as _;
-use support::receiver::Receiver;
-use support::sample;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (collector, home) = (Receiver::start(), tempfile::tempdir()?);
@@ -27,8 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ("OTEL_USAGE_OTLP_ENDPOINT", collector.url()),
         ]))
         .with_version("0.5.6")
-        .init()?;
-    usage.start(sample::lmcache_engine());
+        .try_init()?;
+    usage.record(sample::lmcache_engine());
     usage.finish();
 
     // Three reports, and the span of the whole run.

@@ -10,15 +10,13 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
+use otel_usage::Usage;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Env, Usage};
-use support::receiver::Receiver;
-use support::sample;
+use otel_usage::settings::Env;
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 use tracing_subscriber::prelude::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,8 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_environment(environment("VLLM_USAGE_STATS_SERVER"))
         .with_version("0.33.0")
         .with_accelerators(sample::accelerators())
-        .init()?;
-    engine.start(sample::vllm_report());
+        .try_init()?;
+    engine.record(sample::vllm_report());
 
     // LMCache, through the layer: an ordinary tracing event.
     let cache = Usage::builder(&lmcache::V1)
@@ -49,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_environment(environment("LMCACHE_USAGE_TRACK_URL"))
         .with_version("0.5.6")
         .with_local_log(home.path().join(".config/lmcache/usage.log"))
-        .init()?;
+        .try_init()?;
     let subscriber = tracing_subscriber::registry().with(cache.layer());
     tracing::subscriber::with_default(subscriber, || {
         tracing::event!(

@@ -10,13 +10,11 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use otel_usage::schema::{Field, Trigger, Type, vllm};
-use otel_usage::{Attributes, Env, Usage};
-use support::receiver::Receiver;
-use support::sample;
+use otel_usage::settings::Env;
+use otel_usage::{Attributes, Usage};
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (server, home) = (Receiver::start(), tempfile::tempdir()?);
@@ -44,9 +42,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_version("0.33.0")
         // As torch counts them; they win over what the driver says.
         .with_accelerators(sample::accelerators())
-        .init()?;
-    usage.start(sample::vllm_report());
-    usage.heartbeat(Attributes::of(vllm::HEARTBEAT).with("vllm.num_preemptions", 3_u64));
+        .try_init()?;
+    usage.record(sample::vllm_report());
+    usage.set_heartbeat(Attributes::new(vllm::HEARTBEAT).with("vllm.num_preemptions", 3_u64));
 
     for request in server.take(3) {
         println!("{}\n", request.text());

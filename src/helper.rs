@@ -1,11 +1,11 @@
-//! The helper thread: for calls that nobody can cancel.
+//! The helper thread, for calls that cannot be cancelled.
 //!
-//! `getaddrinfo`, NVML and reads below a mount that no longer answers may hang for ever. They run
-//! on a thread of their own while the worker waits for a limited time. A call that hangs keeps its
-//! thread, and no other is started until it comes back: at most two threads, whatever hangs.
+//! `getaddrinfo`, NVML and reads below a dead mount may hang for ever. They run on a thread of their
+//! own while the worker waits for a limited time. A call that hangs keeps its thread, and no other is
+//! started until it returns, so this library has two threads at most.
 //!
-//! A probe that hangs may never come back, and reports must leave all the same: names are then
-//! looked up on the worker, where the C library's own time limits have to do.
+//! A detector that hangs may never return, and messages must leave all the same. Names are then looked
+//! up on the worker, within the C library's own time limits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// What a helper thread is for.
+/// The purpose of a helper thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Task {
@@ -24,7 +24,7 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    /// The name of the thread.
+    /// Returns the name of the thread.
     const fn name(self) -> &'static str {
         match self {
             Self::Probe => "otel-usage-probe",
@@ -33,19 +33,21 @@ impl Task {
     }
 }
 
-/// No thread runs.
+/// The value of [`Helper::busy`] if no helper thread runs.
 const FREE: u8 = 0;
 
 /// Runs one call at a time on a short-lived thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Helper {
-    /// [`FREE`], or the task a thread is busy with.
+    /// [`FREE`], or the task of the thread that runs.
     busy: Arc<AtomicU8>,
 }
 
 impl Helper {
-    /// Runs `call` and waits for it at most `wait`. `None`: it takes longer, it panicked, no thread
-    /// could be started, or an earlier call still hangs.
+    /// Runs `call` and waits for it at most `wait`.
+    ///
+    /// Returns `None` if the call takes longer or panics, if no thread can be started, or if an
+    /// earlier call still hangs.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         task: Task,
@@ -70,7 +72,7 @@ impl Helper {
             return None;
         };
         let result = receiver.recv_timeout(wait).ok()?.ok();
-        // It has sent its result and is about to end.
+        // The thread has sent its result and is about to end.
         let _ = thread.join();
         result
     }
@@ -82,7 +84,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    /// A helper with a call that hangs until the sender is used.
+    /// Returns a helper with a call that hangs until the sender is used.
     fn hanging(task: Task) -> (Helper, mpsc::Sender<()>) {
         let helper = Helper::default();
         let (release, held) = mpsc::channel::<()>();
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_hangs_is_left_behind_and_no_second_one_started() {
+    fn hanging_calls_are_abandoned_and_no_second_thread_starts() {
         for task in [Task::Probe, Task::LookUp] {
             let (helper, release) = hanging(task);
             assert_eq!(helper.run(task, SOON, || 1), None);
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_hangs_does_not_keep_names_from_being_looked_up() {
+    fn names_are_looked_up_while_a_detector_hangs() {
         let (helper, _release) = hanging(Task::Probe);
         let here = std::thread::current().id();
         let there = helper.run(Task::LookUp, SOON, || std::thread::current().id());
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_stays_inside() {
+    fn panics_are_caught() {
         let helper = Helper::default();
         let result: Option<()> = helper.run(Task::Probe, SOON, || panic!("inside"));
         assert_eq!(result, None);

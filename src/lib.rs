@@ -1,110 +1,117 @@
 //! Anonymous usage telemetry for inference engines, as ordinary OpenTelemetry.
 //!
-//! An engine reports on which hardware and with which settings it runs. The environment probe is
-//! the OpenTelemetry *Resource*, what the engine says are *span attributes*, and the exporter is
-//! chosen per deployment: flat JSON to the usage server, a local file, OTLP, the console, or none.
+//! An engine reports on which hardware and with which settings it runs. Facts about the machine are the
+//! OpenTelemetry *Resource*, records of the engine are *spans*, and the exporter is chosen per
+//! deployment: flat JSON to the usage server, a local file, OTLP, the console, or none.
 //!
 //! ```text
-//!  machine ──probe──► resource ─┐
-//!                               ├─► worker ─► flatten ─► server | file | console
-//!  engine ──record──────────────┘        └─────────────► otlp
+//!  machine ──detectors──► Resource ─┐
+//!                                   ├─► worker ─► flatten ─► server | file | console
+//!  engine ──record──────────────────┘        └─────────────► otlp
 //!           (handle or layer)
-//!  consent stands before all of it
+//!  consent comes before all of it
 //! ```
 //!
-//! # What is sent, and how to stop it
+//! # Install
 //!
-//! Only what the engine's [`Contract`] lists, on every sink. `DO_NOT_TRACK=1` stops every engine;
-//! `docs/environment.md` lists the other switches, `docs/privacy.md` what the data can reveal, and
-//! `otel-usage preview` shows the exact bytes.
+//! No feature is on by default. A feature adds API and changes no behaviour:
 //!
-//! # An engine in four lines
+//! - `http`: the `server` exporter;
+//! - `otlp`: the `otlp` exporter (http/protobuf);
+//! - `gpu`: facts about NVIDIA devices, by NVML, which is loaded at run time;
+//! - `config-file`: the YAML file that `OTEL_USAGE_CONFIG` names;
+//! - `derive`: `#[derive(UsageRecord)]`, for an engine's own record;
+//! - `recording`: a machine as a folder that can be read elsewhere, for tests and for the command.
+//!
+//! # Report
 //!
 //! ```
 //! use otel_usage::schema::lmcache;
-//! # use otel_usage::{Consent, Usage};
+//! use otel_usage::Usage;
+//! # use otel_usage::Consent;
 //!
-//! # fn main() -> Result<(), otel_usage::Error> {
 //! let usage = Usage::builder(&lmcache::V1)
 //!     .with_version("0.5.6")
 //! #   .with_consent(Consent::Off)
-//!     .init()?;
-//! usage.start(lmcache::Engine { chunk_size: 256, ..Default::default() });
+//!     .init();
+//! usage.record(lmcache::Engine { chunk_size: 256, ..Default::default() });
 //! usage.finish();
-//! # Ok(())
-//! # }
 //! ```
 //!
-//! The same through `tracing`, with [`Usage::layer`] in the engine's subscriber:
+//! The form with `..Default::default()` keeps compiling when a contract gains a field. The default of
+//! every member is what the original Python client sends when its engine says nothing.
+//!
+//! The same record through `tracing`, with [`Usage::layer`] in the engine's subscriber:
 //!
 //! ```
 //! use tracing::{Level, event};
 //! event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 256);
 //! ```
 //!
-//! # Features
+//! # Count
 //!
-//! None is on by default, and none changes behaviour by being on:
+//! Instruments collect between two messages: [`Usage::counter`], [`Usage::gauge`],
+//! [`Usage::histogram`] and [`Usage::series`]. Adding to a counter is one atomic operation.
 //!
-//! - `http`: the `server` exporter;
-//! - `otlp`: the `otlp` exporter (http/protobuf);
-//! - `gpu`: NVIDIA devices by NVML, loaded at run time;
-//! - `derive`: `#[derive(UsageRecord)]`, a record of an engine's own with every field classified.
-//! - `config-file`: the YAML file that `OTEL_USAGE_CONFIG` names.
+//! # An own contract
 //!
-//! # Promises
+//! A [`Contract`] lists what an engine may send; nothing else leaves, on any exporter. An engine that is
+//! neither vLLM nor LMCache describes its record by `#[derive(UsageRecord)]`, where each member is sent,
+//! sent after a sanitizer, or private. `docs/engine/own-engine.md` is the guide.
 //!
-//! Recording never blocks, panics or returns an error, and holds a bounded amount of memory. All
-//! work happens on one thread of ours. There are no panics in the library's own code (lints forbid
-//! them); under `panic = "abort"` those lints are the guarantee, because nothing could be caught.
-//! The library installs no signal handler, panic hook, global subscriber or TLS provider. A forked
-//! child does not report.
+//! # Operate
+//!
+//! `DO_NOT_TRACK=1` stops every engine. `docs/operator/environment.md` lists every switch, variable and
+//! path, `docs/operator/privacy.md` says what the data can reveal, and `otel-usage preview` shows the
+//! exact bytes.
+//!
+//! Recording never blocks, panics or returns an error, and holds a bounded amount of memory. All work
+//! happens on one thread of ours, which starts with the first record. The library installs no signal
+//! handler, panic hook, global subscriber or TLS provider. A forked child does not report. Under
+//! `panic = "abort"` nothing could be caught; lints forbid panics in the library's own code.
 
-mod clock;
-pub mod config;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+pub mod clock;
+mod consent;
+pub mod detectors;
 mod error;
-mod export;
-mod flatten;
+pub mod export;
 mod helper;
-mod json;
-mod loss;
-mod meter;
-mod notice;
-pub mod probe;
-mod record;
-mod resource;
-pub mod schema;
-mod sink;
+mod inspect;
+pub mod instruments;
+mod layer;
+mod notifier;
+mod run;
+pub mod settings;
 mod stats;
 mod sys;
+mod usage;
 
-pub use clock::Clock;
-pub use config::{Consent, Decision, Env, Exporter};
+/// Contracts: what may leave, as tables, and the flattener that follows them.
+pub use otel_usage_schema as schema;
+
+pub use builder::Builder;
+pub use detectors::Accelerators;
 pub use error::Error;
-pub use export::UsageExporter;
-pub use flatten::{Json, Message, flatten};
-pub use json::Python as PythonFormatter;
-pub use loss::Loss;
-pub use meter::{Counter, Gauge, Histogram, Series};
 #[cfg(feature = "derive")]
 pub use otel_usage_macros::UsageRecord;
-pub use probe::Accelerators;
-pub use record::{Builder, Flush, RunPreview, Usage};
-pub use schema::{
-    Attributes, Contract, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord,
-};
-pub use sink::{Outcome, Report, Sink};
-pub use stats::{SinkStats, Stats};
+pub use otel_usage_schema::{Attributes, Consent, Contract, UsageRecord};
+pub use stats::Stats;
+pub use usage::{Flush, Usage};
 
-/// The name of our instrumentation scope, on every exported span.
-pub const SCOPE: &str = "otel_usage";
-
-/// The README's examples compile.
+/// Compiles the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// So do those of the guide for an engine's author.
+/// Compiles the examples of the page on own contracts.
 #[cfg(all(doctest, feature = "derive"))]
-#[doc = include_str!("../docs/own-engine.md")]
+#[doc = include_str!("../docs/engine/own-engine.md")]
 struct OwnEngine;
+
+/// Compiles the examples of the guide for engine authors.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/engine/guide.md")]
+struct Guide;

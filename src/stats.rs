@@ -1,87 +1,92 @@
-//! Accounting: every record and every message is delivered, waiting, or dropped for a reason.
+//! Accounts: every record and every message is delivered, queued, or dropped for a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::loss::Loss;
+use otel_usage_schema::Loss;
 
-/// What happened so far; one snapshot.
+/// A snapshot of the accounts of one [`Usage`](crate::Usage).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Records made: by the engine, and for it.
+    /// Records made by the engine and for it.
     pub recorded: u64,
-    /// Records and attributes that did not become part of a report, by reason.
+    /// Records and attributes that did not reach any exporter, by reason.
     pub lost: BTreeMap<Loss, u64>,
-    /// Each sink's own account.
-    pub sinks: Vec<SinkStats>,
+    /// The account of each exporter.
+    pub exporters: Vec<ExporterStats>,
 }
 
-/// One sink's account: `accepted = delivered + queued + dropped`, always.
+/// The account of one exporter: `accepted = delivered + queued + dropped`, always.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SinkStats {
-    /// The sink's name.
+pub struct ExporterStats {
+    /// The exporter's name.
     pub name: String,
-    /// Messages it was given.
+    /// Messages that the exporter was given.
     pub accepted: u64,
     /// Messages that reached their destination.
     pub delivered: u64,
-    /// Messages that wait, or are on their way.
+    /// Messages that wait or are on their way.
     pub queued: u64,
     /// Messages that are lost, by reason.
     pub dropped: BTreeMap<Loss, u64>,
 }
 
 /// Counts by reason.
-#[derive(Debug, Default)]
-pub(crate) struct Losses([AtomicU64; Loss::ALL.len()]);
+#[derive(Debug)]
+pub(crate) struct Losses(Vec<AtomicU64>);
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self(Loss::ALL.iter().map(|_| AtomicU64::new(0)).collect())
+    }
+}
 
 impl Losses {
-    pub(crate) fn add(&self, loss: Loss, count: usize) {
+    pub(crate) fn add(&self, loss: Loss, count: u64) {
         let place = Loss::ALL.iter().zip(&self.0).find(|(reason, _)| **reason == loss);
         if let Some((_, counter)) = place {
-            counter.fetch_add(count as u64, Ordering::Relaxed);
+            counter.fetch_add(count, Ordering::Relaxed);
         }
     }
 
     fn snapshot(&self) -> BTreeMap<Loss, u64> {
-        Loss::ALL
-            .into_iter()
-            .zip(self.0.iter().map(|counter| counter.load(Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+        let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
+        Loss::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 }
 
-/// Characters of a lost thing's name that are shown, and how many things are named at most.
+/// Most characters of a name that are logged, and most names that are logged.
 const NAME: usize = 64;
 const NAMES: usize = 64;
 
-/// The counters of one pipeline.
+/// The accounts of one pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) recorded: AtomicU64,
     pub(crate) lost: Losses,
-    /// What was named already.
+    /// The names that were logged already.
     named: Mutex<BTreeSet<(Loss, String)>>,
-    pub(crate) sinks: std::sync::OnceLock<Vec<Arc<SinkCounters>>>,
+    /// The accounts of the exporters, once the worker has made them.
+    pub(crate) exporters: OnceLock<Vec<Arc<ExporterCounters>>>,
 }
 
 impl Counters {
-    /// Counts a loss, and says once what it was, or where.
+    /// Counts a loss, and logs its name or its place once.
     ///
-    /// `name` is shown only where it is the contract's word or ours. What the contract does not have may
-    /// hold anything, a secret included: of that, only the `place` is shown.
+    /// `name` is logged only if it stands in the contract or in this library. Any other name may hold a
+    /// secret, so only the `place` is logged instead.
     pub(crate) fn note(&self, loss: Loss, name: &str, place: &str) {
         self.lost.add(loss, 1);
         let known = matches!(loss, Loss::NotFinite | Loss::Probe | Loss::WrongType);
         self.name(loss, if known { name } else { place });
     }
 
-    /// Names what was lost, once each, at debug level. Not for the engine's threads, and only for names
-    /// that stand in a contract or in a program.
+    /// Logs a lost name once, at debug level.
+    ///
+    /// Only the worker calls this, and only with names that stand in a contract or in a program.
     pub(crate) fn name(&self, loss: Loss, name: &str) {
         let name: String = name.chars().take(NAME).collect();
         let new = self
@@ -94,24 +99,25 @@ impl Counters {
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
+        let exporters = self.exporters.get().into_iter().flatten();
         Stats {
             recorded: self.recorded.load(Ordering::Relaxed),
             lost: self.lost.snapshot(),
-            sinks: self.sinks.get().into_iter().flatten().map(|sink| sink.snapshot()).collect(),
+            exporters: exporters.map(|exporter| exporter.snapshot()).collect(),
         }
     }
 }
 
-/// The counters of one sink.
+/// The account of one exporter.
 #[derive(Debug, Default)]
-pub(crate) struct SinkCounters {
+pub(crate) struct ExporterCounters {
     name: String,
     accepted: AtomicU64,
     delivered: AtomicU64,
     dropped: Losses,
 }
 
-impl SinkCounters {
+impl ExporterCounters {
     pub(crate) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
@@ -120,21 +126,27 @@ impl SinkCounters {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn delivered(&self) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn delivered(&self, count: u64) {
+        self.delivered.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn dropped(&self, loss: Loss, count: usize) {
+    pub(crate) fn dropped(&self, loss: Loss, count: u64) {
         self.dropped.add(loss, count);
     }
 
-    fn snapshot(&self) -> SinkStats {
-        // Ends before the beginning: a message that moves on meanwhile counts as queued.
+    /// Returns how many messages wait or are on their way.
+    pub(crate) fn queued(&self) -> u64 {
+        self.snapshot().queued
+    }
+
+    fn snapshot(&self) -> ExporterStats {
+        // The ends are read before the beginning, so that a message that moves on meanwhile counts as
+        // queued.
         let dropped = self.dropped.snapshot();
         let delivered = self.delivered.load(Ordering::Relaxed);
         let accepted = self.accepted.load(Ordering::Relaxed);
         let gone = dropped.values().fold(delivered, |sum, count| sum.saturating_add(*count));
-        SinkStats {
+        ExporterStats {
             name: self.name.clone(),
             accepted,
             delivered,

@@ -1,12 +1,20 @@
-//! The few questions only the C library answers: system name, C library version,
-//! user ids, local time.
+//! Calls into the C library and the processor: system name, C library version, user id, local time,
+//! CPUID, file lock.
 //!
-//! Plain values come in, owned values go out; `None` where the platform has no answer.
-//! This is the only file of the crate with `unsafe` code. It reads no host name.
+//! This is the only file of the crate with `unsafe` code. Each function returns `None` if the platform
+//! has no answer. The host name is not read, because it would identify the machine.
 #![expect(unsafe_code, reason = "the crate's only foreign calls; each block says why it is sound")]
 
-/// What `uname(2)` says, without the host name, which would identify the machine.
+use std::fs::File;
+use std::io;
+
+/// The result of `uname(2)`, without the host name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "recording",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct SystemName {
     /// Name of the system as the kernel spells it: `Linux`, `Darwin`.
     pub(crate) sysname: String,
@@ -16,7 +24,7 @@ pub(crate) struct SystemName {
     pub(crate) machine: String,
 }
 
-/// A point in local time as a calendar and a clock on the wall show it.
+/// Local time as a calendar and a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CivilTime {
     /// Year of the Gregorian calendar: 2026.
@@ -33,7 +41,7 @@ pub(crate) struct CivilTime {
     pub(crate) second: i32,
 }
 
-/// Asks the kernel for its name; `None` off Unix or when the call fails.
+/// Asks the kernel for its name. Returns `None` if there is no `uname`, or if the call fails.
 #[cfg(unix)]
 pub(crate) fn uname() -> Option<SystemName> {
     let mut name = core::mem::MaybeUninit::<libc::utsname>::zeroed();
@@ -51,24 +59,22 @@ pub(crate) fn uname() -> Option<SystemName> {
     })
 }
 
-/// There is no `uname` here.
 #[cfg(not(unix))]
 pub(crate) fn uname() -> Option<SystemName> {
     None
 }
 
-/// The characters of a fixed C array before its first NUL, or all of them if it has none.
+/// Returns the characters of a C array before its first NUL.
 #[cfg(unix)]
 fn until_nul(field: &[libc::c_char]) -> String {
-    let until = field.iter().position(|&c| c == 0).unwrap_or(field.len());
-    let bytes = field.iter().take(until).map(|&c| c.to_ne_bytes()[0]).collect();
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    // SAFETY: `c_char` is an `i8` or a `u8`, and each byte of one is a valid byte of the other.
+    let bytes = unsafe { core::slice::from_raw_parts(field.as_ptr().cast::<u8>(), field.len()) };
+    let text = core::ffi::CStr::from_bytes_until_nul(bytes).unwrap_or_default();
+    text.to_string_lossy().into_owned()
 }
 
-/// Version of the GNU C library this process runs on (`2.36`), not the one it was built with.
-///
-/// `None` with every other C library: none of them can be asked.
+/// Returns the version of the GNU C library on which this process runs (`2.36`); it may differ from
+/// that of the build. Other C libraries have no such call.
 #[cfg(target_env = "gnu")]
 #[cfg(target_os = "linux")]
 pub(crate) fn libc_version() -> Option<String> {
@@ -82,13 +88,12 @@ pub(crate) fn libc_version() -> Option<String> {
     Some(version.to_string_lossy().into_owned())
 }
 
-/// No C library here that could be asked.
 #[cfg(not(all(target_env = "gnu", target_os = "linux")))]
 pub(crate) fn libc_version() -> Option<String> {
     None
 }
 
-/// The real user id of this process; 0 off Unix.
+/// Returns the real user id of this process; 0 if the system has none.
 pub(crate) fn user_id() -> u32 {
     #[cfg(unix)]
     // SAFETY: takes no argument, touches no memory and cannot fail.
@@ -97,12 +102,10 @@ pub(crate) fn user_id() -> u32 {
     return 0;
 }
 
-/// Turns seconds since 1970 into the local time of this machine.
-///
-/// `None` when the C library cannot represent the time.
+/// Turns seconds since 1970 into local time. Returns `None` if the C library cannot represent it.
 #[cfg(any(unix, windows))]
 pub(crate) fn local_time(unix_seconds: i64) -> Option<CivilTime> {
-    // `time_t` has 32 bits on a few systems; a time it cannot hold is no time.
+    // `time_t` has 32 bits on a few systems.
     #[cfg_attr(
         target_pointer_width = "64",
         expect(clippy::useless_conversion, reason = "the two types are the same one here")
@@ -133,10 +136,34 @@ pub(crate) fn local_time(unix_seconds: i64) -> Option<CivilTime> {
     })
 }
 
-/// No local time here.
 #[cfg(not(any(unix, windows)))]
 pub(crate) fn local_time(_unix_seconds: i64) -> Option<CivilTime> {
     None
+}
+
+/// Returns `eax`, `ebx`, `ecx`, `edx` of one CPUID leaf (sub-leaf 0).
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn cpuid(leaf: u32) -> Option<[u32; 4]> {
+    #[allow(unused_unsafe, reason = "the function became safe after Rust 1.88")]
+    // SAFETY: every x86-64 processor has the instruction, and it changes nothing.
+    let registers = unsafe { core::arch::x86_64::__cpuid(leaf) };
+    Some([registers.eax, registers.ebx, registers.ecx, registers.edx])
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn cpuid(_leaf: u32) -> Option<[u32; 4]> {
+    None
+}
+
+/// Waits for the lock of a file; closing the file releases it. Only Unix has such a lock.
+pub(crate) fn lock(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    // SAFETY: the descriptor is open for the whole call, which touches no memory.
+    if unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(file), libc::LOCK_EX) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let _ = file;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -145,7 +172,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn uname_equals_what_the_kernel_publishes_as_files() {
+    fn uname_equals_the_files_of_the_kernel() {
         let name = super::uname().unwrap();
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
         assert_eq!(name.sysname, "Linux");
@@ -182,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_year_beyond_the_calendar_is_no_time() {
+    fn a_year_beyond_the_calendar_has_no_local_time() {
         assert_eq!(local_time(i64::MAX), None);
     }
 }

@@ -1,15 +1,16 @@
-//! While nobody else listens, spans and events that are not ours are switched off.
+//! Checks that our layer alone switches spans and events of other targets off.
 //!
-//! In: a subscriber with our layer alone. Out: foreign callsites are off, ours are on. A test program
-//! of its own with one test, because `tracing` remembers for the whole process who listens.
+//! It is a test program of its own because `tracing` remembers the interest in a callsite for the whole
+//! process.
 
+use otel_usage::Usage;
 use otel_usage::schema::lmcache;
-use otel_usage::{Env, Usage};
+use otel_usage::settings::Env;
 use tracing::{Level, info_span};
 use tracing_subscriber::prelude::*;
 
 #[test]
-fn foreign_callsites_are_off() {
+fn our_layer_disables_foreign_callsites() {
     let usage = Usage::builder(&lmcache::V1)
         .with_sample_data()
         .with_environment(Env::given([
@@ -17,7 +18,7 @@ fn foreign_callsites_are_off() {
             ("OTEL_USAGE_EXPORTERS", "none"),
             ("HOME", "/dev/null"),
         ]))
-        .init()
+        .try_init()
         .unwrap();
     let subscriber = tracing_subscriber::registry().with(usage.layer());
     tracing::subscriber::set_global_default(subscriber).unwrap();

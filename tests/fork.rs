@@ -1,15 +1,17 @@
-//! A forked child neither reports nor hangs: the worker thread does not exist there.
+//! Checks that a forked child, which has no worker thread, neither reports nor hangs.
 //!
-//! A test binary of its own, because `fork` copies one thread of the process and leaves the others'
-//! locks as they are.
+//! It is a test program of its own because `fork` copies one thread of the process and leaves the locks
+//! of the others as they are.
 
 #![cfg(unix)]
 #![allow(unsafe_code, clippy::unwrap_used, reason = "the test forks, and fails by panicking")]
 
 use std::time::Duration;
 
+use otel_usage::schema::Loss;
 use otel_usage::schema::lmcache;
-use otel_usage::{Attributes, Env, Flush, Loss, Usage};
+use otel_usage::settings::Env;
+use otel_usage::{Attributes, Flush, Usage};
 
 #[test]
 fn a_forked_child_neither_reports_nor_hangs() {
@@ -22,19 +24,19 @@ fn a_forked_child_neither_reports_nor_hangs() {
             ("OTEL_USAGE_MODE", "local"),
         ]))
         .with_local_log(&log)
-        .init()
+        .try_init()
         .unwrap();
-    usage.start(Attributes::of("lmcache.engine"));
-    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Durable);
+    usage.record(Attributes::new("lmcache.engine"));
+    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Settled);
     let before = std::fs::read(&log).unwrap();
 
     // SAFETY: the child only records, drops and leaves by `_exit`; the C library keeps its allocator
     // usable in a forked child.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        usage.start(Attributes::of("lmcache.engine"));
+        usage.record(Attributes::new("lmcache.engine"));
         let counted = usage.stats().lost.get(&Loss::Forked) == Some(&1);
-        let flushed = usage.flush(Duration::from_secs(20)) == Flush::Durable;
+        let flushed = usage.flush(Duration::from_secs(20)) == Flush::Settled;
         usage.finish();
         drop(usage);
         // SAFETY: ends the child without running the parent's exit handlers.
@@ -55,7 +57,7 @@ fn a_forked_child_neither_reports_nor_hangs() {
     assert_eq!(std::fs::read(&log).unwrap(), before);
 
     // The parent is unaffected.
-    usage.start(Attributes::of("lmcache.engine"));
-    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Durable);
+    usage.record(Attributes::new("lmcache.engine"));
+    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Settled);
     assert!(std::fs::read(&log).unwrap().len() > before.len());
 }

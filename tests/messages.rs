@@ -1,6 +1,7 @@
-//! What the library says by itself, heard by a subscriber for the whole process.
+//! Checks the library's own log messages.
 //!
-//! A test binary of its own, because the worker thread hears only a global subscriber.
+//! It is a test program of its own because the worker thread reaches only the subscriber of the whole
+//! process.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use otel_usage::schema::vllm;
-use otel_usage::{Attributes, Env, Flush, Usage};
+use otel_usage::settings::Env;
+use otel_usage::{Attributes, Flush, Usage};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -33,7 +35,7 @@ impl<S: Subscriber> Layer<S> for Ear {
 }
 
 #[test]
-fn the_notice_comes_once_before_the_first_byte_and_losses_are_named_once_at_debug() {
+fn the_notice_precedes_the_first_byte_and_each_loss_is_logged_once() {
     let ear = Ear::default();
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(ear.clone()))
         .unwrap();
@@ -47,15 +49,15 @@ fn the_notice_comes_once_before_the_first_byte_and_losses_are_named_once_at_debu
             ("OTEL_USAGE_EXPORTERS", "server".to_owned()),
             ("VLLM_USAGE_STATS_SERVER", url),
         ]))
-        .init()
+        .try_init()
         .unwrap();
     let heard = |what: &str| {
         ear.0.lock().unwrap().iter().filter(|line| line.contains(what)).cloned().collect::<Vec<_>>()
     };
     assert_eq!(heard("otel_usage"), Vec::<String>::new());
     for _ in 0..3 {
-        usage.start(Attributes::of("vllm.report").with("made.up", 1));
-        assert_ne!(usage.flush(Duration::from_millis(200)), Flush::Durable);
+        usage.record(Attributes::new("vllm.report").with("made.up", 1));
+        assert_ne!(usage.flush(Duration::from_millis(200)), Flush::Settled);
     }
     let notices = heard("otel_usage::notice");
     assert_eq!(notices.len(), 1, "{notices:?}");

@@ -1,23 +1,19 @@
-//! The contracts the bridge knows, made ready for use, each with its destination and consent.
-//!
-//! In: the configuration and the environment. Out: a [`Known`] contract by its id. Consent is asked
-//! again while the bridge runs, at most once a second: its switches are files.
+//! The contracts that the bridge knows, each with its destination and the operator's consent.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
-use otel_usage::schema::CompiledContract;
-use otel_usage::{Builder, Consent, Contract, Decision, Env, Usage};
+use anyhow::{Context as _, bail};
+use otel_usage_schema::{CompiledContract, Consent, Contract, Decision, Destination};
 use reqwest::Url;
 
-use crate::config::Config;
+use crate::config::{Config, Operator};
 
-/// How long an answer on consent holds.
+/// Time for which a consent holds.
 const CONSENT_HOLDS: Duration = Duration::from_secs(1);
 
-/// Every contract the bridge knows.
+/// The contracts that the bridge knows.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) known: Vec<Known>,
@@ -26,24 +22,19 @@ pub(crate) struct Catalog {
 /// One contract, ready for use.
 #[derive(Debug)]
 pub(crate) struct Known {
-    pub(crate) compiled: CompiledContract,
-    /// Where each endpoint is posted to. Empty: there is no `server` sink.
+    pub(crate) compiled: Arc<CompiledContract>,
+    /// The URL of each endpoint; empty if there is no `server` exporter.
     urls: HashMap<String, Url>,
-    switches: Mutex<Switches>,
-}
-
-/// Where consent is looked up, and what was found there last.
-#[derive(Debug)]
-struct Switches {
-    builder: Builder,
-    found: Option<(Consent, Instant)>,
+    operator: Arc<dyn Operator>,
+    /// The last consent and the time at which it was asked.
+    consent: Mutex<Option<(Consent, Instant)>>,
 }
 
 impl Catalog {
     /// # Errors
     ///
-    /// When a contract contradicts itself, a server is no URL or is missing, a name in `--server`
-    /// is unknown, or collection is off on this machine for every contract.
+    /// A contract contradicts itself, a server is missing or not a URL, `--server` names an unknown
+    /// contract, or collection is off on this machine for every contract.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let mut contracts: Vec<Contract> = Contract::built_in().into_iter().cloned().collect();
         for own in &config.contracts {
@@ -85,7 +76,7 @@ impl Catalog {
         Ok(Self { known })
     }
 
-    /// The place of the contract with this id.
+    /// Returns the place of the contract with this id.
     pub(crate) fn position(&self, id: &str) -> Option<usize> {
         self.known.iter().position(|known| known.id() == id)
     }
@@ -93,22 +84,24 @@ impl Catalog {
 
 impl Known {
     fn new(contract: &Contract, config: &Config) -> anyhow::Result<Self> {
-        let compiled = CompiledContract::new(contract).map_err(|error| anyhow!("{error}"))?;
-        let environment = config.environment.clone().unwrap_or_else(|| Env::process(contract));
         let mut urls = HashMap::new();
-        if config.sinks.server {
-            let base = server(contract, config, &environment)?;
+        if config.exporters.server {
+            let (from, base) = server(contract, config)?;
             for message in contract.messages.iter() {
-                urls.insert(message.endpoint.to_string(), join(&base, &message.endpoint));
+                let url = base
+                    .below(&message.endpoint)
+                    .and_then(|url| Url::parse(&url.uri().to_string()).ok());
+                let url = url.with_context(|| {
+                    format!("{from}: the endpoint `{}` is not a path", message.endpoint)
+                })?;
+                urls.insert(message.endpoint.to_string(), url);
             }
         }
         Ok(Self {
-            compiled,
+            compiled: CompiledContract::shared(contract)?,
             urls,
-            switches: Mutex::new(Switches {
-                builder: Usage::builder(contract).with_environment(environment),
-                found: None,
-            }),
+            operator: Arc::clone(&config.operator),
+            consent: Mutex::new(None),
         })
     }
 
@@ -121,38 +114,37 @@ impl Known {
     }
 
     fn decision(&self) -> Decision {
-        self.switches.lock().unwrap_or_else(PoisonError::into_inner).builder.decision()
+        self.operator.decision(self.compiled.contract())
     }
 
-    /// What the operator of this machine allows now.
+    /// Returns the operator's consent, which is asked again once it is a second old.
     pub(crate) fn consent(&self, now: Instant) -> Consent {
-        let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
-        match switches.found {
+        let mut last = self.consent.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
             Some((consent, asked)) if now.saturating_duration_since(asked) < CONSENT_HOLDS => {
                 consent
             }
             _ => {
-                let consent = switches.builder.decision().consent;
-                switches.found = Some((consent, now));
+                let consent = self.decision().consent;
+                *last = Some((consent, now));
                 consent
             }
         }
     }
 }
 
-/// The base URL: the command line's word, the environment's, the contract's.
-fn server(contract: &Contract, config: &Config, environment: &Env) -> anyhow::Result<Url> {
-    let told = |name: &str| {
-        let mut named = config.servers.iter().rev();
-        named.find(|(told, _)| told == name).map(|(_, url)| url.clone())
+/// Returns the base URL with the place that names it: the command line, the operator's variable, or the
+/// contract.
+fn server(contract: &Contract, config: &Config) -> anyhow::Result<(String, Destination)> {
+    let named = |name: &str| {
+        let mut servers = config.servers.iter().rev();
+        servers.find(|(server, _)| server == name).map(|(_, url)| url.clone())
     };
-    let (from, url) = if let Some(url) = told(&contract.id).or_else(|| told(&contract.system)) {
+    let by_operator = || config.operator.server(contract).filter(|(_, url)| !url.trim().is_empty());
+    let (from, url) = if let Some(url) = named(&contract.id).or_else(|| named(&contract.system)) {
         ("--server".to_owned(), url)
-    } else if let Some(variable) = contract.server_variable.as_deref()
-        && let Some((_, url)) = environment.pairs().find(|(name, _)| name == variable)
-        && !url.trim().is_empty()
-    {
-        (variable.to_owned(), url)
+    } else if let Some(by_operator) = by_operator() {
+        by_operator
     } else {
         let id = &contract.id;
         let url = contract.server.as_deref().with_context(|| {
@@ -160,38 +152,9 @@ fn server(contract: &Contract, config: &Config, environment: &Env) -> anyhow::Re
         })?;
         (format!("contract {id}"), url.to_owned())
     };
-    // The text may hold a password and is not repeated.
-    let wrong =
-        || anyhow!("{from}: not the URL of a server; write http://host:port/path or https://…");
-    let url = Url::parse(url.trim()).map_err(|_| wrong())?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(wrong());
-    }
-    Ok(url)
-}
-
-/// The endpoint below the base, whose own path and query are kept. An empty endpoint is the base.
-fn join(base: &Url, endpoint: &str) -> Url {
-    let mut url = base.clone();
-    if !endpoint.is_empty() {
-        url.set_path(&format!("{}/{endpoint}", base.path().trim_end_matches('/')));
-    }
-    url
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_are_joined_below_the_base_path() {
-        for (base, endpoint, url) in [
-            ("https://stats.vllm.ai", "", "https://stats.vllm.ai/"),
-            ("http://stats.lmcache.ai:8080", "context", "http://stats.lmcache.ai:8080/context"),
-            ("http://127.0.0.1:9/?key=x", "context", "http://127.0.0.1:9/context?key=x"),
-            ("http://127.0.0.1:9/base/", "cache-usage", "http://127.0.0.1:9/base/cache-usage"),
-        ] {
-            assert_eq!(join(&Url::parse(base).unwrap(), endpoint).as_str(), url);
-        }
-    }
+    // The URL may hold a password and is not shown.
+    let base = Destination::parse(url.trim()).with_context(|| {
+        format!("{from}: not the URL of a server; write http://host:port/path or https://…")
+    })?;
+    Ok((from, base))
 }

@@ -1,15 +1,15 @@
-//! What the bridge is told: where it listens, what it knows, where it delivers, and its limits.
+//! The configuration of a bridge: listeners, contracts, exporters, and limits.
 //!
-//! In: the command line, or a program that hosts the bridge. Out: a [`Config`] that
-//! [`Bridge::bind`](crate::Bridge::bind) checks as a whole.
+//! [`Bridge::bind`](crate::Bridge::bind) checks it as a whole.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use otel_usage::{Contract, Env};
+use otel_usage_schema::{Consent, Contract, Decision};
 
-/// Everything the bridge is told.
+/// The configuration of a bridge.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -17,46 +17,71 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Contracts beside the built-in ones; one with the id of a built-in contract replaces it.
     pub contracts: Vec<Contract>,
-    /// Where flat messages go.
-    pub sinks: Sinks,
+    /// The exporters.
+    pub exporters: Exporters,
     /// Usage servers by contract id or system (`vllm/current`, `vllm`); each wins over the
     /// environment, which wins over the contract.
     pub servers: Vec<(String, String)>,
-    /// The environment: usage servers and the switches of this machine. `None`: this process's.
-    pub environment: Option<Env>,
+    /// The operator of this machine, who is asked for consent. The default allows nothing.
+    pub operator: Arc<dyn Operator>,
     /// Post also what the engine has posted itself.
     pub forward_direct: bool,
-    /// What keeps one sender from hurting the others.
+    /// Limits that keep one sender from hurting the others.
     pub limits: Limits,
 }
 
-/// Where flat messages go.
+/// The operator of the machine on which the bridge runs.
+///
+/// The host of the bridge implements it, so that the bridge itself reads no environment and no file.
+pub trait Operator: std::fmt::Debug + Send + Sync {
+    /// Returns the decision on `contract` as it is now. It is asked again while the bridge runs.
+    fn decision(&self, contract: &Contract) -> Decision;
+
+    /// Returns the usage server that the operator names for `contract`, with the variable that names it.
+    fn server(&self, contract: &Contract) -> Option<(String, String)>;
+}
+
+/// The operator of a configuration that names none.
+#[derive(Debug)]
+struct NotAsked;
+
+impl Operator for NotAsked {
+    fn decision(&self, _: &Contract) -> Decision {
+        Decision { consent: Consent::Off, because: "the host did not ask the operator".to_owned() }
+    }
+
+    fn server(&self, _: &Contract) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// The exporters of the bridge.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Sinks {
+pub struct Exporters {
     /// One POST a message to the contract's usage server.
     pub server: bool,
     /// JSON lines in a file.
-    pub file: Option<FileSink>,
+    pub file: Option<FileExporter>,
     /// JSON lines on standard output.
     pub console: bool,
-    /// Nowhere: messages are made and thrown away. For measurements, not on the command line.
+    /// Messages are made and thrown away. For measurements; the command has no such exporter.
     pub discard: bool,
 }
 
 /// A file of JSON lines that belongs to this process alone.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct FileSink {
-    /// Its path; older files get `.1`, `.2` and so on behind it.
+pub struct FileExporter {
+    /// The path; older files get `.1`, `.2` and so on behind it.
     pub path: PathBuf,
-    /// It is put aside before the write that would make it larger than this.
+    /// Size in bytes after which a new file begins.
     pub rotate_bytes: u64,
-    /// How many older files are kept.
+    /// Number of older files that are kept.
     pub keep: u32,
 }
 
-/// What keeps one sender from hurting the others.
+/// Limits that keep one sender from hurting the others.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
@@ -106,31 +131,31 @@ impl Default for Limits {
 }
 
 impl Default for Config {
-    /// Listens on the two ports of OTLP, on the loopback; no sink, so it does not start like this.
+    /// Listens on the two ports of OTLP, on the loopback; no exporter, so it does not start like this.
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             listen: vec![local(4318), local(4317)],
             contracts: Vec::new(),
-            sinks: Sinks::default(),
+            exporters: Exporters::default(),
             servers: Vec::new(),
-            environment: None,
+            operator: Arc::new(NotAsked),
             forward_direct: false,
             limits: Limits::default(),
         }
     }
 }
 
-impl FileSink {
-    /// JSON lines in `path`, in files of 100 MiB, the last five of which are kept.
+impl FileExporter {
+    /// Returns JSON lines in `path`, in files of 100 MiB, the last five of which are kept.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), rotate_bytes: 100 << 20, keep: 5 }
     }
 }
 
-impl Sinks {
-    /// Whether there is any.
+impl Exporters {
+    /// Returns whether there is no exporter.
     pub(crate) const fn is_empty(&self) -> bool {
         !self.server && self.file.is_none() && !self.console && !self.discard
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use otel_usage::Consent;
+use otel_usage_schema::Consent;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Limits};
@@ -22,7 +22,7 @@ use crate::post::{Posted, Poster};
 use crate::reader::Flat;
 use crate::window::{Done, Held, Window};
 
-/// The bit of the `server` sink in a record's [`Done`].
+/// The bit of the `server` exporter in a record's [`Done`].
 const SERVER: u8 = 1;
 
 /// What came of a request.
@@ -66,7 +66,7 @@ impl Delivery {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let mut local = Vec::new();
-        if let Some(file) = &config.sinks.file {
+        if let Some(file) = &config.exporters.file {
             let path = file.path.display().to_string();
             let lines = Lines::file(file.clone()).map_err(|error| {
                 anyhow::anyhow!(
@@ -75,12 +75,15 @@ impl Delivery {
             })?;
             local.push((SERVER << 1, Arc::new(lines)));
         }
-        if config.sinks.console {
+        if config.exporters.console {
             local.push((SERVER << 2, Arc::new(Lines::console())));
         }
         let limits = config.limits.clone();
-        let poster =
-            config.sinks.server.then(|| Poster::new(&limits, Arc::clone(&metrics))).transpose()?;
+        let poster = config
+            .exporters
+            .server
+            .then(|| Poster::new(&limits, Arc::clone(&metrics)))
+            .transpose()?;
         let window = Window::new(limits.window, limits.window_age);
         let failing = (0..contracts).map(|_| AtomicBool::new(false)).collect();
         Ok(Self {

@@ -6,7 +6,7 @@
 
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use otel_usage::schema::{Field, Literal, MessageSpec, Source};
+use otel_usage_schema::{Field, Literal, MessageSpec, Source};
 use serde_json::{Map, Number, Value as Json};
 
 use crate::catalog::Catalog;

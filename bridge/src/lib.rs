@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It keeps nothing on disk: what cannot be delivered now is answered "later", and the sender (a
-//! collector with a queue, or the engine's exporter) sends it again. `docs/bridge.md` says what
+//! collector with a queue, or the engine's exporter) sends it again. `docs/receiver/bridge.md` says what
 //! each answer means, and lists the metrics.
 
 mod answer;
@@ -27,5 +27,5 @@ mod serve;
 mod unflatten;
 mod window;
 
-pub use config::{Config, FileSink, Limits, Sinks};
+pub use config::{Config, Exporters, FileExporter, Limits, Operator};
 pub use serve::Bridge;

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::config::FileSink;
+use crate::config::FileExporter;
 
 /// A place that takes lines. One writer at a time, so lines of two requests do not mix.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Lines(Mutex<Target>);
 #[derive(Debug)]
 enum Target {
     Console,
-    File(FileSink),
+    File(FileExporter),
 }
 
 impl Lines {
@@ -28,7 +28,7 @@ impl Lines {
     /// # Errors
     ///
     /// When the file cannot be written: better now than with the first record.
-    pub(crate) fn file(file: FileSink) -> io::Result<Self> {
+    pub(crate) fn file(file: FileExporter) -> io::Result<Self> {
         open(&file.path)?;
         Ok(Self(Mutex::new(Target::File(file))))
     }
@@ -54,7 +54,7 @@ impl Lines {
     }
 }
 
-fn append(sink: &FileSink, lines: &[u8]) -> io::Result<()> {
+fn append(sink: &FileExporter, lines: &[u8]) -> io::Result<()> {
     let (mut file, mut length) = open(&sink.path)?;
     let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
     if length > 0 && length.saturating_add(added) > sink.rotate_bytes {
@@ -81,7 +81,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-fn rotate(sink: &FileSink) -> io::Result<()> {
+fn rotate(sink: &FileExporter) -> io::Result<()> {
     let older = |n: u32| {
         let mut path = sink.path.as_os_str().to_owned();
         if n > 0 {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_full_file_is_put_aside_and_the_last_ones_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let mut sink = FileSink::new(folder.path().join("flat.jsonl"));
+        let mut sink = FileExporter::new(folder.path().join("flat.jsonl"));
         (sink.rotate_bytes, sink.keep) = (10, 2);
         let lines = Lines::file(sink).unwrap();
         for line in ["one one\n", "two two\n", "three three three\n", "four\n"] {
@@ -127,9 +127,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flat.jsonl");
-        Lines::file(FileSink::new(&path)).unwrap();
+        Lines::file(FileExporter::new(&path)).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(Lines::file(FileSink::new(folder.path())).is_err());
-        assert!(Lines::file(FileSink::new("/dev/null")).is_err());
+        assert!(Lines::file(FileExporter::new(folder.path())).is_err());
+        assert!(Lines::file(FileExporter::new("/dev/null")).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What the bridge counts, as Prometheus text.
 //!
-//! `docs/bridge.md` lists every name. Label values come from closed sets: words of this program,
+//! `docs/receiver/bridge.md` lists every name. Label values come from closed sets: words of this program,
 //! contract ids and HTTP status classes, never text from a request.
 
 use std::fmt::Debug;

@@ -1,13 +1,13 @@
-//! The `server` sink: one flat message, one POST.
+//! The `server` exporter: one flat message, one POST.
 //!
-//! In: a URL and a body. Out: what the usage server's answer means for the record. Connections are
-//! kept, redirects are not followed (they lead to somebody nobody has consented to), and no more
-//! than so many POSTs run at once.
+//! Connections are kept. Redirects are not followed, because nobody has consented to the place that they
+//! name. The number of concurrent POSTs is limited.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use otel_usage_schema::retry_after;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use tokio::sync::Semaphore;
@@ -16,18 +16,18 @@ use tokio::time::timeout_at;
 use crate::config::Limits;
 use crate::metrics::{Class, Metrics, add};
 
-/// An answer's body is read only to keep the connection usable, and never further than this.
+/// Most bytes of an answer that are read, only to keep the connection usable.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What a usage server's answer means.
+/// The meaning of a usage server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Posted {
     Delivered,
-    /// Try again, after so long if the server says so.
+    /// Try again, after the time that the server asks for.
     Later(Option<Duration>),
-    /// It is not there, or asks for a pause: try again, and leave the others be for now.
+    /// The server is unreachable or asks for a pause: try again later, and send it nothing until then.
     Pause(Option<Duration>),
-    /// It will never take this record.
+    /// The server refuses the message for good.
     Refused,
 }
 
@@ -45,7 +45,7 @@ impl Poster {
             .redirect(redirect::Policy::none())
             .timeout(limits.post)
             .pool_max_idle_per_host(limits.posts)
-            // A small body must not wait for the answer to the one before.
+            // A small body must not wait for the answer to the previous one.
             .tcp_nodelay(true)
             .build()?;
         Ok(Self { client, posts: Semaphore::new(limits.posts), metrics })
@@ -77,7 +77,7 @@ impl Poster {
         let (class, posted) = match answer {
             Err(_) => ("timeout", Posted::Pause(None)),
             Ok(Err(error)) if error.is_timeout() => ("timeout", Posted::Pause(None)),
-            // A request that cannot even be made: no try can mend it.
+            // No attempt can mend a request that cannot be made.
             Ok(Err(error)) if error.is_builder() => ("other", Posted::Refused),
             Ok(Err(_)) => ("unreachable", Posted::Pause(None)),
             Ok(Ok(response)) => (class(response.status()), meaning(response).await),
@@ -90,9 +90,8 @@ impl Poster {
 
 async fn meaning(mut response: Response) -> Posted {
     let status = response.status();
-    let asked =
-        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
-    // What it says is no matter.
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| later(value.to_str().ok()?));
+    // The contents of the answer do not matter.
     let mut read = 0_usize;
     while read < ANSWER_BYTES
         && let Ok(Some(chunk)) = response.chunk().await
@@ -119,28 +118,8 @@ fn class(status: StatusCode) -> &'static str {
     }
 }
 
-/// `Retry-After` in seconds or as a date.
-fn retry_after(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    #[expect(clippy::disallowed_methods, reason = "the date is a wall time")]
-    let now = SystemTime::now();
-    Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
-        assert!(
-            retry_after("Fri, 31 Dec 2100 00:00:00 GMT").unwrap() > Duration::from_secs(1 << 30)
-        );
-        assert_eq!(retry_after("soon"), None);
-    }
+fn later(text: &str) -> Option<Duration> {
+    #[expect(clippy::disallowed_methods, reason = "a date is compared with the wall time")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    retry_after(text, i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

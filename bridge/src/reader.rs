@@ -1,8 +1,7 @@
-//! From a decoded request to flat messages.
+//! Turns a decoded request into flat messages.
 //!
-//! In: OTLP spans, or log records with flat JSON. Out: [`Flat`]s, each with its destination and
-//! identity. The contract and the kind are what the record says, never configuration; what is not
-//! in the contract is left out here, and sanitizers run again, whatever the sender has done.
+//! Each record names its own contract and kind; the bridge's configuration has no say in it. Attributes
+//! outside the contract are left out, and sanitizers run again, whatever the sender has done.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -14,36 +13,33 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_sdk::trace::SpanData;
-use otel_usage::schema::{Environment, transport};
-use otel_usage::{Consent, flatten};
+use otel_usage_schema::resource::INSTANCE_ID;
+use otel_usage_schema::{Consent, Loss, Record, ResourceValues, flatten, transport};
 use reqwest::Url;
 
 use crate::catalog::{Catalog, Known};
 use crate::legacy;
 use crate::metrics::{Metrics, Reason, Signal, add};
 use crate::otlp;
-use crate::unflatten::unflatten;
+use crate::unflatten::{Unflattened, unflatten};
 use crate::window::Key;
-
-/// Who reports, in every contract's Resource.
-const INSTANCE: &str = "service.instance.id";
 
 /// One flat message on its way.
 #[derive(Debug)]
 pub(crate) struct Flat {
-    /// The place of its contract in the catalog.
+    /// The place of the message's contract in the catalog.
     pub(crate) contract: usize,
-    /// `None`: there is no `server` sink.
+    /// The URL of the usage server. `None` if there is no `server` exporter.
     pub(crate) url: Option<Url>,
     /// The bytes of the wire.
     pub(crate) body: Bytes,
     pub(crate) key: Option<Key>,
-    /// Messages of one engine, which its server expects in order. `None`: nobody's.
+    /// A hash of the engine's instance id. The usage server expects the messages of one engine in
+    /// order.
     pub(crate) engine: Option<u64>,
-    /// The engine has posted it itself.
+    /// Whether the engine posts the message itself.
     pub(crate) direct: bool,
-    /// At least local: what is off is not even flattened.
+    /// The consent; never [`Consent::Off`].
     pub(crate) consent: Consent,
 }
 
@@ -54,11 +50,11 @@ pub(crate) struct Reader {
     hashes: RandomState,
 }
 
-/// A Resource, and what each contract that was asked for reads in it.
+/// A Resource, and the values that each contract reads in it.
 struct Source {
     resource: Vec<KeyValue>,
     engine: Option<u64>,
-    environments: Vec<(usize, Environment)>,
+    values: Vec<(usize, ResourceValues)>,
 }
 
 impl Reader {
@@ -66,7 +62,7 @@ impl Reader {
         Self { catalog, metrics, hashes: RandomState::new() }
     }
 
-    /// The flat messages of a request with spans.
+    /// Returns the flat messages of a request with spans.
     pub(crate) fn spans(&self, request: ExportTraceServiceRequest, now: Instant) -> Vec<Flat> {
         let mut flats = Vec::new();
         for group in request.resource_spans {
@@ -74,12 +70,12 @@ impl Reader {
             let mut source = None;
             for scope in group.scope_spans {
                 add(&self.metrics.received, Signal { signal: "traces" }, scope.spans.len());
-                if scope.scope.is_none_or(|scope| scope.name != otel_usage::SCOPE) {
+                if scope.scope.is_none_or(|scope| scope.name != transport::SCOPE) {
                     self.metrics.skip("foreign_scope", scope.spans.len());
                     continue;
                 }
                 for span in scope.spans {
-                    // Read for the first span of ours only: others may come in any number.
+                    // The Resource is read only if a span is ours.
                     let source = source.get_or_insert_with(|| {
                         self.source(otlp::attributes(attributes.take().unwrap_or_default()))
                     });
@@ -98,8 +94,9 @@ impl Reader {
             self.metrics.skip("unknown_contract", 1);
             return None;
         };
-        // A collector may have blanked the span's name.
-        let kind = otlp::text(&span.attributes, transport::RECORD).unwrap_or(&span.name).to_owned();
+        // A collector may have removed the span's name.
+        let kind =
+            otlp::text(&span.attributes, transport::RECORD_KIND).unwrap_or(&span.name).to_owned();
         if !known.compiled.has_record(&kind) {
             self.metrics.skip(if kind == transport::RUN { "run" } else { "unknown_record" }, 1);
             return None;
@@ -107,12 +104,14 @@ impl Reader {
         let direct = otlp::text(&span.attributes, transport::DELIVERY) == Some("direct");
         let key = Key::of_span(&span.trace_id, &span.span_id);
         let consent = self.consent(known, now)?;
-        let span = otlp::span(kind, span);
-        let body = self.flat(source, contract, known, &span)?;
+        let attributes = otlp::attributes(span.attributes);
+        let record =
+            self.record(known, &kind, &attributes, otlp::nanos(span.end_time_unix_nano))?;
+        let body = self.flat(source, contract, known, record)?;
         Some(Flat { key, direct, consent, ..address(contract, source, body) })
     }
 
-    /// The flat messages of a request with log records.
+    /// Returns the flat messages of a request with log records.
     pub(crate) fn logs(&self, request: ExportLogsServiceRequest, now: Instant) -> Vec<Flat> {
         let scopes = request.resource_logs.into_iter().flat_map(|group| group.scope_logs);
         let records = scopes.flat_map(|scope| scope.log_records);
@@ -132,12 +131,14 @@ impl Reader {
         };
         let known = self.catalog.known.get(contract)?;
         let consent = self.consent(known, now)?;
-        let received = otlp::time(if times.0 == 0 { times.1 } else { times.0 });
-        let (resource, span) = unflatten(message, &object, received);
+        let received = otlp::nanos(if times.0 == 0 { times.1 } else { times.0 });
+        let Unflattened { resource, record: attributes, time_nanos } =
+            unflatten(message, &object, received);
         let mut source = self.source(resource);
-        let body = self.flat(&mut source, contract, known, &span)?;
-        // Log records mostly have no ids. A collector stamps each when it arrives, and a repeated
-        // request carries the same stamps.
+        let read = self.record(known, &message.record, &attributes, time_nanos)?;
+        let body = self.flat(&mut source, contract, known, read)?;
+        // Most log records have no ids. A collector sets their times when they arrive, and a repeated
+        // request has the same times.
         let key = Key::of_span(&record.trace_id, &record.span_id).or_else(|| {
             let hash = |n: u8| self.hashes.hash_one((n, times, &body.0));
             (times != (0, 0)).then(|| Key::of_hashes([hash(0), hash(1), hash(2)]))
@@ -145,7 +146,25 @@ impl Reader {
         Some(Flat { key, consent, ..address(contract, &source, body) })
     }
 
-    /// What the operator of this machine allows; `None`, and counted, when that is nothing.
+    /// Reads a record, and counts what is lost.
+    fn record(
+        &self,
+        known: &Known,
+        kind: &str,
+        attributes: &[KeyValue],
+        time_nanos: i64,
+    ) -> Option<Record> {
+        let mut lost = |loss: Loss, _: &str| {
+            add(&self.metrics.attributes, Reason { reason: loss.as_str() }, 1);
+        };
+        let record = known.compiled.read_record(kind, attributes, time_nanos, &mut lost);
+        if record.is_none() {
+            self.metrics.skip("foreign_contract", 1);
+        }
+        record
+    }
+
+    /// Returns the operator's consent. Counts the record and returns `None` if collection is off.
     fn consent(&self, known: &Known, now: Instant) -> Option<Consent> {
         let consent = known.consent(now);
         if consent == Consent::Off {
@@ -156,42 +175,37 @@ impl Reader {
     }
 
     fn source(&self, resource: Vec<KeyValue>) -> Source {
-        let id = resource.iter().rfind(|attribute| attribute.key.as_str() == INSTANCE);
+        let id = resource.iter().rfind(|attribute| attribute.key.as_str() == INSTANCE_ID);
         let engine = id.map(|id| self.hashes.hash_one(id.value.as_str()));
-        Source { resource, engine, environments: Vec::with_capacity(1) }
+        Source { resource, engine, values: Vec::with_capacity(1) }
     }
 
-    /// The bytes of the wire, and where they are posted to.
+    /// Returns the bytes of the wire, and the URL.
     fn flat(
         &self,
         source: &mut Source,
         contract: usize,
         known: &Known,
-        span: &SpanData,
+        mut record: Record,
     ) -> Option<(Bytes, Option<Url>)> {
         let compiled = &known.compiled;
-        let mut lost = |loss: otel_usage::Loss, _: &str| {
-            add(&self.metrics.attributes, Reason { reason: loss.as_str() }, 1);
-        };
-        let Some(mut record) = compiled.read_span(span, &mut lost) else {
-            self.metrics.skip("foreign_contract", 1);
-            return None;
-        };
-        let place = source.environments.iter().position(|(known, _)| *known == contract);
+        let place = source.values.iter().position(|(known, _)| *known == contract);
         let place = place.unwrap_or_else(|| {
-            source.environments.push((contract, compiled.read_environment(&source.resource)));
-            source.environments.len().saturating_sub(1)
+            let mut values = compiled.read_resource(&source.resource);
+            compiled.sanitize_resource(&mut values);
+            source.values.push((contract, values));
+            source.values.len().saturating_sub(1)
         });
-        let (_, environment) = source.environments.get_mut(place)?;
-        compiled.sanitize(environment, &mut record);
-        let message = flatten(compiled, environment, &record)?;
+        let (_, values) = source.values.get(place)?;
+        compiled.sanitize_record(&mut record);
+        let message = flatten(compiled, values, &record)?;
         let mut body = Vec::with_capacity(2048);
         message.append_json(&mut body);
         Some((Bytes::from(body), known.url(message.endpoint()).cloned()))
     }
 }
 
-/// A flat message of this source, as far as that is known.
+/// Returns a flat message with the parts that this source knows.
 fn address(contract: usize, source: &Source, (body, url): (Bytes, Option<Url>)) -> Flat {
     Flat {
         contract,

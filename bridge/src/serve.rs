@@ -43,7 +43,7 @@ impl Bridge {
     /// Names what is wrong and what to do: no sink, a contract or URL that cannot be used, a file
     /// that cannot be written, a port that is taken, collection switched off on this machine.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
-        if config.sinks.is_empty() {
+        if config.exporters.is_empty() {
             bail!(
                 "no sink: say where records go, with --sink server, --sink file or --sink console"
             );

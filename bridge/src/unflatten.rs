@@ -1,32 +1,32 @@
-//! The way back: from a flat JSON object to the Resource and the span that would give it.
+//! Turns a flat JSON object back into the attributes that would give it.
 //!
-//! In: a contract's message and an object that an engine posted itself. Out: attributes of declared
-//! fields with the declared JSON type, nothing else; so what is flat goes the same way as OTLP and
-//! meets the same sanitizers, null rules and closed world.
-
-use std::time::SystemTime;
+//! Only declared fields with the declared JSON type are read. Flat messages then go the same way as OTLP
+//! and meet the same sanitizers, null rules and closed world.
 
 use opentelemetry::{KeyValue, StringValue, Value};
-use opentelemetry_sdk::trace::SpanData;
-use otel_usage::schema::{Field, MessageSpec, Source, Type};
+use otel_usage_schema::{Field, MessageSpec, Source, Type};
 use serde_json::{Map, Value as Json};
 
-use crate::otlp;
+/// The attributes and the time behind a flat message.
+#[derive(Debug)]
+pub(crate) struct Unflattened {
+    pub(crate) resource: Vec<KeyValue>,
+    pub(crate) record: Vec<KeyValue>,
+    pub(crate) time_nanos: i64,
+}
 
-/// The Resource's attributes and the span behind `object`. `received`: its time where it says none.
+/// Reads `object`. A message without a time gets the time `received`.
 pub(crate) fn unflatten(
     message: &MessageSpec,
     object: &Map<String, Json>,
-    received: SystemTime,
-) -> (Vec<KeyValue>, SpanData) {
-    let (mut resource, mut record, mut time) = (Vec::new(), Vec::new(), received);
+    received: i64,
+) -> Unflattened {
+    let (mut resource, mut record, mut time_nanos) = (Vec::new(), Vec::new(), received);
     for field in message.fields.iter() {
         let Some(json) = object.get(field.name.as_ref()) else { continue };
         match &field.source {
             Source::Time => {
-                if let Some(nanos) = json.as_u64().filter(|nanos| i64::try_from(*nanos).is_ok()) {
-                    time = otlp::time(nanos);
-                }
+                time_nanos = json.as_i64().filter(|nanos| *nanos >= 0).unwrap_or(time_nanos);
             }
             Source::Record(name) => {
                 record
@@ -37,7 +37,7 @@ pub(crate) fn unflatten(
                     .extend(typed(json, field).map(|value| KeyValue::new(name.to_string(), value)));
             }
             Source::ResourceOr { name, unless, .. } => {
-                // The engine has decided already what stands in for what; nothing does here.
+                // The engine has already decided about the fallback, so none is used here.
                 resource.push(KeyValue::new(unless.to_string(), "engine"));
                 resource
                     .extend(typed(json, field).map(|value| KeyValue::new(name.to_string(), value)));
@@ -57,15 +57,16 @@ pub(crate) fn unflatten(
                     word.map(|(word, _)| KeyValue::new(name.to_string(), word.to_string())),
                 );
             }
-            // A constant says itself.
+            // The contract holds the value of a constant.
             _ => {}
         }
     }
-    (resource, otlp::span_data(message.record.to_string(), time, record))
+    Unflattened { resource, record, time_nanos }
 }
 
-/// `json` if it has the declared type: an engine that sends text for a number has made a mistake,
-/// and what it sends may be anything.
+/// Returns the value if it has the declared type.
+///
+/// Text for a number is a mistake of the engine, and such a text may be anything.
 fn typed(json: &Json, field: &Field) -> Option<Value> {
     Some(match (field.ty, json) {
         (Type::Bool, Json::Bool(value)) => Value::Bool(*value),

@@ -1,4 +1,4 @@
-//! The command line. In: arguments. Out: the exit code of the subcommand they name.
+//! Parses the command line and runs the subcommand.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use otel_usage::Consent;
 
 use crate::{bridge, completions, config, exit, mode, output, preview, probe, schema, status};
 
-/// Shown when `otel-usage` is called alone: the three things an operator wants.
+/// The help of `otel-usage` without arguments: the three commands that operators need most.
 const SHORT_HELP: &str = "\
 otel-usage: see and control the anonymous usage telemetry of inference engines
 
@@ -31,58 +31,57 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or collection is on; 1 an error; 2 a wrong command line; \
-3 collection is local; 4 collection is off; schema diff: 5 more is sent, 6 a new kind of data is";
+3 collection is local; 4 collection is off; schema diff: 5 more is sent, 6 a new class of data is sent";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the exact payloads this machine would send, without sending them
     ///
-    /// They come in the order in which they would be sent. The hardware is this machine's; what
-    /// only an engine knows comes from a built-in sample engine. Nothing is written, no socket is
-    /// opened, and it works when collection is off.
+    /// Prints them in the order in which they would be sent. Hardware values are those of this
+    /// machine, engine values those of a built-in sample engine. Writes no file, opens no socket,
+    /// and also works if collection is off.
     Preview(preview::Args),
-    /// Say whether collection is on, which switch decided it, and where data would go
+    /// Show whether collection is on, which switch decided it, and where data would go
     ///
-    /// Names what an engine would do that is started in the environment of this shell. A service
-    /// or a container may have another environment, and an engine can narrow what its operator
-    /// allows, or choose other destinations in its own configuration.
+    /// Shows what an engine would do if it started in the environment of this shell. A service
+    /// or a container may have another environment, and an engine can restrict what its operator
+    /// allows or choose other destinations in its own configuration.
     ///
-    /// Exit code: 0 on, 3 local, 4 off. Of several contracts the most permissive one decides: 0
-    /// means that something may leave this machine.
+    /// Exit code: 0 on, 3 local, 4 off. The most permissive contract decides it, so 0 means that
+    /// data may leave this machine.
     Status(status::Args),
-    /// Check a configuration file, which OTEL_USAGE_CONFIG gives to engines
+    /// Check a configuration file, which engines read if OTEL_USAGE_CONFIG names it
     #[command(subcommand)]
     Config(config::Command),
     /// Show each fact about this machine, where it was read, and how long that took
     ///
-    /// Says of what is absent why. Works when collection is off; the engine's own facts (its
-    /// accelerators as its framework counts them) are not known here.
+    /// Also shows why a fact is absent. Works if collection is off. Facts that only an engine knows,
+    /// such as the accelerators that its framework counts, are not shown.
     Probe(probe::Args),
-    /// Show what the contracts say: dictionary, JSON Schemas, tables, allow-list
+    /// Print what follows from the contracts: dictionary, JSON Schemas, tables, allow-list
     ///
-    /// Every value that may leave is in a contract's table; this writes what follows from the tables.
-    /// Reads nothing of this machine.
+    /// The contracts list every value that may leave. Reads nothing from this machine.
     Schema(schema::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
-    /// Allow collection: reports are made and sent, unless another switch says otherwise
+    /// Allow collection: usage data is sent unless another switch prevents it
     ///
     /// Writes the mode file of this user. Exit code: 0 if collection is on now, else as `status`.
     On,
-    /// Keep reports on this machine: local files and console, no network
+    /// Keep usage data on this machine: local files and console, no network
     ///
     /// Writes the mode file of this user. Exit code: 0 if collection is local now, else as
     /// `status`.
     Local,
     /// Switch collection off: nothing is recorded, written or sent
     ///
-    /// Writes the mode file of this user. Engines that run now stop before their next report.
+    /// Writes the mode file of this user. Running engines stop before they send again.
     Off,
     /// Take OTLP from collectors and engines, and deliver it as flat JSON
     ///
-    /// Runs until SIGTERM or SIGINT, then finishes what is at work. What cannot be delivered now is
-    /// answered "later" and has to be sent again: a collector with a queue does that.
-    /// docs/bridge.md explains every flag, answer and metric.
+    /// Runs until SIGTERM or SIGINT, then finishes the current requests. A request that cannot be
+    /// delivered now gets an answer that asks the sender to repeat it later, as a collector with a
+    /// queue does. docs/receiver/bridge.md explains every flag, answer and metric.
     Bridge(Box<bridge::Args>),
 }
 
@@ -91,7 +90,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too. A reader that is gone is no failure.
+            // Help and version are printed here too. A closed pipe is not a failure.
             let _ = error.print();
             return Ok(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS });
         }

@@ -1,19 +1,23 @@
-//! `otel-usage bridge`. In: arguments. Out: a bridge that serves until it is asked to stop.
+//! `otel-usage bridge`: the flags of the bridge, its log on standard error, and the signals that stop it.
 //!
-//! Everything it does is in the package `otel-usage-bridge`; here are its flags, its log on
-//! standard error, and the signals that stop it.
+//! The package `otel-usage-bridge` does the work.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use otel_usage_bridge::{Bridge, Config, FileSink, Limits};
+use otel_usage::schema::Decision;
+use otel_usage::settings::{Env, Inspection};
+use otel_usage::{Consent, Contract, Usage};
+use otel_usage_bridge::{Bridge, Config, FileExporter, Limits, Operator};
 
 use crate::{contract, exit, output};
 
-/// Where flat messages may go.
+/// Where the bridge delivers messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sink {
     /// One POST a message to the contract's usage server
@@ -26,61 +30,61 @@ enum Sink {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where flat messages go; may be given several times. There is no default
+    /// Where flat messages go. May be given several times; there is no default
     #[arg(long, value_enum, value_name = "SINK", required = true)]
     sink: Vec<Sink>,
-    /// Address to listen on; may be given several times. Each takes OTLP over HTTP and gRPC
+    /// Address to listen on, for OTLP over HTTP and gRPC. May be given several times
     #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:4318", "127.0.0.1:4317"])]
     listen: Vec<SocketAddr>,
-    /// Usage server of a contract (`vllm/current`) or an engine (`vllm`); wins over the environment
+    /// Usage server of a contract (`vllm/current`) or an engine (`vllm`). Overrides the environment
     #[arg(long, value_name = "CONTRACT=URL", value_parser = server)]
     server: Vec<(String, String)>,
     /// The file of `--sink file`
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Bytes after which the file is put aside
+    /// Size in bytes after which a new file begins
     #[arg(long, value_name = "BYTES", default_value_t = 100 << 20)]
     file_rotate: u64,
-    /// Older files that are kept
+    /// Number of older files to keep
     #[arg(long, value_name = "FILES", default_value_t = 5)]
     file_keep: u32,
-    /// Contract of an engine of your own, as JSON; may be given several times
+    /// Contract of your own engine, as JSON. May be given several times
     #[arg(long, value_name = "FILE")]
     contract_file: Vec<PathBuf>,
-    /// Post also records whose engine has posted them itself
+    /// Also post records that their engine posts itself
     #[arg(long)]
     forward_direct: bool,
-    /// Largest request, in bytes as they arrive
+    /// Largest request in bytes, as it arrives
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes)]
     max_body: usize,
-    /// Largest request, in bytes after decompression
+    /// Largest request in bytes, after decompression
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().decoded_bytes)]
     max_decoded: usize,
-    /// Open connections
+    /// Largest number of open connections
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections, value_parser = at_least_one)]
     max_connections: usize,
-    /// Requests at work at once; further ones are answered "later"
+    /// Largest number of concurrent requests. Further senders are asked to repeat theirs later
     #[arg(long, value_name = "N", default_value_t = Limits::default().requests, value_parser = at_least_one)]
     max_requests: usize,
-    /// POSTs in flight at once, to all usage servers together
+    /// Largest number of concurrent POSTs to all usage servers together
     #[arg(long, value_name = "N", default_value_t = Limits::default().posts, value_parser = at_least_one)]
     max_posts: usize,
-    /// Time for the head of a request, and again for its body
+    /// Time limit for the head of a request, and the same for its body
     #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = seconds)]
     read_timeout: Duration,
-    /// Time for one POST to a usage server
+    /// Time limit for one POST to a usage server
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     post_timeout: Duration,
-    /// Time to deliver the records of one request
+    /// Time limit for delivering the records of one request
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     deliver_timeout: Duration,
-    /// Time to finish what is at work after SIGTERM
+    /// Time limit for finishing the current requests after SIGTERM
     #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = seconds)]
     drain_timeout: Duration,
-    /// Delivered records that are remembered, so that a repeated request sends none twice
+    /// Number of delivered records to remember, so that a repeated request is not sent twice
     #[arg(long, value_name = "N", default_value_t = Limits::default().window)]
     window: usize,
-    /// How long they are remembered
+    /// Time for which they are remembered
     #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
     window_age: Duration,
 }
@@ -96,20 +100,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         .enable_all()
         .thread_name("bridge")
         .build()
-        .context("cannot start threads; raise the limit on processes")?;
+        .context("threads cannot be started: raise the limit on processes")?;
     let finished = runtime.block_on(serve(&config))?;
-    // A write that hangs must not keep the process.
+    // A blocked write to a file must not keep the process alive.
     runtime.shutdown_background();
     if !finished {
         output::note(
-            "stopped with requests at work; their senders were not answered and send them again",
+            "stopped before all requests were finished; their senders got no answer and will repeat them",
         );
     }
     Ok(exit::SUCCESS)
 }
 
 async fn serve(config: &Config) -> anyhow::Result<bool> {
-    // Before the ports open: whoever sees them open may stop us.
+    // Signals are handled before the ports open, because an open port shows that the bridge is ready.
     let stop = stop()?;
     let bridge = Bridge::bind(config).await?;
     for address in bridge.addresses()? {
@@ -118,7 +122,7 @@ async fn serve(config: &Config) -> anyhow::Result<bool> {
     Ok(bridge.serve(stop).await)
 }
 
-/// Ready when somebody asks this process to stop.
+/// Returns a future that is ready when this process receives SIGTERM or SIGINT.
 #[cfg(unix)]
 fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -141,6 +145,7 @@ fn stop() -> anyhow::Result<impl Future<Output = ()>> {
 
 fn config(args: &Args) -> anyhow::Result<Config> {
     let mut config = Config::default();
+    config.operator = Arc::new(ThisMachine::default());
     config.listen.clone_from(&args.listen);
     config.servers.clone_from(&args.server);
     config.forward_direct = args.forward_direct;
@@ -149,22 +154,22 @@ fn config(args: &Args) -> anyhow::Result<Config> {
         .iter()
         .map(|path| contract::from_file(path))
         .collect::<anyhow::Result<_>>()?;
-    config.sinks.server = args.sink.contains(&Sink::Server);
-    config.sinks.console = args.sink.contains(&Sink::Console);
-    config.sinks.file = match (args.sink.contains(&Sink::File), &args.file) {
+    config.exporters.server = args.sink.contains(&Sink::Server);
+    config.exporters.console = args.sink.contains(&Sink::Console);
+    config.exporters.file = match (args.sink.contains(&Sink::File), &args.file) {
         (true, Some(path)) => {
-            let mut file = FileSink::new(path);
+            let mut file = FileExporter::new(path);
             (file.rotate_bytes, file.keep) = (args.file_rotate, args.file_keep);
             Some(file)
         }
-        (true, None) => bail!("--sink file: name the file with --file PATH"),
+        (true, None) => bail!("--sink file needs a file: add --file PATH"),
         (false, Some(_)) => {
-            bail!("--file: without --sink file nothing is written to it; add --sink file")
+            bail!("--file has no effect without --sink file: add --sink file")
         }
         (false, None) => None,
     };
-    if !config.sinks.server && !args.server.is_empty() {
-        bail!("--server: without --sink server nothing is sent to it; add --sink server");
+    if !config.exporters.server && !args.server.is_empty() {
+        bail!("--server has no effect without --sink server: add --sink server");
     }
     let limits = &mut config.limits;
     limits.body_bytes = args.max_body;
@@ -181,6 +186,35 @@ fn config(args: &Args) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// The operator of this machine, by its environment and files.
+#[derive(Debug, Default)]
+struct ThisMachine {
+    /// One look for each contract, which asks the switches again.
+    inspected: Mutex<HashMap<String, Inspection>>,
+}
+
+impl Operator for ThisMachine {
+    fn decision(&self, contract: &Contract) -> Decision {
+        let mut inspected = self.inspected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inspection) = inspected.get(contract.id.as_ref()) {
+            return inspection.decide_again();
+        }
+        match Usage::builder(contract).inspect() {
+            Ok(inspection) => {
+                let decision = inspection.decision().clone();
+                inspected.insert(contract.id.to_string(), inspection);
+                decision
+            }
+            Err(error) => Decision { consent: Consent::Off, because: error.to_string() },
+        }
+    }
+
+    fn server(&self, contract: &Contract) -> Option<(String, String)> {
+        let variable = contract.server_variable.as_deref()?;
+        Env::process(contract).pairs().find(|(name, _)| name == variable)
+    }
+}
+
 fn server(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((contract, url)) if !contract.is_empty() => Ok((contract.to_owned(), url.to_owned())),
@@ -188,7 +222,7 @@ fn server(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// More places than a semaphore has are a mistake too.
+/// Parses a limit. The upper bound keeps it within what a semaphore of tokio can count.
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1_000_000) => Ok(number),

@@ -1,4 +1,4 @@
-//! `otel-usage completions`. In: a shell. Out: its completion script.
+//! `otel-usage completions`: prints the completion script of a shell.
 
 use clap_complete::Shell;
 
@@ -6,7 +6,7 @@ use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The shell
+    /// The shell for which to print it
     shell: Shell,
 }
 

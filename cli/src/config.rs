@@ -1,12 +1,12 @@
-//! `otel-usage config check`. In: a configuration file. Out: the pipeline that engines would run with it
-//! here, and every mistake in it.
+//! `otel-usage config check`: shows what engines would do with a configuration file, and its mistakes.
 //!
-//! The mistakes come without a prefix, as `FILE:LINE:COLUMN what`, which editors can follow.
+//! Mistakes are printed as `FILE:LINE:COLUMN text`, which editors can follow.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use otel_usage::{Env, Usage};
+use otel_usage::Usage;
+use otel_usage::settings::Env;
 
 use crate::contract::Name;
 use crate::status::{self, Status};
@@ -14,18 +14,18 @@ use crate::{exit, output};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Show what engines would do here with this file, and every mistake in it
+    /// Show what engines would do with this file, and every mistake in it
     ///
-    /// Reads the file as an engine does that is started in the environment of this shell with
-    /// OTEL_USAGE_CONFIG=FILE. Nothing is written, no socket is opened.
+    /// Reads the file like an engine that is started in the environment of this shell with
+    /// OTEL_USAGE_CONFIG=FILE. Writes no file and opens no socket.
     ///
-    /// Exit code: 0 nothing is wrong; 1 something is, in the file or in the variables beside it.
+    /// Exit code: 0 no mistakes; 1 mistakes in the file or in the other variables.
     Check(Args),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The file, in the form that docs/configuration.md describes
+    /// The file, whose format docs/operator/configuration.md describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Only this contract [default: vllm/current and lmcache/1]
@@ -35,13 +35,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
     let Command::Check(Args { file, contract }) = command;
-    let statuses: Vec<Status> = status::contracts(*contract)
+    let statuses = status::contracts(*contract)
         .into_iter()
         .map(|contract| {
             let environment = Env::process(contract).with("OTEL_USAGE_CONFIG", file);
-            Status::of(contract, &Usage::builder(contract).with_environment(environment))
+            Status::of(contract, &Usage::builder(contract).with_environment(environment).inspect()?)
         })
-        .collect();
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let mistakes = status::each_once(statuses.iter().flat_map(|status| &status.warnings));
     let mut text = status::pipelines(&statuses);
     for note in status::each_once(statuses.iter().flat_map(|status| &status.notes)) {

@@ -1,5 +1,4 @@
-//! What `--contract` and `--contract-file` may say. In: a word or a file. Out: the contract, and which part
-//! of it is meant.
+//! Finds the contract that `--contract` or `--contract-file` names.
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +7,15 @@ use clap::ValueEnum;
 use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
 
-/// A contract, or a part of one that is shown by itself.
+/// A built-in contract, or a part of one that is shown alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Name {
-    /// The start report of vLLM today (vllm/current)
+    /// The start message of vLLM today (vllm/current)
     #[value(alias = "vllm/current")]
     Vllm,
     /// The heartbeat of vLLM
     VllmHeartbeat,
-    /// The start report of vLLM as documented for 0.4.0 (vllm/0.4.0)
+    /// The start message of vLLM as documented for 0.4.0 (vllm/0.4.0)
     #[value(name = "vllm-0.4.0", alias = "vllm/0.4.0")]
     Vllm040,
     /// LMCache in one process (lmcache/1)
@@ -37,7 +36,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// The contract behind the name.
+    /// Returns the contract to which the name belongs.
     pub(crate) fn contract(self) -> &'static Contract {
         match self {
             Self::Vllm | Self::VllmHeartbeat => &vllm::CURRENT,
@@ -51,14 +50,14 @@ impl Name {
     }
 }
 
-/// A contract that is built in, or a file that holds one.
+/// A built-in contract, or the path of a contract file.
 pub(crate) enum Given {
     BuiltIn(&'static Contract),
     File(PathBuf),
 }
 
 impl Given {
-    /// An id first: `vllm/current` could be a path too, but is hardly meant as one.
+    /// Prefers an id, because `vllm/current` is hardly meant as a path.
     pub(crate) fn of(word: &str) -> Self {
         match Contract::built_in().into_iter().find(|contract| contract.id == word) {
             Some(contract) => Self::BuiltIn(contract),
@@ -67,23 +66,23 @@ impl Given {
     }
 }
 
-/// The built-in contract of this id.
+/// Returns the built-in contract with this id.
 pub(crate) fn built_in(id: &str) -> anyhow::Result<&'static Contract> {
     match Given::of(id) {
         Given::BuiltIn(contract) => Ok(contract),
         Given::File(_) => {
             let known: Vec<_> = Contract::built_in().iter().map(|c| c.id.as_ref()).collect();
-            bail!("no contract is called {id}: use one of {}, or --contract-file", known.join(", "))
+            bail!("there is no contract {id}: use one of {}, or --contract-file", known.join(", "))
         }
     }
 }
 
-/// The contract in a file that `Contract::to_json` wrote.
+/// Reads a contract file, which `Contract::to_json` writes.
 pub(crate) fn from_file(path: &Path) -> anyhow::Result<Contract> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{shown} cannot be read; make it readable"))?;
+        .with_context(|| format!("{shown} cannot be read: check the path and its permissions"))?;
     Contract::from_json(&text).with_context(|| {
-        format!("{shown} holds no contract: let the engine write it with Contract::to_json")
+        format!("{shown} is not a valid contract file: write it with Contract::to_json")
     })
 }

@@ -1,26 +1,24 @@
-//! Exit codes. In: what a command found out. Out: the number a script sees.
-//!
-//! `docs/cli.md` lists them; they are part of the interface.
+//! Exit codes. They are part of the interface, and `docs/operator/cli.md` lists them.
 
 use otel_usage::Consent;
 
-/// It worked. `status`: collection is on. `on`, `local`, `off`: the mode is in force.
+/// Success. For `status`: collection is on. For `on`, `local`, `off`: the mode is in force.
 pub(crate) const SUCCESS: u8 = 0;
-/// It did not work; standard error says why, and what to do.
+/// Failure. Standard error names the reason and the remedy.
 pub(crate) const ERROR: u8 = 1;
-/// The command line makes no sense.
+/// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
 /// Collection is local: nothing leaves the machine.
 pub(crate) const LOCAL: u8 = 3;
 /// Collection is off.
 pub(crate) const OFF: u8 = 4;
 
-/// `schema diff`: more or other is sent, of the kinds that were sent before.
+/// `schema diff`: more or other data is sent, but no new class of data.
 pub(crate) const MORE: u8 = 5;
-/// `schema diff`: a new kind of data is sent.
-pub(crate) const NEW_KIND: u8 = 6;
+/// `schema diff`: a new class of data is sent.
+pub(crate) const NEW_CLASS: u8 = 6;
 
-/// The exit code that stands for `consent`.
+/// Returns the exit code for `consent`.
 pub(crate) const fn of(consent: Consent) -> u8 {
     match consent {
         Consent::Granted => SUCCESS,

@@ -1,7 +1,7 @@
-//! `otel-usage on`, `local`, `off`. In: a mode. Out: the mode file, and what comes of it.
+//! `otel-usage on`, `local`, `off`: writes the mode file and shows what results from it.
 //!
-//! The file is written beside itself, synced and renamed, so that an engine that reads it at the
-//! same moment, or after a crash, finds the old word or the new one and never half of one.
+//! The file is replaced by a rename, so that an engine which reads it at the same moment, or after a crash, finds
+//! the old word or the new one.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -17,24 +17,24 @@ use crate::status::{self, Status};
 use crate::{exit, output};
 
 pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
-    // The file is the same for every contract.
-    let path = place(Usage::builder(&vllm::CURRENT).mode_file())?;
+    // All contracts share the file.
+    let path = place(Usage::builder(&vllm::CURRENT).inspect()?.mode_file())?;
     write(&path, mode.as_str()).with_context(|| {
-        format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode),)
+        format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode))
     })?;
-    let statuses = status::here(None);
+    let statuses = status::here(None)?;
     let overall = status::most_permissive(&statuses);
     output::print(&report(mode, &path, &statuses))?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
 
-fn place(mode_file: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    mode_file.ok_or_else(|| {
-        anyhow!("no home directory is known: set HOME or XDG_CONFIG_HOME, and set it for the engines too")
+fn place(mode_file: Option<&Path>) -> anyhow::Result<PathBuf> {
+    mode_file.map(Path::to_owned).ok_or_else(|| {
+        anyhow!("no home directory is known: set HOME or XDG_CONFIG_HOME, for the engines too")
     })
 }
 
-/// The variable that does the same without a file.
+/// Returns the environment variable with the same effect as the mode file.
 const fn instead(mode: Consent) -> &'static str {
     match mode {
         Consent::Granted => "OTEL_USAGE_MODE=on",
@@ -46,12 +46,12 @@ const fn instead(mode: Consent) -> &'static str {
 fn write(path: &Path, word: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(directory)?;
-    // Removes itself when anything below fails.
+    // The temporary file is removed if a step below fails.
     let mut file = NamedTempFile::new_in(directory)?;
     writeln!(file, "{word}")?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // The word is in place; some file systems cannot sync a directory, and that is no failure.
+    // Some file systems cannot sync a directory. The word is already in place.
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     Ok(())
 }
@@ -68,8 +68,8 @@ fn report(mode: Consent, path: &Path, statuses: &[Status]) -> String {
         };
     }
     text.push_str(match mode {
-        Consent::Off => "Engines that run now stop before their next report.\n",
-        _ => "Engines follow from their next start; those that run now stop what is no longer allowed.\n",
+        Consent::Off => "Running engines stop before they send again.\n",
+        _ => "New engines use this mode. Running engines stop what it no longer allows.\n",
     });
     text
 }

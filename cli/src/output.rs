@@ -1,32 +1,29 @@
-//! What the command says. In: finished text. Out: bytes on standard output or standard error.
-//!
-//! A reader that has seen enough (`otel-usage preview | head`) is no failure.
+//! Writes the output of the command to standard output and its messages to standard error.
 
 use std::io::{self, ErrorKind, Write as _};
 
 use anyhow::anyhow;
 
-/// Writes `text` to standard output.
+/// Writes `text` to standard output. A closed pipe (`otel-usage preview | head`) is not a failure.
 ///
-/// All output of a command comes in one piece, so its exit code is known before the first byte and
-/// does not depend on the reader.
+/// A command writes all of its output at once, so that its exit code does not depend on the reader.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(anyhow!("standard output: {error}: send it elsewhere, or make room"))
+            Err(anyhow!("standard output: {error}: redirect it, or free space"))
         }
         _ => Ok(()),
     }
 }
 
-/// Says one line on standard error.
+/// Writes one line to standard error.
 pub(crate) fn note(text: &str) {
-    // With a closed standard error there is nobody left to tell.
+    // A closed standard error leaves no place for this message.
     let _ = writeln!(io::stderr().lock(), "otel-usage: {text}");
 }
 
-/// Says what went wrong, in one line.
+/// Writes an error with its causes to standard error, as one line.
 pub(crate) fn error(error: &anyhow::Error) {
     note(&format!("{error:#}"));
 }

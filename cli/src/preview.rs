@@ -1,7 +1,6 @@
-//! `otel-usage preview`. In: a contract, this machine, the sample engine. Out: the payloads.
+//! `otel-usage preview`: prints the payloads that an engine would send from this machine.
 //!
-//! Everything comes from [`Builder::preview_run`], which is what the engine's own worker would
-//! make; nothing here can start, write or send anything.
+//! [`Inspection::preview_run`](otel_usage::settings::Inspection::preview_run) makes them in the way of an engine's worker, but starts, writes and sends nothing.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,39 +8,39 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use otel_usage::config::Settings;
-use otel_usage::schema::lmcache;
-use otel_usage::{Builder, Clock, Consent, Contract, Decision, Json, Report};
+use otel_usage::clock::Clock;
+use otel_usage::export::ExportRecord;
+use otel_usage::schema::{Decision, Destination, WireValue, lmcache};
+use otel_usage::settings::Settings;
+use otel_usage::{Builder, Consent, Contract};
 
 use crate::contract::Name;
-use crate::destination::Destination;
 use crate::schema::markdown;
 use crate::subject::Subject;
 use crate::{exit, output};
 
-/// What is said before the payloads, whatever their form.
+/// The message before the payloads.
 const SAMPLE: &str = "engine values come from a built-in sample engine, hardware values from this \
                       machine; nothing is sent";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to show; a contract's full id (vllm/current) is understood too
+    /// What to show. The id of a contract (vllm/current) is accepted too
     #[arg(long, value_enum, value_name = "NAME", required_unless_present = "contract_file")]
     contract: Option<Name>,
-    /// A contract of an engine of your own, as `Contract::to_json` writes it; its examples are the engine's
-    /// values
+    /// Contract of your own engine, as `Contract::to_json` writes it. Its examples serve as engine values
     #[arg(long, value_name = "FILE", conflicts_with = "contract")]
     contract_file: Option<PathBuf>,
-    /// Say beside each value what it means, where it comes from and what was done to it
+    /// Show the meaning, source and sanitizers of each value
     #[arg(long, conflicts_with_all = ["json", "otlp"])]
     explain: bool,
-    /// One object per line: the very bytes of the wire, and nothing else
+    /// Print only the bytes that would be sent, one object per line
     #[arg(long, conflicts_with = "otlp")]
     json: bool,
-    /// The OTLP/JSON that an OTLP exporter would send, one request per line
+    /// Print the OTLP/JSON that an OTLP exporter would send, one request per line
     #[arg(long)]
     otlp: bool,
-    /// Let the wall clock stand at this time, to get the same bytes twice
+    /// Use this time instead of the current one, to get reproducible bytes
     #[arg(long, value_name = "UNIX_NANOSECONDS")]
     clock: Option<i64>,
     /// Use this instance id instead of a random one
@@ -51,28 +50,28 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let subject = Subject::of(args.contract, args.contract_file.as_deref())?;
-    let builder = builder(args, &subject);
-    let (decision, settings) = (builder.decision(), builder.settings());
-    let reports = subject.reports(&builder)?;
+    let inspection = builder(args, &subject).inspect()?;
+    let (decision, settings) = (inspection.decision(), inspection.settings());
+    let records = subject.records(&inspection);
     let text = if args.otlp {
-        otlp(&reports)?
+        otlp(&records)?
     } else if args.json {
-        wire(&reports)
+        wire(&records)
     } else if args.explain {
-        explained(subject.contract(), &reports) + &subject.outlook()
+        explained(subject.contract(), &records) + &subject.outlook()
     } else {
-        readable(&reports, &decision, &settings) + &subject.outlook()
+        readable(&records, decision, settings) + &subject.outlook()
     };
 
     output::note(SAMPLE);
     if decision.consent != Consent::Granted {
         output::note(&format!(
-            "{}: this is what would be sent if it were on",
-            collection(&decision)
+            "{}: the payloads show what would be sent if it were on",
+            collection(decision)
         ));
     }
-    if lacks_machine_id(&reports) {
-        output::note("machine_id is shown empty: there is none yet, and the first report makes it");
+    if lacks_machine_id(&records) {
+        output::note("machine_id is empty, because the first message that is sent creates it");
     }
     for warning in &settings.warnings {
         output::note(&format!("warning: {warning}"));
@@ -92,30 +91,37 @@ fn builder(args: &Args, subject: &Subject) -> Builder {
     builder
 }
 
-/// Whether a message says a machine id that only a real report would make.
-fn lacks_machine_id(reports: &[Report]) -> bool {
-    reports
+/// Returns whether a message contains an empty machine id, which only sending would create.
+fn lacks_machine_id(records: &[ExportRecord]) -> bool {
+    records
         .iter()
-        .filter_map(Report::message)
+        .filter_map(ExportRecord::message)
         .flat_map(|message| message.fields().collect::<Vec<_>>())
         .any(|(field, value)| {
-            field.source.resources() == [lmcache::MACHINE_ID] && value == Json::Str("".into())
+            field.source.resources() == [lmcache::MACHINE_ID] && value == WireValue::Str("".into())
         })
 }
 
-/// The very bytes of the wire, a message a line.
-fn wire(reports: &[Report]) -> String {
-    // The span of the run has no message: it travels by OTLP only.
-    reports.iter().filter_map(Report::message).map(|message| message.to_json() + "\n").collect()
+/// Returns the bytes that would be sent, one message per line.
+fn wire(records: &[ExportRecord]) -> String {
+    // The span of the run has no message, because only OTLP carries it.
+    records
+        .iter()
+        .filter_map(ExportRecord::message)
+        .map(|message| message.to_json() + "\n")
+        .collect()
 }
 
-/// Each message with a line above it that says where it would go.
-fn readable(reports: &[Report], decision: &Decision, settings: &Settings) -> String {
+/// Returns each message below a line that names its destination.
+fn readable(records: &[ExportRecord], decision: &Decision, settings: &Settings) -> String {
     let base = settings.server.as_deref().and_then(Destination::parse);
     let mut text = String::new();
-    for message in reports.iter().filter_map(Report::message) {
+    for message in records.iter().filter_map(ExportRecord::message) {
         let to = match (&base, decision.consent) {
-            (Some(base), Consent::Granted) => format!("POST {}", base.below(message.endpoint())),
+            (Some(base), Consent::Granted) => match base.below(message.endpoint()) {
+                Some(url) => format!("POST {}", url),
+                None => "not sent: the endpoint is not a path".to_owned(),
+            },
             (None, Consent::Granted) => "not sent: there is no usage server".to_owned(),
             _ => format!("not sent: {}", collection(decision)),
         };
@@ -129,10 +135,10 @@ fn collection(decision: &Decision) -> String {
     format!("collection is {} ({})", decision.consent.as_str(), decision.because)
 }
 
-/// Each value with its meaning, where it comes from, what was done to it, and what kind of data it is.
-fn explained(contract: &Contract, reports: &[Report]) -> String {
+/// Returns each value with its meaning, data class, source and sanitizers.
+fn explained(contract: &Contract, records: &[ExportRecord]) -> String {
     let mut text = String::new();
-    for message in reports.iter().filter_map(Report::message) {
+    for message in records.iter().filter_map(ExportRecord::message) {
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{}", message.name());
         for (field, value) in message.fields() {
@@ -140,22 +146,22 @@ fn explained(contract: &Contract, reports: &[Report]) -> String {
             let _ = writeln!(text, "  {}: {value}", field.name);
             let steps = markdown::steps(contract, field);
             let steps = if steps.is_empty() { steps } else { format!("; sanitized by {steps}") };
-            let (kind, source) = (markdown::kind(contract, field), markdown::source(field));
-            let _ = writeln!(text, "      {} [{kind}; {source}{steps}]", field.doc);
+            let (class, source) = (markdown::data_class(contract, field), markdown::source(field));
+            let _ = writeln!(text, "      {} [{class}; {source}{steps}]", field.doc);
         }
         text.push('\n');
     }
     text
 }
 
-/// One OTLP request a line, as the `otlp` exporter makes them.
-fn otlp(reports: &[Report]) -> anyhow::Result<String> {
+/// Returns the requests of the `otlp` exporter, one per line.
+fn otlp(records: &[ExportRecord]) -> anyhow::Result<String> {
     let mut text = String::new();
-    for report in reports {
-        let resource = (&report.resource()).into();
-        let resource_spans = group_spans_by_resource_and_scope(vec![report.span()], &resource);
+    for record in records {
+        let resource = (&record.resource()).into();
+        let resource_spans = group_spans_by_resource_and_scope(vec![record.span()], &resource);
         let request = ExportTraceServiceRequest { resource_spans };
-        text += &serde_json::to_string(&request).context("OTLP/JSON cannot be made")?;
+        text += &serde_json::to_string(&request).context("the OTLP/JSON cannot be written")?;
         text.push('\n');
     }
     Ok(text)

@@ -1,18 +1,18 @@
-//! `otel-usage status`. In: contracts, environment, switches. Out: what an engine would do here.
+//! `otel-usage status`: shows what engines would do in this environment. It only reads.
 //!
-//! Reads only. The JSON form is part of the interface: `docs/cli.md` documents it, fields are
-//! added but neither renamed nor removed within one `format`.
+//! The JSON form is part of the interface, and `docs/operator/cli.md` describes it. Within one `format` fields are added,
+//! but not renamed or removed.
 
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use otel_usage::config::Settings;
-use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Builder, Consent, Contract, Exporter, Usage};
+use otel_usage::export::ExporterName;
+use otel_usage::schema::{Destination, lmcache, vllm};
+use otel_usage::settings::{Inspection, Settings};
+use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
 use crate::contract::Name;
-use crate::destination::Destination;
 use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Only this contract [default: vllm/current and lmcache/1]
     #[arg(long, value_enum, value_name = "NAME")]
     contract: Option<Name>,
-    /// One JSON object, as docs/cli.md describes it
+    /// Print one JSON object, which docs/operator/cli.md describes
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Version of the JSON form.
 const FORMAT: u32 = 1;
 
-/// Everything `--json` says.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     format: u32,
@@ -48,60 +48,54 @@ pub(crate) struct Status {
     exporters: Vec<Destined>,
     pub(crate) warnings: Vec<String>,
     pub(crate) notes: Vec<String>,
-    /// The same for every contract, and said once.
+    /// The same for every contract, so it is shown once.
     #[serde(skip)]
     config_file: Option<String>,
 }
 
-/// An exporter and where it leads.
+/// An exporter and its destination.
 #[derive(Debug, Serialize)]
 struct Destined {
     name: &'static str,
-    /// Whether consent lets it run.
+    /// Whether consent allows it.
     runs: bool,
     destination: String,
     cleartext: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let statuses = here(args.contract);
+    let statuses = here(args.contract)?;
     let overall = most_permissive(&statuses);
     let text = if args.json { json(&statuses, overall)? } else { readable(&statuses) };
     output::print(&text)?;
     Ok(exit::of(overall))
 }
 
-/// One contract, or those of the engines as they are today.
+/// Returns the named contract, or the current contract of each engine.
 pub(crate) fn contracts(name: Option<Name>) -> Vec<&'static Contract> {
     name.map_or_else(|| vec![&vllm::CURRENT, &lmcache::V1], |name| vec![name.contract()])
 }
 
-/// What engines with these contracts would do in this environment.
-pub(crate) fn here(name: Option<Name>) -> Vec<Status> {
-    let of = |contract| Status::of(contract, &Usage::builder(contract));
+/// Returns what engines would do in the environment of this process.
+pub(crate) fn here(name: Option<Name>) -> anyhow::Result<Vec<Status>> {
+    let of = |contract| Status::of(contract, &Usage::builder(contract).inspect()?);
     contracts(name).into_iter().map(of).collect()
 }
 
-/// On if any is on: then something may leave the machine.
+/// Returns the most permissive consent, because it decides whether data may leave the machine.
 pub(crate) fn most_permissive(statuses: &[Status]) -> Consent {
     statuses.iter().map(|status| status.consent).min().unwrap_or(Consent::Off)
 }
 
 impl Status {
-    pub(crate) fn of(contract: &Contract, builder: &Builder) -> Self {
-        let decision = builder.decision();
-        let settings = builder.settings();
-        let runs = |exporter: Exporter| match decision.consent {
-            Consent::Granted => true,
-            Consent::Local => !exporter.is_network(),
-            Consent::Off => false,
-        };
+    pub(crate) fn of(contract: &Contract, inspection: &Inspection) -> anyhow::Result<Self> {
+        let (decision, settings) = (inspection.decision().clone(), inspection.settings().clone());
         let exporters = settings
             .exporters
             .iter()
-            .map(|exporter| Destined::of(*exporter, runs(*exporter), &settings))
+            .map(|exporter| Destined::of(*exporter, decision.consent, &settings))
             .collect();
-        Self {
+        Ok(Self {
             contract: contract.id.to_string(),
             consent: decision.consent,
             because: decision.because,
@@ -109,28 +103,29 @@ impl Status {
             warnings: settings.warnings,
             notes: settings.notes,
             config_file: settings.config_file.map(|path| path.display().to_string()),
-        }
+        })
     }
 }
 
 impl Destined {
-    fn of(exporter: Exporter, runs: bool, settings: &Settings) -> Self {
+    fn of(exporter: ExporterName, consent: Consent, settings: &Settings) -> Self {
+        let runs = consent.allows(exporter.is_network());
         let url = match exporter {
-            Exporter::Otlp => settings.otlp.as_ref().map(|otlp| otlp.endpoint.as_str()),
-            Exporter::Server => settings.server.as_deref(),
+            ExporterName::Otlp => settings.otlp.as_ref().map(|otlp| otlp.endpoint.as_str()),
+            ExporterName::Server => settings.server.as_deref(),
             _ => None,
         };
         let url = url.and_then(Destination::parse);
         let destination = match (exporter, &url) {
-            (_, Some(url)) => url.shown(),
-            (Exporter::Console, _) => "standard error of the engine".to_owned(),
-            (Exporter::File, _) => {
+            (_, Some(url)) => url.to_string().trim_end_matches('/').to_owned(),
+            (ExporterName::Console, _) => "standard error of the engine".to_owned(),
+            (ExporterName::File, _) => {
                 let path = settings.local_log.as_ref().or(settings.file.as_ref());
                 path.map(|path| path.display().to_string()).unwrap_or_default()
             }
             _ => String::new(),
         };
-        let cleartext = url.is_some_and(|url| url.is_cleartext());
+        let cleartext = url.is_some_and(|url: Destination| url.is_cleartext());
         Self { name: exporter.as_str(), runs, destination, cleartext }
     }
 }
@@ -144,6 +139,7 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
         format: FORMAT,
         collection: overall.as_str(),
         mode_file: Usage::builder(&vllm::CURRENT)
+            .inspect()?
             .mode_file()
             .map(|path| path.display().to_string()),
         config_file: config_file(statuses),
@@ -162,7 +158,7 @@ fn readable(statuses: &[Status]) -> String {
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "configuration file: {path}");
     }
-    // Most mistakes concern every contract alike.
+    // Most mistakes affect every contract in the same way.
     for warning in each_once(statuses.iter().flat_map(|status| &status.warnings)) {
         let _ = writeln!(text, "warning: {warning}");
     }
@@ -172,7 +168,7 @@ fn readable(statuses: &[Status]) -> String {
     text
 }
 
-/// The lines without repetitions, in their order.
+/// Returns the lines without repetitions, in their order.
 pub(crate) fn each_once<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
     let mut once: Vec<&str> = Vec::new();
     for line in lines {
@@ -183,7 +179,7 @@ pub(crate) fn each_once<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<&'a 
     once
 }
 
-/// What each contract's engine would do.
+/// Returns the exporters of each contract as text.
 pub(crate) fn pipelines(statuses: &[Status]) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.

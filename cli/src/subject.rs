@@ -1,14 +1,14 @@
-//! What is previewed. In: a contract by name or file. Out: a builder, and the reports of a run of a made-up
-//! engine.
+//! What `otel-usage preview` shows: a contract, and the messages of a run with it.
 //!
-//! Built-in contracts have a sample engine; an engine from a file is played with the examples of its own
-//! tables.
+//! Built-in contracts have a sample engine. The engine of a contract file sends the examples in its tables.
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
+use otel_usage::export::ExportRecord;
 use otel_usage::schema::{Literal, MessageSpec, Trigger, lmcache};
-use otel_usage::{Attributes, Builder, Contract, Error, Report, RunPreview, Usage};
+use otel_usage::settings::Inspection;
+use otel_usage::{Attributes, Builder, Contract, Usage};
 
 use crate::contract::{self, Name};
 use crate::sample;
@@ -17,12 +17,12 @@ use crate::sample;
 #[derive(Debug)]
 pub(crate) struct Subject {
     contract: Contract,
-    /// `None`: it came from a file.
+    /// `None` for a contract from a file.
     name: Option<Name>,
 }
 
 impl Subject {
-    /// From `--contract` or `--contract-file`; the command line allows one of them.
+    /// Returns the subject that `--contract` or `--contract-file` names. The command line allows one of them.
     pub(crate) fn of(name: Option<Name>, file: Option<&Path>) -> anyhow::Result<Self> {
         match (name, file) {
             (_, Some(file)) => Ok(Self { contract: contract::from_file(file)?, name: None }),
@@ -55,54 +55,52 @@ impl Subject {
         }
     }
 
-    /// The reports of a run, in order, or of the part that was named.
-    pub(crate) fn reports(&self, builder: &Builder) -> anyhow::Result<Vec<Report>> {
+    /// Returns what a run would send, in order, or only the named part.
+    pub(crate) fn records(&self, inspection: &Inspection) -> Vec<ExportRecord> {
         let Some(name) = self.name else {
-            return self.reports_of_examples(builder);
+            return self.records_of_examples(inspection);
         };
         let run = match name {
             Name::Vllm | Name::Vllm040 | Name::VllmHeartbeat => {
-                builder.preview_run(sample::vllm_report())
+                inspection.preview_run(sample::vllm_report())
             }
             Name::Lmcache | Name::LmcacheInterval | Name::LmcacheDoc => {
-                builder.preview_run(sample::lmcache_engine())
+                inspection.preview_run(sample::lmcache_engine())
             }
-            Name::LmcacheLegacy => builder.preview_run(sample::lmcache_legacy_engine()),
+            Name::LmcacheLegacy => inspection.preview_run(sample::lmcache_legacy_engine()),
             Name::LmcacheMp | Name::LmcacheMpInterval => {
-                builder.preview_run(sample::lmcache_mp_server())
+                inspection.preview_run(sample::lmcache_mp_server())
             }
         };
-        let run = run.context("the preview cannot be made")?;
-        Ok(match name {
+        match name {
             Name::VllmHeartbeat => run.heartbeat.into_iter().collect(),
             Name::LmcacheInterval | Name::LmcacheMpInterval => run.interval,
             _ => run.start.into_iter().chain(run.finish).collect(),
-        })
+        }
     }
 
-    /// A run for each record that the engine makes itself, with the examples as values.
-    fn reports_of_examples(&self, builder: &Builder) -> anyhow::Result<Vec<Report>> {
+    /// Returns one run for each record of the contract, with the examples of its fields as values.
+    fn records_of_examples(&self, inspection: &Inspection) -> Vec<ExportRecord> {
         let made = self.contract.messages.iter().filter(|spec| spec.trigger == Trigger::Record);
-        let runs: Result<Vec<RunPreview>, Error> =
-            made.map(|spec| builder.preview_run(example(spec))).collect();
-        let mut reports = Vec::new();
+        let runs = made.map(|spec| inspection.preview_run(example(spec)));
+        let mut records = Vec::new();
         let mut end = Vec::new();
-        for (index, run) in runs.context("the preview cannot be made")?.into_iter().enumerate() {
-            // What belongs to every run is shown once.
+        for (index, run) in runs.enumerate() {
+            // Messages that every run contains are shown once.
             let first = index == 0;
-            let own = |report: &Report| {
-                let trigger = self.trigger(report.kind());
+            let own = |record: &ExportRecord| {
+                let trigger = self.trigger(record.kind());
                 first || trigger == Some(&Trigger::Record)
             };
-            reports.extend(run.start.into_iter().filter(own));
+            records.extend(run.start.into_iter().filter(own));
             if first {
-                reports.extend(run.heartbeat);
+                records.extend(run.heartbeat);
                 end = run.finish;
             }
-            reports.extend(run.interval);
+            records.extend(run.interval);
         }
-        reports.extend(end);
-        Ok(reports)
+        records.extend(end);
+        records
     }
 
     fn trigger(&self, kind: &str) -> Option<&Trigger> {
@@ -110,7 +108,7 @@ impl Subject {
         Some(&spec.trigger)
     }
 
-    /// What follows by itself and is not shown.
+    /// Returns a line about the periodic messages, which are not shown.
     pub(crate) fn outlook(&self) -> String {
         let every = self.contract.messages.iter().find_map(|spec| match spec.trigger {
             Trigger::Heartbeat { seconds } | Trigger::Interval { seconds, .. } => Some(seconds),
@@ -119,17 +117,17 @@ impl Subject {
         let Some(seconds) = every else { return String::new() };
         let (what, name) = match self.name {
             Some(Name::Vllm | Name::Vllm040) => ("a heartbeat", "vllm-heartbeat"),
-            Some(Name::Lmcache) => ("what its counters hold", "lmcache-interval"),
-            Some(Name::LmcacheMp) => ("what its counters hold", "lmcache-mp-interval"),
+            Some(Name::Lmcache) => ("the values of its counters", "lmcache-interval"),
+            Some(Name::LmcacheMp) => ("the values of its counters", "lmcache-mp-interval"),
             _ => return String::new(),
         };
         format!("Every {seconds} s after that, {what}: --contract {name}\n")
     }
 }
 
-/// A record made of the examples in a message's table.
+/// Returns a record with the examples of a message as values.
 fn example(spec: &MessageSpec) -> Attributes {
-    spec.fields.iter().fold(Attributes::of(spec.record.as_ref()), |record, field| {
+    spec.fields.iter().fold(Attributes::new(spec.record.as_ref()), |record, field| {
         let Some(attribute) = field.source.record().map(str::to_owned) else { return record };
         match &field.example {
             Literal::Bool(value) => record.with(attribute, *value),

@@ -1,6 +1,5 @@
-//! Variables that choose devices, and the kernel's files about them, in; accelerators out.
-//!
-//! No driver is asked: a described machine has none.
+//! Fuzzes accelerators by variables that choose devices and the kernel's files about them. A described
+//! machine has no driver.
 
 #![no_main]
 
@@ -32,7 +31,7 @@ static TREE: LazyLock<Tree> = LazyLock::new(|| {
 fuzz_target!(|input: ([Option<&[u8]>; 15], Vec<(u8, &str)>)| {
     let (files, variables) = input;
     // Whatever variables the probe declares.
-    let names = otel_usage::probe::ENVIRONMENT;
+    let names = otel_usage::detectors::VARIABLES;
     let set = variables.into_iter().filter_map(|(name, value)| {
         let name = names.get(usize::from(name) % names.len())?;
         Some(((*name).to_owned(), value.to_owned()))

@@ -7,8 +7,10 @@ use std::fs;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use otel_usage::export::ExporterName;
 use otel_usage::schema::vllm;
-use otel_usage::{Consent, Env, Exporter, Usage};
+use otel_usage::settings::Env;
+use otel_usage::{Consent, Usage};
 use tempfile::TempDir;
 
 static HOME: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
@@ -32,14 +34,17 @@ fuzz_target!(|input: (bool, &[u8])| {
         ("S", SECRET),
     ]);
     let builder = || Usage::builder(&vllm::CURRENT).with_environment(env.clone());
-    let (decision, settings) = (builder().decision(), builder().settings());
-    assert_eq!(decision, builder().decision(), "a second look finds the same");
+    let (decision, settings) = (
+        builder().inspect().unwrap().decision().clone(),
+        builder().inspect().unwrap().settings().clone(),
+    );
+    assert_eq!(&decision, builder().inspect().unwrap().decision(), "a second look finds the same");
     assert!(decision.consent >= if local { Consent::Local } else { Consent::Granted });
     let said = [&settings.warnings[..], &settings.notes[..]].concat();
     assert!(said.iter().all(|line| !line.contains('\n')), "{said:?}");
     let omitted = bytes.windows(4).any(|window| window == b"omit");
     assert!(omitted || said.iter().all(|line| !line.contains(SECRET)), "{said:?}");
-    assert_eq!(settings.otlp.is_some(), settings.exporters.contains(&Exporter::Otlp));
+    assert_eq!(settings.otlp.is_some(), settings.exporters.contains(&ExporterName::Otlp));
     if decision.consent == Consent::Off {
         assert!(decision.because.contains("f.yaml"), "{}", decision.because);
     }

@@ -7,8 +7,9 @@ use std::fs;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use otel_usage::config::VARIABLES;
-use otel_usage::{Consent, Contract, Env, Usage};
+use otel_usage::settings::Env;
+use otel_usage::settings::VARIABLES;
+use otel_usage::{Consent, Contract, Usage};
 use tempfile::TempDir;
 
 static HOME: LazyLock<TempDir> = LazyLock::new(|| {
@@ -44,12 +45,16 @@ fuzz_target!(|input: (u8, Vec<(u8, &str)>, Option<&[u8]>)| {
     let builder = |given: &[(String, String)]| {
         Usage::builder(contract).with_environment(Env::given(given.iter().cloned()))
     };
-    let decision = builder(&given).decision();
-    assert_eq!(decision, builder(&given).decision(), "a second look finds the same");
-    let _ = builder(&given).settings();
+    let decision = builder(&given).inspect().unwrap().decision().clone();
+    assert_eq!(
+        decision,
+        builder(&given).inspect().unwrap().decision().clone(),
+        "a second look finds the same"
+    );
+    let _ = builder(&given).inspect().unwrap().settings().clone();
     // What the mode file allows, the variables can only narrow.
-    let alone = builder(&given[given.len() - 1..]).decision();
+    let alone = builder(&given[given.len() - 1..]).inspect().unwrap().decision().clone();
     assert!(decision.consent >= alone.consent || alone.consent == Consent::Local);
     given.push(("DO_NOT_TRACK".to_owned(), "1".to_owned()));
-    assert_eq!(builder(&given).decision().consent, Consent::Off);
+    assert_eq!(builder(&given).inspect().unwrap().decision().clone().consent, Consent::Off);
 });

@@ -1,5 +1,5 @@
-//! Cgroups, mounts, marker files and variables in; kind of container and install source out, each
-//! one of few words: these files hold ids, pod names and image names.
+//! Fuzzes kind of container and install source by cgroups, mounts, marker files and variables. Each must
+//! be one of few words, because these files hold ids, pod names and image names.
 
 #![no_main]
 
@@ -34,7 +34,7 @@ fuzz_target!(|input: ([Option<&[u8]>; 7], [Option<&str>; 6])| {
     let variables = VARIABLES.into_iter().zip(values);
     let set = variables.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
     let facts = look(&TREE.machine(files).with_environment(set));
-    let word = |text: &String| {
+    let word = |text: &&str| {
         text.len() <= 16 && text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
     };
     assert!(facts.container.iter().chain(&facts.install_source).all(word), "{facts:?}");

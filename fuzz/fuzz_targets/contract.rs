@@ -1,16 +1,13 @@
-//! A span and a Resource of any attributes in, read by every contract; the contract's flat message
-//! out: its keys, valid JSON, nothing else.
+//! Reads random attributes by every contract, and checks that the flat message is valid JSON with the
+//! contract's keys and nothing else.
 
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
-use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use otel_usage::schema::{CompiledContract, Contract, ENVIRONMENT, Source};
+use opentelemetry::{KeyValue, StringValue, Value};
+use otel_usage::schema::{CompiledContract, Contract, RESOURCE_ATTRIBUTES, Source, flatten};
 
 /// A contract, and the names it knows: of records, of the Resource.
 struct Known {
@@ -33,7 +30,7 @@ static CONTRACTS: LazyLock<Vec<Known>> = LazyLock::new(|| {
                 _ => None,
             })
             .collect(),
-        resource: ENVIRONMENT
+        resource: RESOURCE_ATTRIBUTES
             .iter()
             .chain(contract.attributes.iter())
             .map(|attribute| attribute.name.to_string())
@@ -87,28 +84,13 @@ fuzz_target!(|input: (u8, u8, Option<&str>, Attributes<'_>, Attributes<'_>)| {
     let known = CONTRACTS.get(usize::from(contract) % CONTRACTS.len()).unwrap();
     let messages = &known.contract.messages;
     let spec = messages.get(usize::from(message) % messages.len()).unwrap();
-    let span = SpanData {
-        span_context: SpanContext::empty_context(),
-        parent_span_id: SpanId::INVALID,
-        parent_span_is_remote: false,
-        span_kind: SpanKind::Internal,
-        name: name.map_or_else(|| spec.record.to_string(), str::to_owned).into(),
-        start_time: std::time::UNIX_EPOCH,
-        end_time: std::time::UNIX_EPOCH,
-        attributes: attributes(record, &known.record),
-        dropped_attributes_count: 0,
-        events: SpanEvents::default(),
-        links: SpanLinks::default(),
-        status: Status::Unset,
-        instrumentation_scope: InstrumentationScope::default(),
-    };
-    let resource = attributes(resource, &known.resource);
-    let resource = Resource::builder_empty().with_attributes(resource).build();
-    let environment = known.compiled.read_resource(&resource);
-    let Some(record) = known.compiled.read_span(&span, &mut |_, _| {}) else {
+    let kind = name.unwrap_or(&spec.record);
+    let resource = known.compiled.read_resource(&attributes(resource, &known.resource));
+    let record = attributes(record, &known.record);
+    let Some(record) = known.compiled.read_record(kind, &record, 0, &mut |_, _| {}) else {
         return;
     };
-    let Some(message) = otel_usage::flatten(&known.compiled, &environment, &record) else {
+    let Some(message) = flatten(&known.compiled, &resource, &record) else {
         return;
     };
     let json = message.to_json();
@@ -118,10 +100,11 @@ fuzz_target!(|input: (u8, u8, Option<&str>, Attributes<'_>, Attributes<'_>)| {
     assert!(json.len() < 64 * 1024, "every text is cut");
     let _ = (message.to_text(), message.to_pretty_json());
 
-    // What another process reads from what is exported is the same message.
-    let span = known.compiled.span(&record, true);
-    let again = known.compiled.read_span(&span, &mut |_, _| {}).unwrap();
-    let environment = known.compiled.read_resource(&known.compiled.resource(&environment));
-    let second = otel_usage::flatten(&known.compiled, &environment, &again).unwrap().to_json();
+    // Another process reads the same message from the exported attributes.
+    let span = known.compiled.span_attributes(&record, true);
+    let again = known.compiled.read_record(kind, &span, 0, &mut |_, _| {}).unwrap();
+    let attributes: Vec<KeyValue> = known.compiled.resource_attributes(&resource).collect();
+    let resource = known.compiled.read_resource(&attributes);
+    let second = flatten(&known.compiled, &resource, &again).unwrap().to_json();
     assert_eq!(second, json);
 });

@@ -1,4 +1,4 @@
-//! CPU lists, topology and the files counted without them in; numbers of CPUs and cores out.
+//! Fuzzes the numbers of CPUs and cores by CPU lists, topology and the files of the fallbacks.
 
 #![no_main]
 

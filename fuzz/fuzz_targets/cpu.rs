@@ -1,4 +1,4 @@
-//! CPUID leaves, `/proc/cpuinfo` and the Arm register in; an identity out.
+//! Fuzzes the facts about the processor by CPUID leaves, `/proc/cpuinfo` and the Arm register.
 
 #![no_main]
 

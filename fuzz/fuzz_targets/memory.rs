@@ -1,4 +1,4 @@
-//! `/proc/meminfo`, the own cgroup and limits of both versions in; bytes out.
+//! Fuzzes memory and its limit by `/proc/meminfo`, the own cgroup and limits of both versions.
 
 #![no_main]
 

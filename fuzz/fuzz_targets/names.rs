@@ -1,4 +1,4 @@
-//! `uname`, the C library, `PATH` and macOS' version file in; platform string and architecture out.
+//! Fuzzes platform string and architecture by `uname`, the C library, `PATH` and macOS' version file.
 
 #![no_main]
 

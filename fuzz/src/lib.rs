@@ -1,22 +1,19 @@
-//! What the targets share: a folder that plays a machine.
-//!
-//! In: bytes for each of a fixed list of files. Out: a [`Machine`] of them, and what holds for the
-//! facts about any machine.
+//! A machine as a folder, for the fuzz targets, and checks that hold for the facts of any machine.
 
 use std::fs;
 use std::path::PathBuf;
 
-use otel_usage::probe::{Facts, Machine, probe};
+use otel_usage::detectors::{Facts, Machine, probe};
 use tempfile::TempDir;
 
-/// A folder with the same files again and again.
+/// A folder whose files are written again and again.
 pub struct Tree {
     folder: TempDir,
     files: Vec<PathBuf>,
 }
 
 impl Tree {
-    /// `files`: absolute paths on the machine that is played.
+    /// Creates the folder. `files`: absolute paths on the machine.
     pub fn new(files: &[&str]) -> Self {
         // In memory where that is offered: a run writes some hundred thousand files.
         let memory = ["/dev/shm"].into_iter().find(|path| fs::metadata(path).is_ok());
@@ -29,7 +26,7 @@ impl Tree {
         Self { folder, files }
     }
 
-    /// The machine with these contents, one for each file; `None`: the file is not there.
+    /// Returns the machine with these contents, one for each file; `None` removes the file.
     pub fn machine<'a>(&self, contents: impl IntoIterator<Item = Option<&'a [u8]>>) -> Machine {
         for (file, bytes) in self.files.iter().zip(contents) {
             match bytes {
@@ -41,7 +38,7 @@ impl Tree {
     }
 }
 
-/// Probes, and checks what no machine may break.
+/// Reads the facts, and checks what holds for every machine.
 pub fn look(machine: &Machine) -> Facts {
     let mut known = Facts::default();
     let facts = probe(machine, true, &mut |step| known.learn(step.facts));

@@ -51,7 +51,7 @@ pub(crate) fn expand(record: &Record) -> TokenStream {
 
                 fn attributes(self) -> ::std::vec::Vec<#schema::KeyValue> {
                     let Self { #(#parts),* } = self;
-                    #schema::UsageRecord::attributes(#schema::Attributes::of(#kind)#(#attributes)*)
+                    #schema::UsageRecord::attributes(#schema::Attributes::new(#kind)#(#attributes)*)
                 }
             }
         };
@@ -68,11 +68,11 @@ fn field(place: usize, member: &Member, row: &Row, schema: &Path) -> TokenStream
     let ty = type_of(member, schema);
     let constant = |constant: &crate::constant::Constant| constant.expression(schema);
     let unit = options.unit.as_ref().map(|unit| quote!(.in_unit(#unit)));
-    let absent = options.absent.as_ref().map(constant).map(|absent| quote!(.or(#absent)));
-    let left_out = options.left_out.map(|_| quote!(.or_left_out()));
+    let absent = options.absent.as_ref().map(constant).map(|absent| quote!(.when_absent(#absent)));
+    let left_out = options.left_out.map(|_| quote!(.left_out_when_absent()));
     let steps = steps_of(place);
     let sanitized = options.sanitize.as_ref().map(|_| quote!(.sanitized(#steps)));
-    let kind = options.kind.as_ref().map(|Kind(kind)| quote!(.of_kind(#schema::Privacy::#kind)));
+    let kind = options.kind.as_ref().map(|Kind(kind)| quote!(.privacy(#schema::Privacy::#kind)));
     let example = options.example.as_ref().map(constant).map(|value| quote!(.example(#value)));
     let since = options.since.as_ref().map(|version| quote!(.since(#version)));
     quote! {

@@ -1,9 +1,10 @@
-//! What does not compile, and what its author reads: each file in `compile_fail/` beside its `.stderr`.
+//! Checks which records do not compile, and the compiler's message: each file in `compile_fail/` has
+//! its `.stderr`.
 //!
-//! `TRYBUILD=overwrite cargo test -p otel-usage-macros` writes what the compiler says now; read it as the
-//! author would before it is checked in.
+//! `TRYBUILD=overwrite cargo test -p otel-usage-macros` writes the messages anew; read them before you
+//! commit.
 
 #[test]
-fn a_record_that_says_too_little_does_not_compile() {
+fn an_incomplete_record_does_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use otel_usage::schema::vllm;
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use crate::client;
 use crate::otelcol::{Otelcol, find};
-use crate::receiver::Receiver;
-use crate::{client, sample};
 
 /// A certificate authority, and a certificate for `localhost`, as files.
 fn certificates(folder: &Path) {

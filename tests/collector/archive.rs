@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 
+use crate::client;
 use crate::otelcol::{Otelcol, find};
-use crate::receiver::Receiver;
-use crate::{client, sample};
 
 #[test]
-fn an_archive_is_replayed() {
+fn a_replayed_archive_delivers_every_record() {
     let Some(binary) = find() else { return };
     let mut archive = Otelcol::new(&binary, "archive.yaml").started();
     let mut sent = client::sent(&client::run(&vllm::CURRENT, archive.http, sample::vllm_report()));
@@ -39,7 +40,7 @@ fn an_archive_is_replayed() {
 
 /// Nobody but the collector's user reads an archive.
 #[test]
-fn an_archive_is_private() {
+fn an_archive_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let Some(binary) = find() else { return };

@@ -1,5 +1,4 @@
-//! `otel-usage bridge` as a child process, between a collector and a usage server. In: the server's
-//! URL. Out: a running bridge on a free loopback port, gone when dropped.
+//! Runs `otel-usage bridge` as a child process between a collector and a usage server.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,18 +1,19 @@
-//! From the engine to the usage server: collector and bridge between them change no byte, and an
-//! outage of any of the three loses nothing.
+//! Checks that collector and bridge change no byte between engine and usage server, and lose nothing in
+//! an outage.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Once;
 
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::python::Originals;
+use otel_usage_testing::receiver::{Answer, Receiver, Request};
+use otel_usage_testing::sample;
+use otel_usage_testing::{Collected, Operator, schemas};
 
 use crate::bridge::Bridge;
-use crate::otelcol::{Otelcol, find, free, root};
-use crate::python::Originals;
-use crate::receiver::{Answer, Receiver, Request};
-use crate::support::{Collected, Operator, schemas};
-use crate::{client, peers, sample};
+use crate::otelcol::{Otelcol, find, free};
+use crate::{client, peers};
 
 /// The flat messages that engines made: body, and how often it is there.
 fn flat<'a>(seen: impl IntoIterator<Item = &'a Collected>) -> BTreeMap<String, usize> {
@@ -29,7 +30,7 @@ fn count(bodies: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn the_server_gets_what_the_engine_would_post() {
+fn the_chain_delivers_the_bytes_an_engine_would_post() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
     let server = Receiver::start();
     let bridge = Bridge::new(&command, &server.url()).started();
@@ -63,7 +64,7 @@ fn the_server_gets_what_the_engine_would_post() {
 }
 
 #[test]
-fn flat_json_of_an_old_engine_is_cleaned_on_its_way() {
+fn the_chain_sanitizes_flat_json_of_an_old_engine() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
     let (server, at) = (Receiver::start(), free());
     let bridge = Bridge::new(&command, &server.url()).started();
@@ -71,7 +72,8 @@ fn flat_json_of_an_old_engine_is_cleaned_on_its_way() {
         .with("COLLECTOR_BRIDGE", bridge.url())
         .with("COLLECTOR_FLAT", at.to_string())
         .started();
-    let reports = Operator::new().engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let reports =
+        Operator::new().engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     let clean = reports.iter().find(|report| report.kind() == lmcache::ENGINE).unwrap();
     let clean = clean.message().unwrap().to_json();
     assert!(clean.contains("\"redis://\""));
@@ -84,7 +86,7 @@ fn flat_json_of_an_old_engine_is_cleaned_on_its_way() {
 #[test]
 fn the_unmodified_originals_reach_the_server_through_the_collector() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
-    let originals = match Originals::wheels(root()) {
+    let originals = match Originals::wheels() {
         Ok(originals) => originals,
         Err(because) => {
             static SAID: Once = Once::new();
@@ -147,7 +149,7 @@ fn name(request: &Request) -> String {
 }
 
 #[test]
-fn an_outage_of_everything_loses_nothing() {
+fn an_outage_of_the_whole_chain_loses_nothing() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
     let at = free();
     let mut bridge = Bridge::new(&command, &format!("http://{at}")).started();

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::sample;
 use serde_json::Value;
 
 use crate::otelcol::{Otelcol, find, free, root};
-use crate::{client, peers, sample};
+use crate::{client, peers};
 
 /// Long enough for a query on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ fn names(sent: &client::Records) -> Names {
 }
 
 #[test]
-fn records_become_rows() {
+fn clickhouse_stores_every_record_as_a_row() {
     let (Some(binary), Some(python)) = (find(), peers::python("ClickHouse")) else { return };
     let (at, tables) = (free(), tempfile::tempdir().unwrap());
     let server = Server::start(&python, at, tables.path());
@@ -134,7 +135,7 @@ fn plain(row: Value) -> Value {
 }
 
 #[test]
-fn the_generated_tables_and_views_hold_what_is_posted() {
+fn the_generated_views_show_what_an_engine_posts() {
     let (Some(binary), Some(python)) = (find(), peers::python("ClickHouse")) else { return };
     let (at, tables) = (free(), tempfile::tempdir().unwrap());
     let _server = Server::start(&python, at, tables.path());

@@ -1,5 +1,5 @@
-//! What talks to a collector: engines of this library, and requests made by hand. In: records. Out:
-//! what was acknowledged; and, on the other side, what arrived.
+//! Sends to a collector: engines of this library, and requests made by hand. It also reads what arrived
+//! behind the collector.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -11,10 +11,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use otel_usage::{Contract, Flush, Usage, UsageRecord};
+use otel_usage_testing::receiver::{Receiver, Request};
+use otel_usage_testing::{Collected, Operator, PATIENCE, otlp};
 use prost::Message as _;
-
-use crate::receiver::{Receiver, Request};
-use crate::support::{Collected, Operator, PATIENCE, otlp};
 
 /// An engine that sends OTLP to `collector`; `seen` gets the same reports.
 pub(crate) fn engine(contract: &Contract, collector: SocketAddr, seen: &Collected) -> Usage {
@@ -23,8 +22,8 @@ pub(crate) fn engine(contract: &Contract, collector: SocketAddr, seen: &Collecte
         .with("OTEL_USAGE_OTLP_ENDPOINT", format!("http://{collector}"))
         .engine(contract)
         .with_version("1.2.3")
-        .with_sink(seen.clone())
-        .init()
+        .with_exporter(seen.clone())
+        .try_init()
         .unwrap()
 }
 
@@ -36,10 +35,10 @@ pub(crate) fn run(
 ) -> Collected {
     let seen = Collected::default();
     let usage = engine(contract, collector, &seen);
-    usage.start(record);
-    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    usage.record(record);
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     usage.finish();
-    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     seen
 }
 

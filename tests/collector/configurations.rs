@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use otel_usage::Contract;
-use otel_usage::schema::{ENVIRONMENT, Source, transport};
+use otel_usage::schema::{RESOURCE_ATTRIBUTES, Source, transport};
 
 use crate::otelcol::{GATE, configuration, find, root};
 
@@ -43,7 +43,7 @@ fn every_configuration_is_valid() {
 
 /// What protects is in each file, so that each is complete; it must not differ by accident.
 #[test]
-fn every_configuration_protects_alike() {
+fn every_configuration_has_the_same_gate() {
     let processors = |name: &str| {
         let text = text(name);
         let (_, rest) = text.split_once("\nprocessors:\n").unwrap();
@@ -58,10 +58,10 @@ fn every_configuration_protects_alike() {
 }
 
 #[test]
-fn the_allow_list_is_the_contracts() {
+fn the_allow_list_equals_the_contracts() {
     let mut keys: BTreeSet<String> = [
         transport::CONTRACT,
-        transport::RECORD,
+        transport::RECORD_KIND,
         transport::RECORD_ID,
         transport::DELIVERY,
         // Reserved for messages that count.
@@ -69,7 +69,7 @@ fn the_allow_list_is_the_contracts() {
     ]
     .map(str::to_owned)
     .into();
-    keys.extend(ENVIRONMENT.iter().map(|attribute| attribute.name.to_string()));
+    keys.extend(RESOURCE_ATTRIBUTES.iter().map(|attribute| attribute.name.to_string()));
     for contract in Contract::built_in() {
         keys.extend(contract.attributes.iter().map(|attribute| attribute.name.to_string()));
         for field in contract.messages.iter().flat_map(|message| message.fields.iter()) {

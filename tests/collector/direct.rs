@@ -1,4 +1,4 @@
-//! `direct.yaml`: what arrives behind the collector, and what does not.
+//! `direct.yaml`: which records and attributes pass the collector.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -9,11 +9,12 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 use prost::Message as _;
 
+use crate::client;
 use crate::otelcol::{Otelcol, find};
-use crate::receiver::Receiver;
-use crate::{client, sample};
 
 const SECRET: &str = "planted";
 
@@ -36,7 +37,7 @@ fn records_arrive_as_they_were_sent() {
 }
 
 #[test]
-fn what_is_planted_does_not_pass() {
+fn the_gate_stops_planted_attributes() {
     let Some(binary) = find() else { return };
     let bridge = Receiver::start();
     let mut otelcol =
@@ -120,7 +121,7 @@ fn what_is_planted_does_not_pass() {
 
 /// Masks look for secrets, not for words that begin like one.
 #[test]
-fn names_of_models_pass() {
+fn the_gate_passes_model_names() {
     let Some(binary) = find() else { return };
     let bridge = Receiver::start();
     let otelcol =
@@ -147,7 +148,7 @@ fn names_of_models_pass() {
 
 /// A third engine's contract: its operator gives the collector a second file with a longer list.
 #[test]
-fn another_allow_list_lets_another_engine_pass() {
+fn an_own_allow_list_passes_an_own_engine() {
     let Some(binary) = find() else { return };
     let bridge = Receiver::start();
     let list = ["usage.contract", "usage.record", "service.name", "my_engine.layers"];
@@ -180,7 +181,7 @@ fn another_allow_list_lets_another_engine_pass() {
 
 /// The configurations clear links with a function that a feature gate switches on.
 #[test]
-fn without_the_gate_no_link_passes() {
+fn links_do_not_pass_even_without_the_gate() {
     let Some(binary) = find() else { return };
     let bridge = Receiver::start();
     let mut otelcol = Otelcol::new(&binary, "direct.yaml")

@@ -6,10 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::otlp;
+use otel_usage_testing::sample;
 
 use crate::otelcol::{Otelcol, find, free};
-use crate::support::otlp;
-use crate::{client, peers, sample};
+use crate::{client, peers};
 
 /// A broker in a process, gone when dropped. It keeps everything in memory.
 struct Broker(Child);
@@ -89,7 +90,7 @@ fn records_reach_a_topic() {
 }
 
 #[test]
-fn a_broker_that_comes_late_gets_everything() {
+fn a_broker_that_starts_late_gets_every_record() {
     let (Some(binary), Some(python)) = (find(), peers::python("Kafka")) else { return };
     let at = free();
     let mut otelcol =

@@ -2,14 +2,14 @@
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use otel_usage_testing::receiver::Receiver;
 use prost::Message as _;
 
 use crate::client;
 use crate::otelcol::{Otelcol, find, free};
-use crate::receiver::Receiver;
 
 #[test]
-fn flat_bodies_reach_the_bridge_whole_and_alone() {
+fn flat_bodies_reach_the_bridge_unchanged() {
     let Some(binary) = find() else { return };
     let (bridge, flat) = (Receiver::start(), free());
     let mut otelcol = Otelcol::new(&binary, "legacy-flat.yaml")

@@ -1,9 +1,8 @@
-//! Behind a real OpenTelemetry Collector: every shipped configuration is started and fed.
+//! Starts every shipped configuration of a real OpenTelemetry Collector and sends records through it.
 //!
-//! In: `otel-collector/config/`, the collector of `cargo xtask collector` or of `OTELCOL=/path`, and
-//! engines of this library. Out: what a receiver behind the collector gets. The receiver is scripted,
-//! so that it can be away, refuse, and come back. Without a collector the chains are not tested, and
-//! a line says so; under CI that is a failure.
+//! The collector is that of `cargo xtask collector` or of `OTELCOL=/path`. The receiver behind it is
+//! scripted: it can be away, refuse, and come back. Without a collector the tests print a line and do
+//! nothing; under CI they fail.
 
 #![cfg(unix)]
 #![allow(
@@ -17,17 +16,6 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
-
-#[allow(dead_code, reason = "shared with tests/interop, which runs its other scripts too")]
-#[path = "../interop/python.rs"]
-mod python;
-#[path = "../../examples/support/receiver.rs"]
-mod receiver;
-#[path = "../../examples/support/sample.rs"]
-mod sample;
-#[allow(dead_code, unreachable_pub, reason = "shared with tests/it, and here a part of it is used")]
-#[path = "../it/support/mod.rs"]
-mod support;
 
 mod client;
 mod otelcol;

@@ -1,6 +1,7 @@
-//! A collector as a child process. In: one of the shipped configurations. Out: a running collector
-//! on free loopback ports, with its state in a folder of its own, that is gone when dropped. Its log
-//! is printed when the test fails.
+//! Runs a collector as a child process with one of the shipped configurations.
+//!
+//! It listens on free loopback ports and keeps its state in a temporary folder. A failed test prints
+//! its log.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -41,7 +42,7 @@ pub(crate) fn find() -> Option<PathBuf> {
 }
 
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    otel_usage_testing::root()
 }
 
 pub(crate) fn configuration(name: &str) -> PathBuf {

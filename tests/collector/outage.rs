@@ -1,4 +1,4 @@
-//! The receiver is away, the collector is killed: what was acknowledged arrives all the same.
+//! Checks that acknowledged records arrive although the receiver was away or the collector was killed.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use otel_usage::schema::lmcache;
+use otel_usage_testing::receiver::{Answer, Receiver};
+use otel_usage_testing::sample;
 
 use crate::otelcol::{Otelcol, find, free};
-use crate::receiver::{Answer, Receiver};
-use crate::{client, direct, sample};
+use crate::{client, direct};
 
 #[test]
-fn a_receiver_that_was_away_gets_everything() {
+fn a_receiver_gets_every_record_after_an_outage() {
     let Some(binary) = find() else { return };
     let bridge = free();
     let otelcol = Otelcol::new(&binary, "direct.yaml")
@@ -29,7 +30,7 @@ fn a_receiver_that_was_away_gets_everything() {
 }
 
 #[test]
-fn a_receiver_that_is_busy_gets_everything() {
+fn a_busy_receiver_gets_every_record() {
     let Some(binary) = find() else { return };
     let busy = [
         Answer::Status(503, "Retry-After: 1\r\n"),
@@ -48,7 +49,7 @@ fn a_receiver_that_is_busy_gets_everything() {
 
 /// A full queue says "later", so that the sender keeps its record.
 #[test]
-fn a_full_queue_refuses_for_now() {
+fn a_full_queue_refuses_and_asks_to_retry() {
     let Some(binary) = find() else { return };
     let otelcol = Otelcol::new(&binary, "direct.yaml")
         .with("COLLECTOR_BRIDGE", format!("http://{}", free()))
@@ -61,7 +62,7 @@ fn a_full_queue_refuses_for_now() {
 
 /// A request that can never be delivered must not stand in the way of the next.
 #[test]
-fn a_request_that_is_refused_does_not_block_the_queue() {
+fn a_refused_request_does_not_block_the_queue() {
     let Some(binary) = find() else { return };
     let bridge = Receiver::scripted(vec![Answer::Status(400, "")], Answer::Status(200, ""));
     let otelcol =
@@ -80,7 +81,7 @@ fn a_request_that_is_refused_does_not_block_the_queue() {
 }
 
 #[test]
-fn a_collector_that_is_killed_loses_nothing_it_acknowledged() {
+fn a_killed_collector_loses_no_acknowledged_record() {
     let Some(binary) = find() else { return };
     let bridge = free();
     let mut otelcol = Otelcol::new(&binary, "direct.yaml")

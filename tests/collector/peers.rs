@@ -1,5 +1,5 @@
-//! Programs that a test needs beside the collector. In: where they are built or installed. Out: their
-//! paths; or none, and one line says what is not tested and how it would be.
+//! Finds the other programs that a test needs. If one is absent, a line says which test did not run and
+//! how to install the program.
 
 use std::io::Write as _;
 use std::path::PathBuf;

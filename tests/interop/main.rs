@@ -1,9 +1,8 @@
-//! The Python originals on this machine, field by field.
+//! Compares the library with the Python originals on this machine, field by field.
 //!
-//! In: this machine in several environments. Out: a failure for every field in which what the
-//! library would send differs from what the originals' rules say, unless `docs/compatibility.md` says
-//! so. `wire/` holds whole messages against the originals themselves, `sysinfo.rs` the same facts
-//! against another crate.
+//! A field that differs fails the test unless `docs/receiver/compatibility.md` lists the difference. `wire/`
+//! compares whole messages with those of the originals themselves, `sysinfo.rs` compares the same facts
+//! with another crate.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -14,25 +13,18 @@
     reason = "a test: it starts Python, and hands this process's environment to it"
 )]
 
-#[path = "../../examples/support/adoption.rs"]
-mod adoption;
-mod python;
-#[path = "../../examples/support/receiver.rs"]
-mod receiver;
-#[path = "../../examples/support/sample.rs"]
-mod sample;
 mod sysinfo;
 mod wire;
 
 use std::path::Path;
 
+use otel_usage::Usage;
+use otel_usage::export::ExportRecord;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Env, Report, Usage};
-use python::Originals;
+use otel_usage::settings::Env;
+use otel_usage_testing::compare::has_accelerator;
+use otel_usage_testing::python::Originals;
 use serde_json::{Map, Value};
-use wire::compare::has_accelerator;
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Fields that may differ, under which condition, and the line that says so.
 ///
@@ -71,7 +63,7 @@ fn environment(more: &[(&str, &str)]) -> Variables {
 }
 
 /// The first report as the library would send it.
-fn fields(reports: &[Report]) -> Map<String, Value> {
+fn fields(reports: &[ExportRecord]) -> Map<String, Value> {
     let text = reports.first().unwrap().message().unwrap().to_json();
     serde_json::from_str(&text).unwrap()
 }
@@ -89,7 +81,7 @@ fn or_skip<T>(found: Result<T, String>) -> Option<T> {
 
 /// What `originals.py` says in this environment.
 fn rules(environment: &Variables) -> Option<Value> {
-    let mut script = or_skip(Originals::packages(ROOT.as_ref()))?.script("originals.py");
+    let mut script = or_skip(Originals::packages())?.script("originals.py");
     let output = script.env_clear().envs(environment.iter().cloned()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
@@ -101,11 +93,11 @@ fn compare(environment: &Variables) -> Option<[Map<String, Value>; 2]> {
     let originals = rules(environment)?;
     let given = || Env::given(environment.iter().cloned());
     let report = Usage::builder(&vllm::CURRENT).with_environment(given());
-    let vllm = fields(&report.preview(vllm::Report::default()).unwrap());
+    let vllm = fields(&report.inspect().unwrap().preview(vllm::Report::default()));
     let report = Usage::builder(&lmcache::V1).with_environment(given());
-    let lmcache = fields(&report.preview(lmcache::Engine::default()).unwrap());
+    let lmcache = fields(&report.inspect().unwrap().preview(lmcache::Engine::default()));
 
-    let documented = include_str!("../../docs/compatibility.md");
+    let documented = include_str!("../../docs/receiver/compatibility.md");
     let mut differences = Vec::new();
     for (engine, ours) in [("vllm", &vllm), ("lmcache", &lmcache)] {
         let theirs = originals[engine].as_object().unwrap();
@@ -129,14 +121,14 @@ fn compare(environment: &Variables) -> Option<[Map<String, Value>; 2]> {
 }
 
 #[test]
-fn as_it_is() {
+fn facts_equal_the_originals_on_this_machine() {
     let all: Variables = std::env::vars().collect();
     compare(&all);
     compare(&environment(&[("VLLM_USAGE_SOURCE", "production-docker-image")]));
 }
 
 #[test]
-fn without_a_program_file_and_at_runpod() {
+fn facts_equal_the_originals_without_the_program_file_and_at_runpod() {
     // The programs that the packages run, but not `file`.
     let folder = tempfile::tempdir().unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -159,7 +151,7 @@ fn without_a_program_file_and_at_runpod() {
 }
 
 #[test]
-fn installed_by_pip() {
+fn facts_equal_the_originals_if_installed_by_pip() {
     let folder = tempfile::tempdir().unwrap();
     let packages = folder.path().join("lib/python3.12/site-packages");
     let metadata = packages.join("lmcache-0.5.6.dist-info");
@@ -176,7 +168,7 @@ fn installed_by_pip() {
 
 #[test]
 fn every_difference_is_documented() {
-    let documented = include_str!("../../docs/compatibility.md");
+    let documented = include_str!("../../docs/receiver/compatibility.md");
     for (_, field, _, line) in DIFFERENCES {
         assert!(documented.contains(line), "{field}: {line}");
     }

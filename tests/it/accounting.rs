@@ -1,14 +1,15 @@
-//! Self-accounting against a server that plays anything: what the counters say is what happened.
+//! Checks the library's counters against a server that gives random answers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use otel_usage::Flush;
-use otel_usage::schema::vllm;
+use otel_usage::export::{ExportRecord, Exporter, ExporterStats, Outcome, Turn};
+use otel_usage::schema::{Loss, vllm};
+use otel_usage_testing::Operator;
+use otel_usage_testing::sample;
 use proptest::prelude::*;
 
 use crate::receiver::{Answer, Receiver};
-use crate::sample;
-use crate::support::Operator;
 
 fn any_answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
@@ -30,7 +31,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn the_counters_tell_what_the_server_saw(
+    fn stats_equal_what_the_server_received(
         script in prop::collection::vec(any_answer(), 0..20),
         messages in 1_usize..20,
     ) {
@@ -38,20 +39,20 @@ proptest! {
         let operator = Operator::new()
             .with("VLLM_USAGE_STATS_SERVER", server.url())
             .with("OTEL_USAGE_EXPORTERS", "server");
-        let usage = operator.engine(&vllm::V0_4_0).init().unwrap();
+        let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
         for number in 0..messages {
             let mut report = sample::vllm_report();
             report.block_size = Some(i64::try_from(number).unwrap());
-            usage.start(report);
+            usage.record(report);
         }
         // Each flush tries the head of the queue once more without waiting for its turn.
         for _ in 0..60 {
-            if usage.flush(Duration::from_millis(50)) == Flush::Durable {
+            if usage.flush(Duration::from_millis(50)) == Flush::Settled {
                 break;
             }
         }
         let stats = usage.stats();
-        let account = &stats.sinks[0];
+        let account = &stats.exporters[0];
         let dropped: u64 = account.dropped.values().sum();
         prop_assert_eq!(account.accepted, account.delivered + account.queued + dropped);
         prop_assert_eq!(account.accepted, messages as u64);
@@ -72,4 +73,71 @@ proptest! {
         prop_assert_eq!(account.delivered, taken.len() as u64);
         prop_assert!(taken.is_sorted() && taken.windows(2).all(|pair| pair[0] != pair[1]));
     }
+}
+
+/// An exporter of an engine's own that queues every message and sends some of them later.
+#[derive(Debug)]
+struct Queues {
+    waiting: usize,
+    sends: usize,
+}
+
+impl Exporter for Queues {
+    fn name(&self) -> &str {
+        "queues"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn export(&mut self, record: &ExportRecord) -> Outcome {
+        if record.message().is_none() {
+            return Outcome::Ignored;
+        }
+        self.waiting += 1;
+        Outcome::Queued
+    }
+
+    fn send_queued(&mut self, turn: &mut Turn<'_>) -> Option<Instant> {
+        for _ in 0..self.sends.min(self.waiting) {
+            turn.delivered();
+            self.waiting -= 1;
+        }
+        None
+    }
+
+    fn discard_queued(&mut self) {
+        self.waiting = 0;
+    }
+}
+
+/// Records three messages with such an exporter, finishes, and returns its account.
+fn account_of(sends: usize) -> ExporterStats {
+    let operator = Operator::new();
+    let builder = operator.engine(&vllm::CURRENT).with_exporters([]);
+    let usage = builder.with_exporter(Queues { waiting: 0, sends }).init();
+    for _ in 0..3 {
+        usage.record(sample::vllm_report());
+    }
+    let flush = usage.flush(Duration::from_millis(if sends == 0 { 200 } else { 20_000 }));
+    assert_eq!(flush, if sends == 0 { Flush::Memory(3) } else { Flush::Settled });
+    usage.finish();
+    let stats = usage.stats();
+    let all = stats.exporters.into_iter().find(|one| one.name == "queues").unwrap();
+    assert_eq!(all.accepted, all.delivered + all.queued + all.dropped.values().sum::<u64>());
+    all
+}
+
+#[test]
+fn queued_messages_of_an_own_exporter_are_delivered_when_it_says_so() {
+    let account = account_of(9);
+    assert_eq!((account.accepted, account.delivered, account.queued), (3, 3, 0));
+}
+
+#[test]
+fn messages_that_an_own_exporter_never_settles_are_abandoned_at_the_end() {
+    let account = account_of(0);
+    assert_eq!((account.accepted, account.delivered, account.queued), (3, 0, 0));
+    assert_eq!(account.dropped[&Loss::Abandoned], 3);
 }

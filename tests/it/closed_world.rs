@@ -1,35 +1,38 @@
-//! The closed world: what the contract does not list does not leave, on any sink.
+//! Checks that no exporter sends anything that the contract does not list.
 //!
-//! Random [`Scene`]s go in by every door: the tables' own, a stock exporter, the handle, the tracing layer. An
-//! independent decoder reads what every sink sends.
+//! Random [`Scene`]s enter at every place: the tables, a stock exporter, the handle, the tracing layer.
+//! An independent decoder reads the bytes of every exporter.
 
 use std::sync::{LazyLock, Mutex};
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
-use otel_usage::schema::{Trigger, lmcache};
-use otel_usage::{Builder, Exporter, UsageExporter, flatten};
+use otel_usage::Builder;
+use otel_usage::export::{ExporterName, UsageSpanExporter};
+use otel_usage::schema::flatten;
+use otel_usage::schema::{Trigger, lmcache, transport};
+use otel_usage_testing::decode::{self, holds, inspect};
+use otel_usage_testing::read;
+use otel_usage_testing::world::{CANARY, Scene, WORLDS, World, cases, scene, text};
+use otel_usage_testing::{Collected, Given, Operator, export, otlp, settled};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngAlgorithm};
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::receiver::Receiver;
-use crate::support::decode::{self, holds, inspect};
-use crate::support::world::{CANARY, Scene, WORLDS, World, scene, text};
-use crate::support::{Collected, Given, Operator, cases, export, otlp, settled};
 
 /// Seeds of failures; proptest tries them first.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/closed_world.seeds");
 
 /// For every contract an exporter that runs, and what came out of it.
-static RUNNING: LazyLock<Vec<Mutex<(UsageExporter, Collected)>>> = LazyLock::new(|| {
+static RUNNING: LazyLock<Vec<Mutex<(UsageSpanExporter, Collected)>>> = LazyLock::new(|| {
     let running = |world: &World| {
         let collected = Collected::default();
         let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
-        let engine = operator.engine(&world.contract).with_sink(collected.clone());
-        Mutex::new((engine.exporter().unwrap(), collected))
+        let engine = operator.engine(&world.contract).with_exporter(collected.clone());
+        Mutex::new((engine.span_exporter().unwrap(), collected))
     };
     WORLDS.iter().map(running).collect()
 });
@@ -39,19 +42,29 @@ static RUNNING: LazyLock<Vec<Mutex<(UsageExporter, Collected)>>> = LazyLock::new
 fn by_the_tables(scene: &Scene) {
     let World { contract, compiled, .. } = scene.world();
     let resource = Resource::builder_empty().with_attributes(scene.resource.clone()).build();
-    let mut environment = compiled.read_resource(&resource);
-    let Some(mut record) = compiled.read_span(&scene.span, &mut |_, _| {}) else { return };
+    let mut environment = read::resource(&compiled, &resource);
+    let record = read::span(&compiled, &scene.span, &mut |_, _| {});
+    let kinds = contract.messages.iter().map(|spec| spec.record.as_ref());
+    let attributes = &scene.span.attributes;
+    let foreign = attributes.iter().any(|one| one.key.as_str() == transport::CONTRACT);
+    let known = kinds.chain([transport::RUN]).any(|kind| kind == scene.span.name);
+    assert_eq!(record.is_some(), known && !foreign);
+    let Some(mut record) = record else { return };
     // A link to the run is made by the exporter alone.
-    compiled.sanitize(&mut environment, &mut record);
+    compiled.sanitize_resource(&mut environment);
+    compiled.sanitize_record(&mut record);
     let message = flatten(compiled, &environment, &record).unwrap();
     let json = message.to_json();
     decode::flat(contract, message.spec(), &json);
     assert!(!holds(json.as_bytes(), CANARY), "{json}");
-    let bytes = otlp::encode(&compiled.resource(&environment), compiled.span(&record, true));
+    let bytes = {
+        let (resource, span) = read::exported(&compiled, &environment, &record);
+        otlp::encode(&resource, span)
+    };
     assert!(!holds(&bytes, CANARY));
     let (resource, span) = otlp::decode(&bytes).pop().unwrap();
-    let again = compiled.read_span(&span, &mut |_, _| {}).unwrap();
-    let environment = compiled.read_resource(&resource);
+    let again = read::span(&compiled, &span, &mut |_, _| {}).unwrap();
+    let environment = read::resource(&compiled, &resource);
     assert_eq!(flatten(compiled, &environment, &again).unwrap().to_json(), json);
 }
 
@@ -65,7 +78,7 @@ proptest! {
     })]
 
     #[test]
-    fn random_resources_and_spans_give_the_contracts_keys_and_nothing_else(scene in scene()) {
+    fn random_resources_and_spans_give_only_the_contracts_keys(scene in scene()) {
         by_the_tables(&scene);
         let running = RUNNING[scene.world].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (exporter, collected) = &*running;
@@ -85,11 +98,11 @@ fn engine(
 ) -> Builder {
     let mut engine = operator
         .engine(&scene.world().contract)
-        .with_exporters([Exporter::Server, Exporter::Otlp, Exporter::File])
+        .with_exporters([ExporterName::Server, ExporterName::Otlp, ExporterName::File])
         .with_server(servers.0.url())
         .with_otlp_endpoint(servers.1.url())
         .with_file(operator.path("usage.jsonl"))
-        .with_sink(collected.clone());
+        .with_exporter(collected.clone());
     for KeyValue { key, value, .. } in scene.resource.clone() {
         engine = engine.with_attribute(key.to_string(), value);
     }
@@ -100,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn real_sockets_and_files_carry_the_same_and_nothing_else(
+    fn real_sockets_and_files_carry_only_the_contracts_keys(
         scene in scene(), by_handle in any::<bool>(), log in any::<bool>(),
     ) {
         static SERVERS: LazyLock<Mutex<(Receiver, Receiver)>> =
@@ -112,12 +125,12 @@ proptest! {
             engine = engine.with_local_log(operator.path("usage.log"));
         }
         if by_handle {
-            let usage = engine.init().unwrap();
-            usage.start(Given(scene.span.name.to_string(), scene.span.attributes.clone()));
+            let usage = engine.try_init().unwrap();
+            usage.record(Given(scene.span.name.to_string(), scene.span.attributes.clone()));
             usage.finish();
             settled(&usage);
         } else {
-            let mut exporter = engine.exporter().unwrap();
+            let mut exporter = engine.span_exporter().unwrap();
             let around = scene.resource.iter().cloned().chain([KeyValue::new("host.name", CANARY)]);
             exporter.set_resource(&Resource::builder_empty().with_attributes(around).build());
             export(&exporter, vec![scene.span.clone()]);
@@ -155,13 +168,13 @@ proptest! {
     }
 
     #[test]
-    fn the_tracing_layer_lets_nothing_else_through(
+    fn the_tracing_layer_passes_only_the_contracts_keys(
         words in prop::collection::vec(text(), 3), number in any::<i64>(), unsigned in any::<u64>(),
         list in prop::collection::vec(any::<i64>(), 0..9), float in any::<f64>(),
     ) {
         let collected = Collected::default();
         let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
-        let usage = operator.engine(&lmcache::V1).with_sink(collected.clone()).init().unwrap();
+        let usage = operator.engine(&lmcache::V1).with_exporter(collected.clone()).try_init().unwrap();
         let subscriber = tracing_subscriber::registry().with(usage.layer());
         tracing::subscriber::with_default(subscriber, || {
             let secret = format!("x://{CANARY}{}", words[0]);

@@ -1,15 +1,18 @@
-//! The configuration file: which sinks run, who wins, how it narrows consent, and every mistake by its place.
+//! The configuration file: chosen exporters, precedence, narrowed consent, and the place of every
+//! mistake.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use otel_usage::config::Settings;
+use otel_usage::Consent;
+use otel_usage::export::ExporterName;
+use otel_usage::schema::Decision;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Consent, Decision, Exporter};
+use otel_usage::settings::Settings;
+use otel_usage_testing::sample;
+use otel_usage_testing::{Operator, otlp, settled};
 
 use crate::receiver::Receiver;
-use crate::sample;
-use crate::support::{Operator, otlp, settled};
 
 /// An operator whose environment names a file with this text.
 fn operator(text: &str) -> Operator {
@@ -20,11 +23,11 @@ fn operator(text: &str) -> Operator {
 }
 
 fn settings(operator: &Operator) -> Settings {
-    operator.engine(&vllm::CURRENT).settings()
+    operator.engine(&vllm::CURRENT).inspect().unwrap().settings().clone()
 }
 
 fn decision(operator: &Operator) -> Decision {
-    operator.engine(&vllm::CURRENT).decision()
+    operator.engine(&vllm::CURRENT).inspect().unwrap().decision().clone()
 }
 
 /// A file with these processors.
@@ -40,7 +43,7 @@ fn own(lines: &str) -> String {
 }
 
 #[test]
-fn the_file_chooses_the_sinks_that_run() {
+fn the_file_chooses_the_exporters() {
     let (server, collector) = (Receiver::start(), Receiver::start());
     let operator = operator(&processors(&[
         &format!("usage_server: {{endpoint: \"{}\"}}", server.url()),
@@ -51,8 +54,8 @@ fn the_file_chooses_the_sinks_that_run() {
         "usage_file: {path: ~/reports.jsonl}",
     ]))
     .with("TENANT", "b");
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
     let (flat, span) = (server.next(), collector.next());
     settled(&usage);
     assert_eq!(span.path, "/v1/traces");
@@ -64,9 +67,9 @@ fn the_file_chooses_the_sinks_that_run() {
 }
 
 #[test]
-fn a_file_that_names_no_exporters_leaves_the_contracts_own() {
+fn a_file_without_exporters_keeps_the_contracts_default() {
     let chosen = |text: &str| settings(&operator(text)).exporters;
-    assert_eq!(chosen("file_format: \"1.0\"\n"), [Exporter::File]);
+    assert_eq!(chosen("file_format: \"1.0\"\n"), [ExporterName::File]);
     assert_eq!(chosen("file_format: \"1.0\"\ntracer_provider:\n  processors: []\n"), []);
     // What is broken does not bring the defaults back.
     assert_eq!(chosen(&processors(&["usage_sever: {}"])), []);
@@ -82,11 +85,11 @@ fn builder_beats_environment_beats_file_beats_default() {
         "usage_file: {path: /file}",
     ]);
     let by_default = settings(&Operator::new());
-    assert_eq!(by_default.exporters, [Exporter::File]);
+    assert_eq!(by_default.exporters, [ExporterName::File]);
     assert!(by_default.otlp.is_none() && by_default.server.is_none());
 
     let by_file = settings(&operator(&text));
-    let all = [Exporter::File, Exporter::Otlp, Exporter::Server];
+    let all = [ExporterName::File, ExporterName::Otlp, ExporterName::Server];
     assert_eq!(by_file.exporters, all);
     assert_eq!(by_file.server.as_deref(), Some("http://127.0.0.1:3/file"));
     assert_eq!(by_file.file, Some(PathBuf::from("/file")));
@@ -104,7 +107,7 @@ fn builder_beats_environment_beats_file_beats_default() {
             .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=tracing")
     };
     let by_environment = settings(&environment());
-    assert_eq!(by_environment.exporters, Exporter::ALL);
+    assert_eq!(by_environment.exporters, ExporterName::ALL);
     assert_eq!(by_environment.server.as_deref(), Some("http://127.0.0.1:2/env"));
     assert_eq!(by_environment.file, Some(PathBuf::from("/env")));
     let otlp = by_environment.otlp.unwrap();
@@ -120,24 +123,27 @@ fn builder_beats_environment_beats_file_beats_default() {
 
     let by_builder = endpoint
         .engine(&vllm::CURRENT)
-        .with_exporters([Exporter::Otlp, Exporter::Server])
+        .with_exporters([ExporterName::Otlp, ExporterName::Server])
         .with_server("http://127.0.0.1:1/builder")
         .with_otlp_endpoint("http://127.0.0.1:1")
-        .settings();
-    assert_eq!(by_builder.exporters, [Exporter::Otlp, Exporter::Server]);
+        .inspect()
+        .unwrap()
+        .settings()
+        .clone();
+    assert_eq!(by_builder.exporters, [ExporterName::Otlp, ExporterName::Server]);
     assert_eq!(by_builder.server.as_deref(), Some("http://127.0.0.1:1/builder"));
     assert_eq!(by_builder.otlp.unwrap().endpoint, "http://127.0.0.1:1/v1/traces");
 
     // An empty URL has always meant "the local file only".
     let none = operator(&text).with("VLLM_USAGE_STATS_SERVER", "");
-    assert_eq!(settings(&none).exporters, [Exporter::File, Exporter::Otlp]);
+    assert_eq!(settings(&none).exporters, [ExporterName::File, ExporterName::Otlp]);
 }
 
 #[test]
-fn fields_are_left_out_by_file_and_environment_together() {
+fn file_and_environment_together_omit_fields() {
     let operator =
         operator(&own("    omit: [max_model_len]\n")).with("OTEL_USAGE_OMIT", "model_architecture");
-    let reports = operator.engine(&vllm::CURRENT).preview(sample::vllm_report()).unwrap();
+    let reports = operator.engine(&vllm::CURRENT).inspect().unwrap().preview(sample::vllm_report());
     let text = reports[0].message().unwrap().to_json();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_ne!(json["max_model_len"], 131_072, "{text}");
@@ -184,11 +190,11 @@ fn the_file_narrows_consent_and_never_widens_it() {
 }
 
 #[test]
-fn off_in_the_environment_opens_no_file() {
+fn the_file_is_not_opened_if_the_environment_says_off() {
     let operator = operator("[").with("DO_NOT_TRACK", "1");
     let warnings = Warnings::default();
-    let builder = operator.engine(&vllm::CURRENT).with_messages(warnings.listener());
-    assert!(!builder.init().unwrap().is_enabled());
+    let builder = operator.engine(&vllm::CURRENT).on_notice(warnings.listener());
+    assert!(!builder.try_init().unwrap().is_enabled());
     assert_eq!(warnings.0.lock().unwrap().as_slice(), [] as [&str; 0]);
     assert_eq!(decision(&operator).because, "environment variable DO_NOT_TRACK");
 }
@@ -204,7 +210,7 @@ impl Warnings {
 }
 
 #[test]
-fn a_damaged_file_is_off_with_one_warning_and_no_error() {
+fn a_damaged_file_turns_collection_off_with_one_warning() {
     let long = "#".repeat(65 * 1024);
     for (text, what) in [
         ("", "usage.yaml:1:1"),
@@ -216,8 +222,8 @@ fn a_damaged_file_is_off_with_one_warning_and_no_error() {
     ] {
         let operator = operator(text);
         let warnings = Warnings::default();
-        let builder = operator.engine(&vllm::CURRENT).with_messages(warnings.listener());
-        assert!(!builder.init().unwrap().is_enabled());
+        let builder = operator.engine(&vllm::CURRENT).on_notice(warnings.listener());
+        assert!(!builder.try_init().unwrap().is_enabled());
         let warnings = warnings.0.lock().unwrap().clone();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains(what), "{warnings:?}");
@@ -231,8 +237,8 @@ fn a_damaged_file_is_off_with_one_warning_and_no_error() {
         Operator::new().with("OTEL_USAGE_CONFIG", "/dev"),
     ] {
         let warnings = Warnings::default();
-        let builder = operator.engine(&lmcache::V1).with_messages(warnings.listener());
-        assert!(!builder.init().unwrap().is_enabled());
+        let builder = operator.engine(&lmcache::V1).on_notice(warnings.listener());
+        assert!(!builder.try_init().unwrap().is_enabled());
         assert_eq!(warnings.0.lock().unwrap().len(), 1);
     }
     let empty = Operator::new().with("OTEL_USAGE_CONFIG", " ");
@@ -248,22 +254,26 @@ fn mistakes(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_mistake_has_its_line_and_column() {
+fn every_mistake_in_the_file_names_line_and_column() {
     let in_processors = |block: &str| processors(&[block]);
     for (text, place, what) in [
-        ("file_format: \"1.0\"\nusage: {}\n".to_owned(), "2:1", "`usage` is no key"),
+        ("file_format: \"1.0\"\nusage: {}\n".to_owned(), "2:1", "`usage` is not a key"),
         ("file_format: \"1.0\"\ndisabled: false\ndisabled: true\n".to_owned(), "3:1", "twice"),
         ("file_format: \"1.0\"\ndistribution: {otel-usage: {}}\n".to_owned(), "2:16", "otel_usage"),
-        ("file_format: \"1.0\"\n? [a]\n: b\n".to_owned(), "2:3", "a key is no text"),
-        ("file_format: \"1.0\"\ntracer_provider: 5\n".to_owned(), "2:18", "no mapping"),
+        ("file_format: \"1.0\"\n? [a]\n: b\n".to_owned(), "2:3", "a key is not text"),
+        ("file_format: \"1.0\"\ntracer_provider: 5\n".to_owned(), "2:18", "not a mapping"),
         ("file_format: \"1.0\"\ntracer_provider: {}\n".to_owned(), "2:18", "no processors"),
-        ("file_format: \"1.0\"\ntracer_provider: {processors: {}}\n".to_owned(), "2:31", "no list"),
-        (own("    omit: platform\n"), "4:11", "no list"),
+        (
+            "file_format: \"1.0\"\ntracer_provider: {processors: {}}\n".to_owned(),
+            "2:31",
+            "not a list",
+        ),
+        (own("    omit: platform\n"), "4:11", "not a list"),
         (own("    omit: [\"\", ~]\n"), "4:16", "empty entry"),
-        (own("    omit: [platfrom]\n"), "4:12", "no field"),
-        (own("    mode: [on]\n"), "4:11", "no single value"),
+        (own("    omit: [platfrom]\n"), "4:12", "not a field"),
+        (own("    mode: [on]\n"), "4:11", "not a single value"),
         (own("    mode: ${}\n"), "4:11", "${env:NAME}"),
-        (in_processors("zipkin: {}"), "4:27", "no key here"),
+        (in_processors("zipkin: {}"), "4:27", "not a key here"),
         (in_processors("otlp_grpc: {}"), "4:27", "use otlp_http"),
         (in_processors("console: {}, usage_file: {}"), "4:26", "several keys"),
         (in_processors(""), "4:26", "is empty"),
@@ -280,7 +290,7 @@ fn every_mistake_has_its_line_and_column() {
         (in_processors("otlp_http: {timeout: soon}"), "4:48", "milliseconds"),
         (in_processors("otlp_http: {timeout: 0}"), "4:48", "milliseconds"),
         (in_processors("otlp_http: {endpoint: collector}"), "4:49", "not a URL"),
-        (in_processors("otlp_http: {headers: {a: b}}"), "4:48", "no list"),
+        (in_processors("otlp_http: {headers: {a: b}}"), "4:48", "not a list"),
         (in_processors("otlp_http: {headers: [{nam: x}]}"), "4:50", "neither `name`"),
         (in_processors("otlp_http: {headers: [{name: \"a b\", value: c}]}"), "4:49", "forbids"),
         (in_processors("otlp_http: {headers_list: nothing}"), "4:53", "key=value"),
@@ -296,7 +306,7 @@ fn every_mistake_has_its_line_and_column() {
 }
 
 #[test]
-fn all_mistakes_are_told_and_only_their_exporters_are_off() {
+fn every_mistake_is_reported_and_disables_only_its_exporter() {
     let text =
         processors(&["console: ", "otlp_http: {timeout: x, encoding: y}", "usage_file: {p: q}"]);
     let places: Vec<String> = mistakes(&text)
@@ -305,12 +315,12 @@ fn all_mistakes_are_told_and_only_their_exporters_are_off() {
         .collect();
     assert_eq!(places, ["5:48", "5:61", "6:40"]);
     let operator = operator(&text);
-    assert_eq!(settings(&operator).exporters, [Exporter::Console]);
+    assert_eq!(settings(&operator).exporters, [ExporterName::Console]);
     assert_eq!(decision(&operator).consent, Consent::Granted);
 }
 
 #[test]
-fn the_rest_of_the_specification_is_one_note() {
+fn unsupported_keys_of_the_specification_give_one_note() {
     let text = "file_format: \"1.0\"\nresource: {attributes: [{name: a, value: *b}]}\n";
     let shared = text.replace("*b", "b")
         + "meter_provider:\ninstrumentation/development: {}\n"
@@ -326,7 +336,7 @@ fn the_rest_of_the_specification_is_one_note() {
 }
 
 #[test]
-fn no_value_of_the_file_is_ever_shown() {
+fn messages_never_show_values_of_the_file() {
     let secret = "hunter2";
     for block in [
         "otlp_http: {headers: [{name: a, value: hunter2, hunter2: x}], timeout: hunter2}",
@@ -339,9 +349,10 @@ fn no_value_of_the_file_is_ever_shown() {
     ] {
         let operator = operator(&processors(&[block])).with("SECRET", secret);
         let builder = operator.engine(&vllm::CURRENT);
-        let settings = builder.settings();
+        let settings = builder.inspect().unwrap().settings().clone();
         assert!(!settings.warnings.is_empty(), "{block}");
-        let shown = format!("{:?} {:?} {:?}", settings, builder.decision(), builder);
+        let shown =
+            format!("{:?} {:?} {:?}", settings, builder.inspect().unwrap().decision(), builder);
         assert!(!shown.contains(secret), "{block}: {shown}");
     }
     let good = operator(&processors(&[

@@ -1,14 +1,16 @@
-//! Records by the derive macro: the same rows and bytes as a built-in contract's, and nothing private.
+//! Records of the derive macro: the same tables and bytes as a built-in contract's, without private
+//! fields.
 
+use otel_usage::clock::Clock;
 use otel_usage::schema::{
     Contract, DescribedRecord, Field, Literal, MessageSpec, Privacy, Sanitizer, Trigger, Type,
-    environment, lmcache,
+    lmcache, resource,
 };
-use otel_usage::{Attributes, Clock, UsageRecord};
+use otel_usage::{Attributes, UsageRecord};
+use otel_usage_testing::Operator;
+use otel_usage_testing::sample;
 
 use crate::receiver::Receiver;
-use crate::sample;
-use crate::support::Operator;
 
 /// LMCache's engine, declared as an engine author would.
 #[derive(UsageRecord)]
@@ -98,13 +100,13 @@ fn engines() -> (Engine, lmcache::Engine) {
 }
 
 #[test]
-fn lmcaches_record_by_the_macro_has_the_rows_of_the_built_in_one() {
+fn the_macro_makes_the_same_table_for_lmcaches_record() {
     assert_eq!(Engine::KIND, lmcache::Engine::KIND);
     assert_eq!(Engine::FIELDS, lmcache::Engine::FIELDS);
 }
 
 #[test]
-fn lmcaches_record_by_the_macro_is_posted_with_the_same_bytes() {
+fn the_macro_makes_the_same_bytes_for_lmcaches_record() {
     let posted = |contract: Contract, record: Attributes| {
         let server = Receiver::start();
         let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
@@ -112,24 +114,24 @@ fn lmcaches_record_by_the_macro_is_posted_with_the_same_bytes() {
             .engine(&contract)
             .with_clock(Clock::fixed(1_787_206_513_123_456_000))
             .with_instance_id("b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10")
-            .init()
+            .try_init()
             .unwrap();
-        usage.start(record);
+        usage.record(record);
         let request = server.take_of_any_contract(1).remove(0);
         (request.path.clone(), request.text())
     };
     let contract = |message: MessageSpec| {
         Contract::new("lmcache/derived", "lmcache")
             .with_server_variable("LMCACHE_USAGE_TRACK_URL")
-            .with_message(message.at("context").with_header(environment::FIELDS))
+            .with_message(message.at("context").with_header(resource::FIELDS))
     };
     let (derived, built_in) = engines();
     let derived = posted(
-        contract(MessageSpec::of::<Engine>("EngineMessage")),
+        contract(MessageSpec::from_record::<Engine>("EngineMessage")),
         Attributes::from_record(derived),
     );
     let built_in = posted(
-        contract(MessageSpec::of::<lmcache::Engine>("EngineMessage")),
+        contract(MessageSpec::from_record::<lmcache::Engine>("EngineMessage")),
         Attributes::from_record(built_in),
     );
     assert_eq!(derived, built_in);
@@ -167,7 +169,7 @@ struct Everything {
 }
 
 #[test]
-fn every_option_becomes_a_part_of_the_row() {
+fn every_option_of_the_macro_changes_the_field() {
     let [run, device, moved, adapters, word] = Everything::FIELDS else { panic!("five rows") };
     assert_eq!((run.doc.as_ref(), run.since.as_ref()), ("Which run it is.", "1.2"));
     assert_eq!(run.privacy, Privacy::Identity);
@@ -183,8 +185,8 @@ fn every_option_becomes_a_part_of_the_row() {
 }
 
 #[test]
-fn a_contract_of_ones_own_survives_its_file_and_names_a_reserved_attribute() {
-    let message = MessageSpec::of::<Everything>("report").with_header(environment::FIELDS);
+fn an_own_contract_is_the_same_after_a_round_trip_through_its_file() {
+    let message = MessageSpec::from_record::<Everything>("report").with_header(resource::FIELDS);
     let contract = Contract::new("my_engine/1", "my_engine").with_message(message);
     assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
 
@@ -197,29 +199,29 @@ fn a_contract_of_ones_own_survives_its_file_and_names_a_reserved_attribute() {
         contract: String,
     }
     let contract = Contract::new("my_engine/1", "my_engine")
-        .with_message(MessageSpec::of::<Reserved>("report"));
-    let mistake = Operator::new().engine(&contract).init().unwrap_err().to_string();
+        .with_message(MessageSpec::from_record::<Reserved>("report"));
+    let mistake = Operator::new().engine(&contract).try_init().unwrap_err().to_string();
     assert!(mistake.contains("`contract`"), "{mistake}");
     let _ = Reserved { contract: String::new() };
 }
 
 #[test]
-fn an_own_contract_counts_at_intervals() {
+fn an_own_contract_reports_counts_at_intervals() {
     let tokens = Field::record("tokens", Type::Int, "my_engine.tokens", "Tokens made.")
         .in_unit("{token}")
-        .or(Literal::Int(0))
+        .when_absent(Literal::Int(0))
         .counted();
     let interval =
         MessageSpec::new("usage", "my_engine.usage", Trigger::every(600, "my_engine.report"));
     let contract = Contract::new("my_engine/1", "my_engine")
         .with_server_variable("MY_ENGINE_USAGE_SERVER")
-        .with_message(MessageSpec::of::<Everything>("report").at("v1/report"))
+        .with_message(MessageSpec::from_record::<Everything>("report").at("v1/report"))
         .with_message(interval.at("v1/usage"))
         .with_field("usage", tokens);
     let server = Receiver::start();
     let operator = Operator::new().with("MY_ENGINE_USAGE_SERVER", server.url());
-    let usage = operator.engine(&contract).init().unwrap();
-    usage.start(Everything {
+    let usage = operator.engine(&contract).try_init().unwrap();
+    usage.record(Everything {
         run: "not a uuid",
         device: None,
         moved: None,
@@ -239,12 +241,12 @@ fn an_own_contract_counts_at_intervals() {
 }
 
 #[test]
-fn an_extended_contract_sends_what_is_added_to_a_typed_record() {
+fn an_extended_contract_sends_attributes_added_to_a_typed_record() {
     let field =
         Field::record("num_lora", Type::Int, "lmcache.lora", "LoRA adapters loaded at start.");
     let contract = lmcache::V1.clone().with_field("EngineMessage", field);
     let record = Attributes::from_record(sample::lmcache_engine()).with("lmcache.lora", 2_u64);
-    let reports = Operator::new().engine(&contract).preview(record).unwrap();
+    let reports = Operator::new().engine(&contract).inspect().unwrap().preview(record);
     let bodies: Vec<String> =
         reports.iter().filter_map(|report| Some(report.message()?.to_json())).collect();
     let body = bodies.iter().find(|body| body.contains("EngineMessage")).unwrap();

@@ -1,4 +1,4 @@
-//! The exporters: which run, what each puts out, several at once, and how a server's answers count.
+//! The built-in exporters: their choice, their output, several at once, and a server's answers.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use otel_usage::export::{ExportRecord, Exporter, ExporterName, Outcome};
+use otel_usage::schema::Loss;
 use otel_usage::schema::{lmcache, transport, vllm};
-use otel_usage::{Attributes, Exporter, Flush, Loss, Outcome, Report, Sink, Stats, Usage};
+use otel_usage::{Attributes, Flush, Stats, Usage};
+use otel_usage_testing::json::keys;
+use otel_usage_testing::read;
+use otel_usage_testing::sample;
+use otel_usage_testing::{Collected, Operator, PATIENCE, otlp, settled};
 
 use crate::receiver::{Answer, Receiver, Request};
-use crate::sample;
-use crate::support::{Collected, Operator, PATIENCE, keys, otlp, settled};
 
-fn sink(stats: &Stats, name: &str) -> otel_usage::SinkStats {
-    stats.sinks.iter().find(|sink| sink.name == name).cloned().unwrap_or_default()
+fn sink(stats: &Stats, name: &str) -> otel_usage::export::ExporterStats {
+    stats.exporters.iter().find(|sink| sink.name == name).cloned().unwrap_or_default()
 }
 
 fn types(requests: &[Request]) -> Vec<String> {
@@ -28,12 +32,12 @@ fn types(requests: &[Request]) -> Vec<String> {
 }
 
 #[test]
-fn the_server_gets_one_flat_object_per_post_at_the_right_endpoint_in_order() {
+fn the_server_gets_one_flat_object_a_post_in_order() {
     let server = Receiver::start();
     let operator =
         Operator::new().with("LMCACHE_USAGE_TRACK_URL", format!("{}/base/", server.url()));
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     let requests = server.take(3);
     assert_eq!(types(&requests), ["EnvMessage", "EngineMessage", "MetadataMessage"]);
     for request in &requests {
@@ -56,9 +60,9 @@ fn a_multi_process_server_sends_no_engine_metadata() {
     let usage = operator
         .engine(&lmcache::V1)
         .with_attribute(lmcache::DEPLOYMENT_MODE, "mp_server")
-        .init()
+        .try_init()
         .unwrap();
-    usage.start(lmcache::MpServer { chunk_size: 256, ..Default::default() });
+    usage.record(lmcache::MpServer { chunk_size: 256, ..Default::default() });
     settled(&usage);
     drop(usage);
     let requests: Vec<Request> = server.requests.try_iter().collect();
@@ -69,11 +73,11 @@ fn a_multi_process_server_sends_no_engine_metadata() {
 }
 
 #[test]
-fn the_documented_metadata_comes_at_the_end_with_the_runs_duration() {
+fn the_metadata_message_is_sent_at_the_end_with_the_duration() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator.engine(&lmcache::DOC).init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let usage = operator.engine(&lmcache::DOC).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     assert_eq!(types(&server.take(2)), ["EnvMessage", "EngineMessage"]);
     usage.finish();
     let metadata = server.next();
@@ -85,7 +89,7 @@ fn the_documented_metadata_comes_at_the_end_with_the_runs_duration() {
 }
 
 #[test]
-fn server_file_otlp_and_a_sink_of_the_engine_get_the_same_records_at_the_same_time() {
+fn all_exporters_get_the_same_records() {
     let (server, collector) = (Receiver::start(), Receiver::start());
     let operator = Operator::new()
         .with("OTEL_USAGE_EXPORTERS", "server, file,otlp")
@@ -97,10 +101,10 @@ fn server_file_otlp_and_a_sink_of_the_engine_get_the_same_records_at_the_same_ti
         .engine(&vllm::CURRENT)
         .with_version("0.33.0")
         .with_accelerators(sample::accelerators())
-        .with_sink(collected.clone())
-        .init()
+        .with_exporter(collected.clone())
+        .try_init()
         .unwrap();
-    usage.start(sample::vllm_report());
+    usage.record(sample::vllm_report());
     let (flat, span) = (server.next(), collector.next());
     settled(&usage);
 
@@ -123,29 +127,29 @@ fn server_file_otlp_and_a_sink_of_the_engine_get_the_same_records_at_the_same_ti
             .map(|a| a.value.as_str().into_owned())
     };
     assert_eq!(attribute(transport::CONTRACT).as_deref(), Some("vllm/current"));
-    assert_eq!(attribute(transport::RECORD).as_deref(), Some("vllm.report"));
+    assert_eq!(attribute(transport::RECORD_KIND).as_deref(), Some("vllm.report"));
     assert_eq!(attribute(transport::DELIVERY).as_deref(), Some("direct"));
-    assert_eq!(data.instrumentation_scope.name(), otel_usage::SCOPE);
+    assert_eq!(data.instrumentation_scope.name(), transport::SCOPE);
 
     // Another process makes the very same bytes from it.
     let compiled = otel_usage::schema::CompiledContract::new(&vllm::CURRENT).unwrap();
-    let environment = compiled.read_resource(resource);
-    let record = compiled.read_span(data, &mut |loss, name| panic!("{loss} {name}")).unwrap();
+    let environment = read::resource(&compiled, resource);
+    let record = read::span(&compiled, data, &mut |loss, name| panic!("{loss} {name}")).unwrap();
     assert_eq!(
-        otel_usage::flatten(&compiled, &environment, &record).unwrap().to_json(),
+        otel_usage::schema::flatten(&compiled, &environment, &record).unwrap().to_json(),
         flat.text()
     );
 }
 
 #[test]
-fn the_span_of_the_run_goes_to_otlp_only_and_every_report_links_to_it() {
+fn only_otlp_gets_the_span_of_the_run_and_records_link_to_it() {
     let (server, collector) = (Receiver::start(), Receiver::start());
     let operator = Operator::new()
         .with("OTEL_USAGE_EXPORTERS", "server,otlp")
         .with("LMCACHE_USAGE_TRACK_URL", server.url())
         .with("OTEL_USAGE_OTLP_ENDPOINT", collector.url());
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     drop(usage);
     let spans: Vec<_> = collector
@@ -166,14 +170,14 @@ fn the_span_of_the_run_goes_to_otlp_only_and_every_report_links_to_it() {
 }
 
 #[test]
-fn gzip_is_a_setting() {
+fn otlp_is_compressed_if_the_setting_says_gzip() {
     let collector = Receiver::start();
     let operator = Operator::new()
         .with("OTEL_USAGE_EXPORTERS", "otlp")
         .with("OTEL_USAGE_OTLP_ENDPOINT", collector.url())
         .with("OTEL_USAGE_OTLP_COMPRESSION", "gzip");
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
     let request = collector.next();
     assert_eq!(request.header("content-encoding"), Some("gzip"));
     let mut body = Vec::new();
@@ -185,35 +189,45 @@ fn gzip_is_a_setting() {
 }
 
 #[test]
-fn exporters_are_chosen_by_the_environment_and_the_builder_wins() {
+fn the_environment_chooses_exporters_and_the_builder_overrules_it() {
     let chosen = |operator: &Operator, contract| {
-        operator.engine(contract).with_server("http://127.0.0.1:9").settings().exporters
+        operator
+            .engine(contract)
+            .with_server("http://127.0.0.1:9")
+            .inspect()
+            .unwrap()
+            .settings()
+            .clone()
+            .exporters
     };
     let operator = Operator::new();
-    assert_eq!(chosen(&operator, &vllm::CURRENT), [Exporter::File, Exporter::Server]);
-    assert_eq!(chosen(&operator, &lmcache::V1), [Exporter::Server]);
+    assert_eq!(chosen(&operator, &vllm::CURRENT), [ExporterName::File, ExporterName::Server]);
+    assert_eq!(chosen(&operator, &lmcache::V1), [ExporterName::Server]);
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", " Console , FILE ");
-    assert_eq!(chosen(&operator, &vllm::CURRENT), [Exporter::Console, Exporter::File]);
+    assert_eq!(chosen(&operator, &vllm::CURRENT), [ExporterName::Console, ExporterName::File]);
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "server,none");
     assert_eq!(chosen(&operator, &vllm::CURRENT), []);
-    let builder = operator.engine(&vllm::CURRENT).with_exporters([Exporter::Console]);
-    assert_eq!(builder.settings().exporters, [Exporter::Console]);
+    let builder = operator.engine(&vllm::CURRENT).with_exporters([ExporterName::Console]);
+    assert_eq!(builder.inspect().unwrap().settings().clone().exporters, [ExporterName::Console]);
     // An empty URL has always meant "the local file only".
     let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", "");
-    let settings = operator.engine(&vllm::CURRENT).settings();
-    assert_eq!(settings.exporters, [Exporter::File]);
+    let settings = operator.engine(&vllm::CURRENT).inspect().unwrap().settings().clone();
+    assert_eq!(settings.exporters, [ExporterName::File]);
     assert!(settings.warnings.is_empty());
 }
 
 #[test]
-fn local_log_is_a_text_log_and_may_stand_instead_of_sending() {
+fn the_file_exporter_alone_writes_the_local_log() {
     let server = Receiver::start();
     let operator = Operator::new()
         .with("LMCACHE_USAGE_TRACK_URL", server.url())
         .with("OTEL_USAGE_EXPORTERS", "file");
-    let usage =
-        operator.engine(&lmcache::V1).with_local_log("~/.config/lmcache/usage.log").init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let usage = operator
+        .engine(&lmcache::V1)
+        .with_local_log("~/.config/lmcache/usage.log")
+        .try_init()
+        .unwrap();
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     drop(usage);
     let log = std::fs::read_to_string(operator.path(".config/lmcache/usage.log")).unwrap();
@@ -226,18 +240,18 @@ fn local_log_is_a_text_log_and_may_stand_instead_of_sending() {
 
 #[cfg(unix)]
 #[test]
-fn the_local_file_is_the_owners_alone() {
+fn only_the_owner_may_read_the_local_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "file");
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
     settled(&usage);
     let metadata = std::fs::metadata(operator.path(".config/vllm/usage_stats.json")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
-fn what_may_be_tried_again_is_tried_again_and_the_rest_is_counted() {
+fn temporary_errors_are_retried_and_others_are_counted() {
     for (script, delivered, dropped) in [
         (vec![Answer::Status(500, ""), Answer::Status(503, "Retry-After: 0\r\n")], 1, 0),
         (vec![Answer::Status(429, ""), Answer::BreakOff], 1, 0),
@@ -250,8 +264,8 @@ fn what_may_be_tried_again_is_tried_again_and_the_rest_is_counted() {
         let tries = if delivered == 1 { script.len() + 1 } else { 1 };
         let server = Receiver::scripted(script, Answer::Status(200, ""));
         let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-        let usage = operator.engine(&vllm::V0_4_0).init().unwrap();
-        usage.start(sample::vllm_report());
+        let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
+        usage.record(sample::vllm_report());
         // Each flush tries once more at once; without it the second try comes after a second.
         for _ in 0..tries {
             let _ = usage.flush(Duration::from_millis(50));
@@ -266,31 +280,31 @@ fn what_may_be_tried_again_is_tried_again_and_the_rest_is_counted() {
 }
 
 #[test]
-fn flush_says_what_still_waits() {
+fn flush_returns_how_many_messages_wait() {
     let server = Receiver::scripted(Vec::new(), Answer::Status(503, "Retry-After: 600\r\n"));
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     let _ = server.next();
     assert_eq!(usage.flush(Duration::from_millis(300)), Flush::Memory(3));
     assert_eq!(sink(&usage.stats(), "server").queued, 3);
 }
 
 #[test]
-fn withdrawal_drops_what_waits_and_silences_the_rest() {
+fn withdrawal_drops_waiting_messages_and_later_records() {
     let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
     let operator = Operator::new()
         .with("VLLM_USAGE_STATS_SERVER", server.url())
         .with("OTEL_USAGE_EXPORTERS", "server,file");
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
     let _ = server.next();
     usage.withdraw();
     settled(&usage);
     assert_eq!(sink(&usage.stats(), "server").dropped[&Loss::Consent], 1);
     let file = operator.path(".config/vllm/usage_stats.json");
     let size = std::fs::metadata(&file).unwrap().len();
-    usage.start(sample::vllm_report());
+    usage.record(sample::vllm_report());
     settled(&usage);
     drop(usage);
     assert_eq!(std::fs::metadata(&file).unwrap().len(), size);
@@ -298,15 +312,15 @@ fn withdrawal_drops_what_waits_and_silences_the_rest() {
 }
 
 #[test]
-fn a_marker_file_made_while_running_stops_everything() {
+fn a_marker_file_stops_a_running_engine() {
     let server = Receiver::start();
     let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
     let _ = server.next();
     settled(&usage);
     std::fs::write(operator.path(".config/vllm/do_not_track"), "").unwrap();
-    usage.start(sample::vllm_report());
+    usage.record(sample::vllm_report());
     settled(&usage);
     assert!(server.is_silent());
     let file = std::fs::read_to_string(operator.path(".config/vllm/usage_stats.json")).unwrap();
@@ -322,8 +336,8 @@ fn local_consent_keeps_reports_on_this_machine() {
         .with("OTEL_USAGE_EXPORTERS", "server,otlp,file")
         .with("OTEL_USAGE_OTLP_ENDPOINT", collector.url())
         .with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
     settled(&usage);
     drop(usage);
     assert!(operator.path(".config/vllm/usage_stats.json").exists());
@@ -334,7 +348,7 @@ fn local_consent_keeps_reports_on_this_machine() {
 #[derive(Debug)]
 struct Elsewhere(Collected);
 
-impl Sink for Elsewhere {
+impl Exporter for Elsewhere {
     fn name(&self) -> &str {
         "elsewhere"
     }
@@ -343,22 +357,22 @@ impl Sink for Elsewhere {
         true
     }
 
-    fn take(&mut self, report: &Report) -> Outcome {
-        self.0.take(report)
+    fn export(&mut self, report: &ExportRecord) -> Outcome {
+        self.0.export(report)
     }
 }
 
 #[test]
-fn a_mode_file_that_says_local_while_running_stops_the_network_only() {
+fn a_mode_file_with_local_stops_only_the_network_of_a_running_engine() {
     let (server, elsewhere, here) = (Receiver::start(), Collected::default(), Collected::default());
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
     let usage = operator
         .engine(&lmcache::V1)
-        .with_sink(Elsewhere(elsewhere.clone()))
-        .with_sink(here.clone())
-        .init()
+        .with_exporter(Elsewhere(elsewhere.clone()))
+        .with_exporter(here.clone())
+        .try_init()
         .unwrap();
-    usage.start(sample::lmcache_engine());
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     assert_eq!(
         (server.take(3).len(), elsewhere.messages().len(), here.messages().len()),
@@ -367,7 +381,7 @@ fn a_mode_file_that_says_local_while_running_stops_the_network_only() {
 
     std::fs::create_dir_all(operator.path(".config/otel-usage")).unwrap();
     std::fs::write(operator.path(".config/otel-usage/mode"), "local").unwrap();
-    usage.start(sample::lmcache_engine());
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     assert!(server.is_silent());
     assert_eq!((elsewhere.messages().len(), here.messages().len()), (3, 4));
@@ -375,10 +389,10 @@ fn a_mode_file_that_says_local_while_running_stops_the_network_only() {
 }
 
 #[test]
-fn the_exporter_works_in_a_stock_provider() {
+fn the_span_exporter_works_in_a_stock_provider() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let exporter = operator.engine(&lmcache::V1).exporter().unwrap();
+    let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
     let provider = SdkTracerProvider::builder()
         // In code, so that the test also passes where the environment says otherwise.
         .with_sampler(opentelemetry_sdk::trace::Sampler::AlwaysOn)
@@ -414,29 +428,30 @@ fn the_exporter_works_in_a_stock_provider() {
 }
 
 #[test]
-fn an_engine_without_a_server_of_its_own_sends_nowhere() {
+fn an_engine_without_a_server_sends_nothing() {
     let mut contract = lmcache::V1.clone();
     contract.server = None;
     contract.server_variable = None;
-    let usage = Usage::builder(&contract).with_environment(Operator::new().env()).init().unwrap();
-    usage.start(Attributes::of("lmcache.engine"));
-    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
-    assert!(usage.stats().sinks.is_empty());
+    let usage =
+        Usage::builder(&contract).with_environment(Operator::new().env()).try_init().unwrap();
+    usage.record(Attributes::new("lmcache.engine"));
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    assert!(usage.stats().exporters.is_empty());
 }
 
 #[test]
-fn the_notice_also_comes_before_a_network_sink_of_the_engine() {
+fn the_notice_precedes_an_own_network_exporter() {
     /// Whether the notice had been given when the report came.
     #[derive(Debug)]
     struct After(Arc<AtomicBool>, Arc<AtomicBool>);
-    impl Sink for After {
+    impl Exporter for After {
         fn name(&self) -> &str {
             "after"
         }
         fn is_network(&self) -> bool {
             true
         }
-        fn take(&mut self, _: &Report) -> Outcome {
+        fn export(&mut self, _: &ExportRecord) -> Outcome {
             self.1.store(self.0.load(Ordering::SeqCst), Ordering::SeqCst);
             Outcome::Delivered
         }
@@ -449,11 +464,11 @@ fn the_notice_also_comes_before_a_network_sink_of_the_engine() {
     let usage = Operator::new()
         .engine(&contract)
         .with_exporters([])
-        .with_messages(move |_, _| tell.store(true, Ordering::SeqCst))
-        .with_sink(After(told, Arc::clone(&in_time)))
-        .init()
+        .on_notice(move |_, _| tell.store(true, Ordering::SeqCst))
+        .with_exporter(After(told, Arc::clone(&in_time)))
+        .try_init()
         .unwrap();
-    usage.start(sample::vllm_report());
+    usage.record(sample::vllm_report());
     settled(&usage);
     assert!(in_time.load(Ordering::SeqCst), "a report left before the notice");
 }

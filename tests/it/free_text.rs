@@ -1,14 +1,14 @@
-//! Free text: fields and attributes that may hold anything their writer puts there.
+//! Compares the fields and attributes that may hold any text with the checked-in list `free_text.txt`.
 //!
-//! The list is worked out from the tables and compared with `free_text.txt`, so that whoever adds one, or takes
-//! a sanitizer away, has to say so there. Each is capped in length.
+//! A new free text, or a removed sanitizer, must be added to that list. Every free text has a length
+//! limit.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use otel_usage::Contract;
 use otel_usage::schema::sanitize::Sanitizer;
-use otel_usage::schema::{Attribute, ENVIRONMENT, Field};
+use otel_usage::schema::{Attribute, Field, RESOURCE_ATTRIBUTES};
 
 const SNAPSHOT: &str = include_str!("free_text.txt");
 
@@ -27,8 +27,12 @@ fn list() -> String {
     }
     out.push_str("# Attributes of the Resource, which OTLP carries.\n");
     let own = Contract::built_in().into_iter().flat_map(|contract| contract.attributes.iter());
-    let names: BTreeSet<&str> =
-        ENVIRONMENT.iter().chain(own).filter(is_free).map(|found| found.name.as_ref()).collect();
+    let names: BTreeSet<&str> = RESOURCE_ATTRIBUTES
+        .iter()
+        .chain(own)
+        .filter(is_free)
+        .map(|found| found.name.as_ref())
+        .collect();
     names.iter().for_each(|name| {
         let _ = writeln!(out, "{name}");
     });
@@ -36,7 +40,7 @@ fn list() -> String {
 }
 
 #[test]
-fn the_free_texts_are_those_of_the_list() {
+fn the_free_text_fields_equal_the_documented_list() {
     let now = list();
     if now != SNAPSHOT {
         let new = concat!(env!("CARGO_TARGET_TMPDIR"), "/free_text.txt");
@@ -54,7 +58,9 @@ fn every_free_text_is_capped() {
         steps.iter().any(|step| matches!(step, Sanitizer::CapLen(limit) if *limit <= 1024))
     };
     for contract in Contract::built_in() {
-        for attribute in ENVIRONMENT.iter().chain(contract.attributes.iter()).filter(is_free) {
+        for attribute in
+            RESOURCE_ATTRIBUTES.iter().chain(contract.attributes.iter()).filter(is_free)
+        {
             assert!(capped(&attribute.sanitize), "{}", attribute.name);
         }
         let fields = contract.messages.iter().flat_map(|spec| spec.fields.iter());
@@ -73,8 +79,8 @@ fn every_free_text_is_capped() {
 }
 
 #[test]
-fn what_is_sanitized_is_no_free_text() {
-    let contract = crate::support::world::everything();
+fn a_sanitized_field_is_not_on_the_free_text_list() {
+    let contract = otel_usage_testing::world::everything();
     let free: Vec<&str> = contract.messages[0]
         .fields
         .iter()

@@ -7,12 +7,14 @@
 use std::process::Command;
 
 use opentelemetry::KeyValue;
+use otel_usage::Contract;
+use otel_usage::schema::flatten;
 use otel_usage::schema::{CompiledContract, Field, Type, lmcache, vllm};
-use otel_usage::{Contract, flatten};
-
-use crate::sample;
-use crate::support::unflatten::{message, unflatten};
-use crate::support::{Operator, keys, otlp, python_form, schemas};
+use otel_usage_testing::json::{keys, python_form};
+use otel_usage_testing::read;
+use otel_usage_testing::sample;
+use otel_usage_testing::unflatten::{message, unflatten};
+use otel_usage_testing::{Operator, otlp, schemas};
 
 /// File, contract, message.
 static GOLDENS: &[(&str, &Contract, &str)] = &[
@@ -50,34 +52,35 @@ fn read(file: &str) -> String {
 }
 
 #[test]
-fn every_golden_comes_out_as_it_went_in() {
+fn every_golden_payload_survives_the_round_trip() {
     for (file, contract, name) in GOLDENS {
         let golden = read(file);
         let compiled = CompiledContract::new(contract).unwrap();
         let (resource, span) = unflatten(contract, message(contract, name), &golden);
-        let environment = compiled.read_resource(&resource);
+        let environment = read::resource(&compiled, &resource);
         // As a receiver has it.
         let list: Vec<KeyValue> =
             resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-        assert_eq!(compiled.read_environment(&list), environment);
+        assert_eq!(compiled.read_resource(&list), environment);
         let mut losses = Vec::new();
-        let record = compiled
-            .read_span(&span, &mut |loss, name| losses.push((loss, name.to_owned())))
-            .unwrap();
+        let record =
+            read::span(&compiled, &span, &mut |loss, name| losses.push((loss, name.to_owned())))
+                .unwrap();
         let flat = flatten(&compiled, &environment, &record).unwrap();
         assert_eq!(flat.to_json(), python_form(&golden), "{file}");
         assert_eq!(losses, [], "{file}");
         assert_eq!(flat.name(), *name);
         // Goldens hold what upstream sends; the schema is of what leaves here.
         let (mut clean, mut fit) = (environment.clone(), record.clone());
-        compiled.sanitize(&mut clean, &mut fit);
+        compiled.sanitize_resource(&mut clean);
+        compiled.sanitize_record(&mut fit);
         let leaves = flatten(&compiled, &clean, &fit).unwrap().to_json();
         schemas::check(&contract.id, name, &serde_json::from_str(&leaves).unwrap());
     }
 }
 
 #[test]
-fn every_message_of_every_contract_has_a_golden_or_says_why_not() {
+fn every_message_has_a_golden_payload_or_a_reason() {
     let without = [
         // Equal to the schema-1 messages without their header fields: see the test below.
         ("lmcache/doc", "EngineMessage"),
@@ -96,7 +99,7 @@ fn every_message_of_every_contract_has_a_golden_or_says_why_not() {
 }
 
 #[test]
-fn the_documented_lmcache_messages_are_those_of_schema_1_without_the_header() {
+fn documented_lmcache_messages_are_schema_1_without_the_header() {
     let header = ["schema_version", "session_id", "machine_id", "deployment_mode"];
     for name in ["EnvMessage", "EngineMessage", "MetadataMessage"] {
         let documented: Vec<_> =
@@ -124,9 +127,12 @@ fn another_process_in_another_time_zone_flattens_the_same_from_otlp() {
         let (resource, span) = unflatten(contract, message(contract, name), &read(file));
         // Through our own span, as the exporter makes it.
         let compiled = CompiledContract::new(contract).unwrap();
-        let record = compiled.read_span(&span, &mut |_, _| {}).unwrap();
-        let environment = compiled.read_resource(&resource);
-        let bytes = otlp::encode(&compiled.resource(&environment), compiled.span(&record, true));
+        let record = read::span(&compiled, &span, &mut |_, _| {}).unwrap();
+        let environment = read::resource(&compiled, &resource);
+        let bytes = {
+            let (resource, span) = read::exported(&compiled, &environment, &record);
+            otlp::encode(&resource, span)
+        };
         std::fs::write(directory.path().join(format!("{index:02}.otlp")), bytes).unwrap();
     }
     let child = Command::new(std::env::current_exe().unwrap())
@@ -155,9 +161,9 @@ fn child_that_flattens_otlp() {
             let contract =
                 Contract::built_in().into_iter().find(|c| c.id == id.value.as_str()).unwrap();
             let compiled = CompiledContract::new(contract).unwrap();
-            let environment = compiled.read_resource(&resource);
+            let environment = read::resource(&compiled, &resource);
             let record =
-                compiled.read_span(&span, &mut |loss, name| panic!("{loss} {name}")).unwrap();
+                read::span(&compiled, &span, &mut |loss, name| panic!("{loss} {name}")).unwrap();
             out.push_str(&flatten(&compiled, &environment, &record).unwrap().to_json());
             out.push('\n');
         }
@@ -166,9 +172,10 @@ fn child_that_flattens_otlp() {
 }
 
 #[test]
-fn runtime_keys_of_a_heartbeat_are_declared_and_left_out_where_they_are_not_set() {
-    let key =
-        |name, ty, attribute| Field::record(name, ty, attribute, "A runtime key.").or_left_out();
+fn unset_keys_of_a_heartbeat_are_not_sent() {
+    let key = |name, ty, attribute| {
+        Field::record(name, ty, attribute, "A runtime key.").left_out_when_absent()
+    };
     let contract = vllm::CURRENT
         .clone()
         .with_field("heartbeat", key("spec_decode", Type::Bool, "vllm.spec_decode"))
@@ -178,8 +185,10 @@ fn runtime_keys_of_a_heartbeat_are_declared_and_left_out_where_they_are_not_set(
     for file in ["vllm-heartbeat-runtime.json", "vllm-heartbeat.json"] {
         let golden = read(file);
         let (resource, span) = unflatten(&contract, message(&contract, "heartbeat"), &golden);
-        let (environment, record) =
-            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
+        let (environment, record) = (
+            read::resource(&compiled, &resource),
+            read::span(&compiled, &span, &mut |_, _| {}).unwrap(),
+        );
         let flat = flatten(&compiled, &environment, &record).unwrap();
         assert_eq!(flat.to_json(), python_form(&golden));
         assert_eq!(keys(&flat.to_json()), keys(&golden));
@@ -192,8 +201,10 @@ fn local_files_have_the_form_of_the_originals() {
     for (line, name) in lines.iter().zip(["report", "heartbeat"]) {
         let (resource, span) = unflatten(&vllm::CURRENT, message(&vllm::CURRENT, name), line);
         let compiled = CompiledContract::new(&vllm::CURRENT).unwrap();
-        let (environment, record) =
-            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
+        let (environment, record) = (
+            read::resource(&compiled, &resource),
+            read::span(&compiled, &span, &mut |_, _| {}).unwrap(),
+        );
         assert_eq!(flatten(&compiled, &environment, &record).unwrap().to_json(), *line);
     }
 
@@ -205,34 +216,38 @@ fn local_files_have_the_form_of_the_originals() {
     ] {
         let (resource, span) = unflatten(&lmcache::V1, message(&lmcache::V1, name), &read(file));
         let compiled = CompiledContract::new(&lmcache::V1).unwrap();
-        let (environment, record) =
-            (compiled.read_resource(&resource), compiled.read_span(&span, &mut |_, _| {}).unwrap());
+        let (environment, record) = (
+            read::resource(&compiled, &resource),
+            read::span(&compiled, &span, &mut |_, _| {}).unwrap(),
+        );
         text.push_str(&flatten(&compiled, &environment, &record).unwrap().to_text());
     }
     assert_eq!(text, read("lmcache-usage.log"));
 }
 
 #[test]
-fn sanitizers_leave_a_scheme_and_a_placeholder() {
+fn sanitizers_keep_only_a_scheme_or_a_placeholder() {
     let operator = Operator::new();
     let reports = operator
         .engine(&lmcache::V1)
         .with_instance_id("0d3a1e0f-5c8f-4f7d-9f0c-2b8c6a3b7d41")
+        .inspect()
+        .unwrap()
         .preview(lmcache::Engine {
             remote_url: Some("redis://user:secret@cache.example.internal:6379".to_owned()),
             model_name: "/home/someone/models/private".to_owned(),
             ..sample::lmcache_engine()
-        })
-        .unwrap();
+        });
     let engine = reports[1].message().unwrap().to_json();
     assert_eq!(engine, python_form(&read("lmcache-v1-engine-sanitized.json")));
 }
 
 #[test]
-fn the_documented_payloads_come_out_of_the_pipeline_key_for_key() {
+fn the_pipeline_sends_the_keys_of_the_documented_payloads() {
     let operator = Operator::new();
-    let vllm = operator.engine(&vllm::V0_4_0).preview(sample::vllm_report()).unwrap();
-    let lmcache = operator.engine(&lmcache::DOC).preview(sample::lmcache_engine()).unwrap();
+    let vllm = operator.engine(&vllm::V0_4_0).inspect().unwrap().preview(sample::vllm_report());
+    let lmcache =
+        operator.engine(&lmcache::DOC).inspect().unwrap().preview(sample::lmcache_engine());
     assert_eq!(keys(&vllm[0].message().unwrap().to_json()), keys(&read("vllm-v0.4.0.json")));
     assert_eq!(keys(&lmcache[0].message().unwrap().to_json()), keys(&read("lmcache-doc-env.json")));
 }

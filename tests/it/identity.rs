@@ -1,15 +1,16 @@
-//! Who is joined with whom: LMCache's machine id, replicas of one engine, two engines in one process.
+//! Identities: LMCache's machine id, replicas of one engine, two engines in one process.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use otel_usage::Usage;
+use otel_usage::export::ExportRecord;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Report, Usage};
+use otel_usage_testing::sample;
+use otel_usage_testing::{Collected, Operator, settled};
 use serde_json::Value;
 
 use crate::receiver::Receiver;
-use crate::sample;
-use crate::support::{Collected, Operator, settled};
 
 fn machine_id(operator: &Operator) -> Option<String> {
     std::fs::read_to_string(operator.path(".config/lmcache/machine_id")).ok()
@@ -19,22 +20,23 @@ fn machine_id(operator: &Operator) -> Option<String> {
 fn the_first_report_makes_the_machine_id_and_every_message_carries_it() {
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
     let collected = Collected::default();
-    let usage = operator.engine(&lmcache::V1).with_sink(collected.clone()).init().unwrap();
+    let usage = operator.engine(&lmcache::V1).with_exporter(collected.clone()).try_init().unwrap();
     // A preview, and an engine that has not reported, leave no trace.
-    let _ = operator.engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let _ = operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     assert_eq!(machine_id(&operator), None);
-    usage.start(sample::lmcache_engine());
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     let id = machine_id(&operator).unwrap();
     assert_eq!(uuid(&id).as_deref(), Some(id.as_str()));
     assert!(collected.messages().iter().all(|message| message["machine_id"] == id.as_str()));
     // The next process is on the same machine.
-    let preview = operator.engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let preview =
+        operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     assert!(preview[0].message().unwrap().to_json().contains(&id));
 }
 
 #[test]
-fn nobody_makes_a_machine_id_who_has_no_use_for_it() {
+fn only_lmcache_makes_a_machine_id() {
     let unwilling = [
         Operator::new().with("DO_NOT_TRACK", "1"),
         Operator::new().with("LMCACHE_TRACK_USAGE", "false"),
@@ -42,8 +44,8 @@ fn nobody_makes_a_machine_id_who_has_no_use_for_it() {
         Operator::new().with("OTEL_USAGE_EXPORTERS", "none"),
     ];
     for operator in &unwilling {
-        let usage = operator.engine(&lmcache::V1).with_exporters([]).init().unwrap();
-        usage.start(sample::lmcache_engine());
+        let usage = operator.engine(&lmcache::V1).with_exporters([]).try_init().unwrap();
+        usage.record(sample::lmcache_engine());
         settled(&usage);
         assert_eq!(machine_id(operator), None);
     }
@@ -54,11 +56,11 @@ fn nobody_makes_a_machine_id_who_has_no_use_for_it() {
         let usage = operator
             .engine(contract)
             .with_exporters([])
-            .with_sink(collected.clone())
-            .init()
+            .with_exporter(collected.clone())
+            .try_init()
             .unwrap();
-        usage.start(sample::lmcache_engine());
-        usage.start(sample::vllm_report());
+        usage.record(sample::lmcache_engine());
+        usage.record(sample::vllm_report());
         settled(&usage);
         assert!(!collected.messages().is_empty());
         assert_eq!(machine_id(&operator), None);
@@ -99,7 +101,7 @@ fn sixty_four_processes_agree_on_one_machine_id() {
 #[ignore = "one of the processes of the test above"]
 fn child_that_reports() {
     let Some(home) = std::env::var_os(HOME) else { return };
-    let env = otel_usage::Env::given([
+    let env = otel_usage::settings::Env::given([
         ("HOME".to_owned(), home.into_string().unwrap()),
         ("OTEL_USAGE_MODE".to_owned(), "on".to_owned()),
     ]);
@@ -108,10 +110,10 @@ fn child_that_reports() {
         .with_sample_data()
         .with_environment(env)
         .with_exporters([])
-        .with_sink(collected.clone())
-        .init()
+        .with_exporter(collected.clone())
+        .try_init()
         .unwrap();
-    usage.start(sample::lmcache_engine());
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     println!("machine_id={}", collected.messages()[0]["machine_id"].as_str().unwrap());
 }
@@ -123,9 +125,9 @@ fn every_replica_of_a_data_parallel_engine_reports_for_itself() {
         .with("VLLM_USAGE_STATS_SERVER", server.url())
         .with("OTEL_USAGE_EXPORTERS", "server");
     let replicas: Vec<Usage> =
-        (0..4).map(|_| operator.engine(&vllm::CURRENT).init().unwrap()).collect();
+        (0..4).map(|_| operator.engine(&vllm::CURRENT).try_init().unwrap()).collect();
     for replica in &replicas {
-        replica.start(vllm::Report { data_parallel_size: 4, ..sample::vllm_report() });
+        replica.record(vllm::Report { data_parallel_size: 4, ..sample::vllm_report() });
         settled(replica);
     }
     let reports: Vec<Value> =
@@ -136,7 +138,7 @@ fn every_replica_of_a_data_parallel_engine_reports_for_itself() {
 }
 
 /// Everything in a report that was drawn at random: UUIDs, and ids of traces and spans.
-fn random_values(reports: &[Report]) -> BTreeSet<String> {
+fn random_values(reports: &[ExportRecord]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for report in reports {
         let span = report.span();
@@ -168,12 +170,12 @@ fn uuid(text: &str) -> Option<String> {
 fn two_engines_in_one_process_share_no_random_value() {
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_INTERVAL", "1");
     let (vllm, lmcache) = (Collected::default(), Collected::default());
-    let engine = operator.engine(&vllm::CURRENT).with_exporters([]).with_sink(vllm.clone());
-    let cache = operator.engine(&lmcache::V1).with_exporters([]).with_sink(lmcache.clone());
-    let (engine, cache) = (engine.init().unwrap(), cache.init().unwrap());
-    engine.start(sample::vllm_report());
-    cache.start(sample::lmcache_engine());
-    cache.start(sample::lmcache_mp_server());
+    let engine = operator.engine(&vllm::CURRENT).with_exporters([]).with_exporter(vllm.clone());
+    let cache = operator.engine(&lmcache::V1).with_exporters([]).with_exporter(lmcache.clone());
+    let (engine, cache) = (engine.try_init().unwrap(), cache.try_init().unwrap());
+    engine.record(sample::vllm_report());
+    cache.record(sample::lmcache_engine());
+    cache.record(sample::lmcache_mp_server());
     settled(&engine);
     settled(&cache);
     engine.finish();

@@ -1,11 +1,14 @@
-//! Messages at intervals: what an engine counted, to each message's endpoint, as the originals send it.
+//! Messages at intervals: an engine's counts, at each message's endpoint, as the originals send them.
 
+use otel_usage::Usage;
+use otel_usage::export::ExporterName;
+use otel_usage::schema::Loss;
 use otel_usage::schema::lmcache::{self, usage as names};
-use otel_usage::{Env, Exporter, Loss, Usage};
+use otel_usage::settings::Env;
+use otel_usage_testing::{Collected, Operator, settled};
 use serde_json::{Value, json};
 
 use crate::receiver::{Receiver, Request};
-use crate::support::{Collected, Operator, settled};
 
 /// The next request of this message type, with the endpoint it came to.
 fn next(server: &Receiver, message: &str) -> (String, Value) {
@@ -26,9 +29,9 @@ fn operator(server: &Receiver) -> Operator {
 }
 
 #[test]
-fn an_engine_sends_its_counts_and_lifespans_and_then_idle_intervals() {
+fn an_engine_sends_counts_lifespans_and_idle_intervals() {
     let server = Receiver::start();
-    let usage = operator(&server).engine(&lmcache::V1).init().unwrap();
+    let usage = operator(&server).engine(&lmcache::V1).try_init().unwrap();
     let (stored, hit, bytes, lifespan) = (
         usage.counter(names::TOKENS_STORED),
         usage.counter(names::TOKENS_HIT),
@@ -46,7 +49,7 @@ fn an_engine_sends_its_counts_and_lifespans_and_then_idle_intervals() {
     for minutes in [0.5, 0.9, 3.0, 5000.0, 5001.0] {
         lifespan.record(minutes);
     }
-    usage.start(engine);
+    usage.record(engine);
 
     let (path, first) = next(&server, "ContinuousContextMessage");
     assert_eq!(path, "/cache-usage");
@@ -75,15 +78,15 @@ fn an_engine_sends_its_counts_and_lifespans_and_then_idle_intervals() {
 }
 
 #[test]
-fn a_server_reports_its_levels_and_what_is_left_at_its_end() {
+fn a_server_sends_its_levels_and_the_rest_at_its_end() {
     let server = Receiver::start();
     let usage = Operator::new()
         .with("LMCACHE_USAGE_TRACK_URL", server.url())
         .engine(&lmcache::V1)
         .with_attribute(lmcache::DEPLOYMENT_MODE, "mp_server")
-        .init()
+        .try_init()
         .unwrap();
-    usage.start(lmcache::MpServer::default());
+    usage.record(lmcache::MpServer::default());
     usage.gauge(names::L1_BYTES_USED).set(41_875_931_136);
     usage.gauge(names::L1_BYTES_CAPACITY).set(64_424_509_440);
     let (fs, nixl) =
@@ -118,11 +121,11 @@ fn a_server_reports_its_levels_and_what_is_left_at_its_end() {
 }
 
 #[test]
-fn a_level_whose_probe_failed_says_so_with_its_sentinels() {
+fn an_unset_gauge_is_sent_as_its_sentinel() {
     let collected = Collected::default();
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
-    let usage = operator.engine(&lmcache::V1).with_sink(collected.clone()).init().unwrap();
-    usage.start(lmcache::MpServer::default());
+    let usage = operator.engine(&lmcache::V1).with_exporter(collected.clone()).try_init().unwrap();
+    usage.record(lmcache::MpServer::default());
     let used = usage.gauge(names::L1_BYTES_USED);
     used.set(5);
     used.unset();
@@ -139,15 +142,15 @@ fn a_level_whose_probe_failed_says_so_with_its_sentinels() {
 }
 
 #[test]
-fn the_text_log_holds_what_was_said_once() {
+fn the_text_log_holds_the_start_messages_only() {
     let operator = Operator::new();
     let usage = operator
         .engine(&lmcache::V1)
-        .with_exporters([Exporter::File])
+        .with_exporters([ExporterName::File])
         .with_local_log("~/usage.log")
-        .init()
+        .try_init()
         .unwrap();
-    usage.start(lmcache::MpServer::default());
+    usage.record(lmcache::MpServer::default());
     usage.finish();
     let log = std::fs::read_to_string(operator.path("usage.log")).unwrap();
     let types: Vec<&str> = log.lines().filter(|line| line.starts_with("message_type")).collect();
@@ -155,17 +158,17 @@ fn the_text_log_holds_what_was_said_once() {
 }
 
 #[test]
-fn instruments_do_nothing_when_collection_is_off_and_unknown_ones_are_a_loss() {
+fn instruments_do_nothing_if_collection_is_off_and_unknown_ones_are_counted() {
     let off = Usage::builder(&lmcache::V1)
         .with_environment(Env::given([("DO_NOT_TRACK", "1")]))
-        .init()
+        .try_init()
         .unwrap();
     off.counter(names::TOKENS_HIT).add(1);
     off.series(names::L2_ADAPTER, "fs").gauge(names::L2_BYTES_USED).set(1);
     assert!(off.stats().lost.is_empty());
 
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
     usage.counter("lmcache.no.such").add(1);
     usage.histogram(names::TOKENS_HIT).record(1.0);
     usage.series("lmcache.no.such", "x").counter(names::L2_BYTES_STORED).add(1);
@@ -173,11 +176,11 @@ fn instruments_do_nothing_when_collection_is_off_and_unknown_ones_are_a_loss() {
 }
 
 #[test]
-fn what_was_counted_while_consent_was_withdrawn_is_not_sent_and_leaves_a_gap() {
+fn counts_made_without_consent_are_never_sent() {
     let server = Receiver::start();
     let operator = operator(&server);
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
-    usage.start(lmcache::Engine::default());
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    usage.record(lmcache::Engine::default());
     let (_, first) = next(&server, "ContinuousContextMessage");
     let file = operator.path(".config/lmcache/do_not_track");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -1,14 +1,16 @@
-//! The life of a run: heartbeats by themselves, an end that does not wait, and what comes too late.
+//! The life of a run: heartbeats, an end that does not wait, and records after the end.
 
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
+use otel_usage::export::{ExportRecord, Exporter, Outcome};
+use otel_usage::schema::Loss;
 use otel_usage::schema::{Contract, Field, Trigger, Type, lmcache, vllm};
-use otel_usage::{Attributes, Loss, Outcome, Report, Sink, Usage};
+use otel_usage::{Attributes, Usage};
+use otel_usage_testing::json::keys;
+use otel_usage_testing::sample;
+use otel_usage_testing::{Collected, Operator, returns, settled};
 
 use crate::receiver::{Answer, Receiver};
-use crate::sample;
-use crate::support::{Collected, Operator, keys, settled};
 
 /// vLLM with a beat a second and one runtime key.
 fn quick_beats() -> Contract {
@@ -22,13 +24,39 @@ fn quick_beats() -> Contract {
     contract
 }
 
+/// An exporter that hangs until its sender is dropped.
+#[derive(Debug)]
+struct Held(mpsc::Receiver<()>);
+
+impl Exporter for Held {
+    fn name(&self) -> &str {
+        "held"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn export(&mut self, _: &ExportRecord) -> Outcome {
+        let _ = self.0.recv();
+        Outcome::Delivered
+    }
+}
+
+/// Starts an engine with an exporter that hangs.
+fn held() -> (mpsc::Sender<()>, Usage) {
+    let (release, held) = mpsc::channel();
+    let builder = Operator::new().engine(&vllm::V0_4_0).with_accelerators(sample::accelerators());
+    (release, builder.with_exporters([]).with_exporter(Held(held)).try_init().unwrap())
+}
+
 #[test]
-fn heartbeats_come_by_themselves_after_the_first_report() {
+fn heartbeats_start_after_the_first_record() {
     let server = Receiver::start();
     let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&quick_beats()).init().unwrap();
-    usage.heartbeat(Attributes::of("vllm.heartbeat").with("vllm.num_preemptions", 3_u32));
-    usage.start(sample::vllm_report());
+    let usage = operator.engine(&quick_beats()).try_init().unwrap();
+    usage.set_heartbeat(Attributes::new("vllm.heartbeat").with("vllm.num_preemptions", 3_u32));
+    usage.record(sample::vllm_report());
     let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
     let mut times = vec![report["log_time"].as_i64().unwrap()];
     for _ in 0..2 {
@@ -43,10 +71,10 @@ fn heartbeats_come_by_themselves_after_the_first_report() {
 }
 
 #[test]
-fn an_engine_that_never_reports_sends_nothing_at_all() {
+fn an_engine_without_records_sends_nothing() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator.engine(&lmcache::DOC).init().unwrap();
+    let usage = operator.engine(&lmcache::DOC).try_init().unwrap();
     settled(&usage);
     usage.finish();
     drop(usage);
@@ -54,40 +82,49 @@ fn an_engine_that_never_reports_sends_nothing_at_all() {
 }
 
 #[test]
-fn a_server_that_never_answers_delays_the_end_by_its_budget_only() {
+fn finish_does_not_wait_for_a_server_that_never_answers() {
     let server = Receiver::scripted(Vec::new(), Answer::Hang);
-    let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
+    let operator = Operator::new()
+        .with("VLLM_USAGE_STATS_SERVER", server.url())
+        .with("OTEL_USAGE_EXPORTERS", "server");
+    let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
+    usage.record(sample::vllm_report());
     let _ = server.next();
-    let start = Instant::now();
-    drop(usage);
-    // 250 ms; far from the 5 s of one POST, and with room for a busy machine.
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let finished = usage.clone();
+    returns(move || finished.finish());
+    // The message is neither delivered nor given up: its POST is still open.
+    assert_eq!(usage.stats().exporters[0].queued, 1);
+    returns(move || drop(usage));
 }
 
 #[test]
-fn what_finish_has_waited_for_the_drop_does_not_wait_for_again() {
-    let server = Receiver::scripted(Vec::new(), Answer::Hang);
-    let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
-    usage.start(sample::vllm_report());
-    let _ = server.next();
-    let start = Instant::now();
-    usage.finish();
-    let finish = start.elapsed();
-    drop(usage);
-    // The drop takes next to nothing of what `finish` took: together they are the one delay.
-    let drop = start.elapsed() - finish;
-    assert!(drop < finish / 2, "{finish:?} and then {drop:?}");
+fn the_last_drop_does_not_wait_for_an_exporter_that_hangs() {
+    let (_release, usage) = held();
+    usage.record(sample::vllm_report());
+    returns(move || drop(usage));
 }
 
 #[test]
-fn finish_detached_does_not_wait_and_what_is_queued_still_goes_out() {
+fn drop_after_finish_does_not_wait() {
+    // Each `finish` waits a quarter of a second, all at the same time. If the drops waited as well, one
+    // after another, they would take longer than `returns` allows.
+    let engines: Vec<_> = (0..100).map(|_| held()).collect();
+    std::thread::scope(|scope| {
+        for (_, usage) in &engines {
+            usage.record(sample::vllm_report());
+            scope.spawn(|| usage.finish());
+        }
+    });
+    let (_releases, handles): (Vec<_>, Vec<_>) = engines.into_iter().unzip();
+    returns(move || drop(handles));
+}
+
+#[test]
+fn finish_detached_still_sends_queued_messages() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator.engine(&lmcache::DOC).init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let usage = operator.engine(&lmcache::DOC).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     usage.finish_detached();
     drop(usage);
     let last = server.take(3).pop().unwrap();
@@ -95,53 +132,31 @@ fn finish_detached_does_not_wait_and_what_is_queued_still_goes_out() {
 }
 
 #[test]
-fn the_last_clone_ends_the_run_once() {
+fn the_run_ends_once_with_its_last_clone() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator.engine(&lmcache::DOC).init().unwrap();
+    let usage = operator.engine(&lmcache::DOC).try_init().unwrap();
     let other = usage.clone();
-    usage.start(sample::lmcache_engine());
+    usage.record(sample::lmcache_engine());
     settled(&usage);
     drop(usage);
     assert_eq!(server.take(2).len(), 2);
     assert!(server.is_silent());
     other.finish();
     other.finish();
-    other.start(sample::lmcache_engine());
+    other.record(sample::lmcache_engine());
     assert_eq!(other.stats().lost[&Loss::TooLate], 1);
     drop(other);
     assert!(server.next().text().contains("MetadataMessage"));
     assert!(server.is_silent());
 }
 
-/// A sink that works only when it is allowed to.
-#[derive(Debug)]
-struct Held(mpsc::Receiver<()>);
-
-impl Sink for Held {
-    fn name(&self) -> &str {
-        "held"
-    }
-
-    fn is_network(&self) -> bool {
-        false
-    }
-
-    fn take(&mut self, _: &Report) -> Outcome {
-        let _ = self.0.recv();
-        Outcome::Delivered
-    }
-}
-
 #[test]
-fn recording_is_bounded_and_every_record_is_accounted_for() {
-    let operator = Operator::new();
-    let (release, held) = mpsc::channel();
-    let usage =
-        operator.engine(&vllm::V0_4_0).with_exporters([]).with_sink(Held(held)).init().unwrap();
+fn the_queue_is_bounded_and_every_record_is_counted() {
+    let (release, usage) = held();
     let records = 5_000;
     for _ in 0..records {
-        usage.start(sample::vllm_report());
+        usage.record(sample::vllm_report());
     }
     let full = usage.stats().lost[&Loss::QueueFull];
     assert!(full > records - 1_000, "{full}");
@@ -149,12 +164,12 @@ fn recording_is_bounded_and_every_record_is_accounted_for() {
     settled(&usage);
     let stats = usage.stats();
     assert_eq!(stats.recorded + stats.lost[&Loss::QueueFull], records);
-    assert_eq!(stats.sinks[0].accepted, stats.sinks[0].delivered);
+    assert_eq!(stats.exporters[0].accepted, stats.exporters[0].delivered);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_probe_that_hangs_costs_a_field_and_no_report() {
+fn a_hanging_probe_loses_a_field_and_no_message() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
@@ -164,10 +179,8 @@ fn a_probe_that_hangs_costs_a_field_and_no_report() {
         .status()
         .unwrap();
     assert!(made.success());
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
-    let start = Instant::now();
-    usage.start(sample::lmcache_engine());
-    assert!(start.elapsed() < Duration::from_secs(2), "the engine waited for the probe");
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     let requests = server.take(3);
     assert!(requests[0].text().contains("\"machine_id\": \"\""));
     settled(&usage);
@@ -183,13 +196,13 @@ fn handles_are_send_sync_and_cheap_to_clone() {
     let usage = Operator::new()
         .engine(&vllm::CURRENT)
         .with_exporters([])
-        .with_sink(collected.clone())
-        .init()
+        .with_exporter(collected.clone())
+        .try_init()
         .unwrap();
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let usage = usage.clone();
-            std::thread::spawn(move || usage.start(sample::vllm_report()))
+            std::thread::spawn(move || usage.record(sample::vllm_report()))
         })
         .collect();
     for thread in threads {

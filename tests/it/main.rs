@@ -1,5 +1,6 @@
-//! The integration tests: one binary, a module per topic. Nothing here talks to anything but
-//! loopback, and nothing reads or writes this process's own environment.
+//! The integration tests: one program, a module for each topic.
+//!
+//! They talk to loopback only. They neither read nor change the environment of this process.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -11,13 +12,8 @@
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
 
-#[path = "../../examples/support/receiver.rs"]
-mod loopback;
-#[path = "../../examples/support/sample.rs"]
-mod sample;
-mod support;
-
 mod accounting;
+mod architecture;
 mod bad_input;
 mod closed_world;
 mod config_file;

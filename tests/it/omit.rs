@@ -1,19 +1,18 @@
-//! Fields that the operator leaves out: null or sentinel on the wire, absent over OTLP.
+//! Fields that the operator omits: null or sentinel in flat JSON, absent in OTLP.
 
 use opentelemetry::Key;
-use otel_usage::Report;
+use otel_usage::export::ExportRecord;
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::Operator;
+use otel_usage_testing::sample;
 
-use crate::sample;
-use crate::support::Operator;
-
-fn has(report: &Report, attribute: &str) -> bool {
+fn has(report: &ExportRecord, attribute: &str) -> bool {
     report.resource().get(&Key::new(attribute.to_owned())).is_some()
         || report.span().attributes.iter().any(|a| a.key.as_str() == attribute)
 }
 
 #[test]
-fn what_is_left_out_is_null_or_its_sentinel_and_its_attributes_leave_nowhere() {
+fn an_omitted_field_is_sent_as_its_absent_value_and_its_attributes_are_not_sent() {
     let operator = Operator::new().with(
         "OTEL_USAGE_OMIT",
         "platform, platforms,model_name,gpu_count,dtype,machine_id,cpu_family_model_stepping",
@@ -25,8 +24,9 @@ fn what_is_left_out_is_null_or_its_sentinel_and_its_attributes_leave_nowhere() {
     let vllm = operator
         .engine(&vllm::CURRENT)
         .with_accelerators(sample::accelerators())
-        .preview(sample::vllm_report())
-        .unwrap();
+        .inspect()
+        .unwrap()
+        .preview(sample::vllm_report());
     let message: serde_json::Value =
         serde_json::from_str(&vllm[0].message().unwrap().to_json()).unwrap();
     assert_eq!(message["platform"], "");
@@ -42,7 +42,8 @@ fn what_is_left_out_is_null_or_its_sentinel_and_its_attributes_leave_nowhere() {
     }
     assert!(has(&vllm[0], "usage.accelerator.name"));
 
-    let lmcache = operator.engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let lmcache =
+        operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     let messages: Vec<serde_json::Value> = lmcache
         .iter()
         .map(|report| serde_json::from_str(&report.message().unwrap().to_json()).unwrap())
@@ -56,40 +57,43 @@ fn what_is_left_out_is_null_or_its_sentinel_and_its_attributes_leave_nowhere() {
 }
 
 #[test]
-fn nothing_is_left_out_without_being_asked_and_leaving_out_is_no_loss() {
+fn no_field_is_omitted_by_default_and_omission_counts_no_loss() {
     let operator = Operator::new().with("OTEL_USAGE_OMIT", "dtype");
-    let usage = operator.engine(&vllm::CURRENT).with_exporters([]).init().unwrap();
-    usage.start(sample::vllm_report());
-    crate::support::settled(&usage);
+    let usage = operator.engine(&vllm::CURRENT).with_exporters([]).try_init().unwrap();
+    usage.record(sample::vllm_report());
+    otel_usage_testing::settled(&usage);
     assert!(usage.stats().lost.is_empty(), "{:?}", usage.stats());
 }
 
 #[test]
-fn a_name_that_leaves_nothing_out_is_one_warning() {
+fn an_unknown_name_to_omit_gives_one_warning() {
     for (names, thing) in
         [("uuid", "`uuid`"), ("message_type", "`message_type`"), ("platfrom", "`platfrom`")]
     {
         let operator = Operator::new().with("OTEL_USAGE_OMIT", names);
-        let settings = operator.engine(&lmcache::V1).settings();
+        let settings = operator.engine(&lmcache::V1).inspect().unwrap().settings().clone();
         assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
         assert!(settings.warnings[0].contains("OTEL_USAGE_OMIT"));
         assert!(settings.warnings[0].contains(thing), "{:?}", settings.warnings);
     }
     // Another engine's name is none: one list may serve both.
     let operator = Operator::new().with("OTEL_USAGE_OMIT", "platform,platforms");
-    assert!(operator.engine(&lmcache::V1).settings().warnings.is_empty());
+    assert!(
+        operator.engine(&lmcache::V1).inspect().unwrap().settings().clone().warnings.is_empty()
+    );
 }
 
 #[test]
-fn a_count_that_is_left_out_is_not_counted_and_no_loss() {
+fn an_omitted_counter_counts_nothing_and_no_loss() {
     let operator = Operator::new()
         .with("OTEL_USAGE_OMIT", "interval_num_stored_tokens,cache_lifespan_histogram")
         .with("OTEL_USAGE_EXPORTERS", "none");
-    let usage = operator.engine(&lmcache::V1).init().unwrap();
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
     usage.counter(lmcache::usage::TOKENS_STORED).add(7);
     usage.counter(lmcache::usage::TOKENS_HIT).add(7);
     assert!(usage.stats().lost.is_empty(), "{:?}", usage.stats());
-    let preview = operator.engine(&lmcache::V1).preview_run(sample::lmcache_engine()).unwrap();
+    let preview =
+        operator.engine(&lmcache::V1).inspect().unwrap().preview_run(sample::lmcache_engine());
     assert!(!has(&preview.interval[0], lmcache::usage::TOKENS_STORED));
     assert!(has(&preview.interval[0], lmcache::usage::TOKENS_HIT));
 }

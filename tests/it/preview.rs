@@ -1,20 +1,22 @@
-//! A preview is the wire: given the same clock and session id, byte for byte.
+//! Checks that a preview equals the sent bytes, given the same clock and session id.
 
 use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use otel_usage::probe::Runtime;
+use otel_usage::clock::Clock;
+use otel_usage::detectors::Runtime;
+use otel_usage::export::{ExportRecord, ExporterName};
 use otel_usage::schema::{Trigger, lmcache, transport, vllm};
-use otel_usage::{Accelerators, Builder, Clock, Exporter, Report};
+use otel_usage::{Accelerators, Builder};
+use otel_usage_testing::sample;
+use otel_usage_testing::world::{Scene, scene, text};
+use otel_usage_testing::{Collected, Given, Operator, settled};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngAlgorithm;
 
 use crate::receiver::Receiver;
-use crate::sample;
-use crate::support::world::{Scene, scene, text};
-use crate::support::{Collected, Given, Operator, settled};
 
 const NOW: i64 = 1_787_206_513_123_456_000;
 const SESSION: &str = "b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10";
@@ -23,18 +25,19 @@ fn fixed(builder: Builder) -> Builder {
     builder.with_clock(Clock::fixed(NOW)).with_instance_id(SESSION).with_version("1.2.3")
 }
 
-fn bytes(reports: &[Report]) -> Vec<String> {
+fn bytes(reports: &[ExportRecord]) -> Vec<String> {
     reports.iter().map(|report| report.message().unwrap().to_json()).collect()
 }
 
 #[test]
-fn a_preview_of_vllm_is_the_post_body() {
+fn a_preview_of_vllm_equals_the_post_body() {
     let server = Receiver::start();
     let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-    let preview = fixed(operator.engine(&vllm::CURRENT)).preview(sample::vllm_report()).unwrap();
-    let usage = fixed(operator.engine(&vllm::CURRENT)).init().unwrap();
-    let snapshot = usage.snapshot(sample::vllm_report());
-    usage.start(sample::vllm_report());
+    let preview =
+        fixed(operator.engine(&vllm::CURRENT)).inspect().unwrap().preview(sample::vllm_report());
+    let usage = fixed(operator.engine(&vllm::CURRENT)).try_init().unwrap();
+    let snapshot = usage.preview(sample::vllm_report());
+    usage.record(sample::vllm_report());
     let body = server.next().text();
     assert_eq!(bytes(&preview), std::slice::from_ref(&body));
     assert_eq!(bytes(&snapshot), std::slice::from_ref(&body));
@@ -43,15 +46,16 @@ fn a_preview_of_vllm_is_the_post_body() {
 }
 
 #[test]
-fn a_preview_of_lmcache_is_every_post_body_in_order() {
+fn a_preview_of_lmcache_equals_every_post_body_in_order() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
     let machine = "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b";
     std::fs::write(operator.path(".config/lmcache/machine_id"), machine).unwrap();
-    let preview = fixed(operator.engine(&lmcache::V1)).preview(sample::lmcache_engine()).unwrap();
-    let usage = fixed(operator.engine(&lmcache::V1)).init().unwrap();
-    usage.start(sample::lmcache_engine());
+    let preview =
+        fixed(operator.engine(&lmcache::V1)).inspect().unwrap().preview(sample::lmcache_engine());
+    let usage = fixed(operator.engine(&lmcache::V1)).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
     let posted: Vec<String> = server.take(3).iter().map(|request| request.text()).collect();
     assert_eq!(bytes(&preview), posted);
     assert!(posted.iter().all(|body| body.contains(&format!("\"machine_id\": \"{machine}\""))));
@@ -61,10 +65,10 @@ fn a_preview_of_lmcache_is_every_post_body_in_order() {
 #[test]
 fn a_preview_works_when_collection_is_off_and_writes_nothing() {
     let operator = Operator::new().with("DO_NOT_TRACK", "1");
-    let usage = operator.engine(&vllm::CURRENT).init().unwrap();
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
     assert!(!usage.is_enabled());
-    assert_eq!(usage.snapshot(sample::vllm_report()).len(), 1);
-    usage.start(sample::vllm_report());
+    assert_eq!(usage.preview(sample::vllm_report()).len(), 1);
+    usage.record(sample::vllm_report());
     assert_eq!(std::fs::read_dir(operator.home.path()).unwrap().count(), 0);
     assert_eq!(usage.decision().because, "environment variable DO_NOT_TRACK");
 }
@@ -72,13 +76,15 @@ fn a_preview_works_when_collection_is_off_and_writes_nothing() {
 #[test]
 fn lmcaches_machine_id_is_read_but_never_created() {
     let operator = Operator::new();
-    let preview = operator.engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let preview =
+        operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     assert!(bytes(&preview)[0].contains("\"machine_id\": \"\""));
     assert_eq!(std::fs::read_dir(operator.home.path()).unwrap().count(), 0);
     // Something else in the file's place has no business on the wire.
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
     std::fs::write(operator.path(".config/lmcache/machine_id"), "my-host-name\n").unwrap();
-    let preview = operator.engine(&lmcache::V1).preview(sample::lmcache_engine()).unwrap();
+    let preview =
+        operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     assert!(bytes(&preview)[0].contains("\"machine_id\": \"\""));
 }
 
@@ -172,7 +178,7 @@ impl State {
         Given(self.kind.get(&kinds).record.to_string(), attributes)
     }
 
-    fn is_at_intervals(&self, report: &Report) -> bool {
+    fn is_at_intervals(&self, report: &ExportRecord) -> bool {
         let mut messages = self.scene.world().contract.messages.iter();
         messages.any(|spec| {
             spec.record == report.kind() && matches!(spec.trigger, Trigger::Interval { .. })
@@ -189,23 +195,23 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_the_engine_and_its_operator_a_preview_is_what_is_posted(state in state()) {
+    fn a_preview_of_random_engines_equals_the_post_body(state in state()) {
         static CASE: AtomicUsize = AtomicUsize::new(0);
         static SERVER: LazyLock<Mutex<Receiver>> = LazyLock::new(|| Mutex::new(Receiver::start()));
         let operator = state.operator();
-        let preview = bytes(&state.engine(&operator).preview(state.record()).unwrap());
+        let preview = bytes(&state.engine(&operator).inspect().unwrap().preview(state.record()));
         let collected = Collected::default();
-        let mut engine = state.engine(&operator).with_sink(collected.clone());
+        let mut engine = state.engine(&operator).with_exporter(collected.clone());
         // A tenth of them over a socket.
         let server = SERVER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let posts = CASE.fetch_add(1, Ordering::Relaxed).is_multiple_of(10);
         if posts {
-            engine = engine.with_exporters([Exporter::Server]).with_server(server.url());
+            engine = engine.with_exporters([ExporterName::Server]).with_server(server.url());
         }
-        let usage = engine.init().unwrap();
-        usage.start(state.record());
+        let usage = engine.try_init().unwrap();
+        usage.record(state.record());
         settled(&usage);
-        let started: Vec<Report> = collected
+        let started: Vec<ExportRecord> = collected
             .reports()
             .into_iter()
             .filter(|report| !state.is_at_intervals(report))

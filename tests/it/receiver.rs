@@ -1,21 +1,22 @@
-//! The usage server of the tests: the examples' own, with every flat message held against its JSON Schema.
+//! The usage server of these tests: it checks every flat message against its JSON Schema.
 
 use std::ops::Deref;
 
-pub(crate) use crate::loopback::{Answer, Request};
-use crate::support::schemas;
+use otel_usage_testing::receiver;
+pub(crate) use otel_usage_testing::receiver::{Answer, Request};
+use otel_usage_testing::schemas;
 
-/// A running server; see [`crate::loopback::Receiver`], whose `requests` are as they came.
+/// A running server; see [`receiver::Receiver`], whose `requests` are as they came.
 #[derive(Debug)]
-pub(crate) struct Receiver(crate::loopback::Receiver);
+pub(crate) struct Receiver(receiver::Receiver);
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        Self(crate::loopback::Receiver::start())
+        Self(receiver::Receiver::start())
     }
 
     pub(crate) fn scripted(script: Vec<Answer>, finally: Answer) -> Self {
-        Self(crate::loopback::Receiver::scripted(script, finally))
+        Self(receiver::Receiver::scripted(script, finally))
     }
 
     /// The next request. One in JSON is a message of a built-in contract.
@@ -39,7 +40,7 @@ impl Receiver {
 }
 
 impl Deref for Receiver {
-    type Target = crate::loopback::Receiver;
+    type Target = receiver::Receiver;
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -1,8 +1,8 @@
-//! Secrets: none leaves, from wherever it was put, and none is in what is logged or said in an error.
+//! Checks that no exporter, log or error holds a secret.
 //!
-//! Each is planted in every place outside the contract and in every field and attribute whose sanitizers do
-//! more than to cap its length. With the sanitizers of one of them taken away the secret has to come through:
-//! so the test looks at the right places, and fails when one is switched off.
+//! A secret stands in every place outside the contract and in every field and attribute whose
+//! sanitizers do more than limit the length. Without the sanitizers of one field its secret must come
+//! through, which proves that the test looks at the right places.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,15 +16,16 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use otel_usage::export::ExporterName;
 use otel_usage::schema::sanitize::Sanitizer;
-use otel_usage::schema::{ENVIRONMENT, lmcache, transport};
-use otel_usage::{Builder, Contract, Exporter};
+use otel_usage::schema::{RESOURCE_ATTRIBUTES, lmcache, transport};
+use otel_usage::{Builder, Contract};
+use otel_usage_testing::world::everything;
+use otel_usage_testing::{Collected, Operator, decode, export};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::receiver::Receiver;
-use crate::support::world::everything;
-use crate::support::{Collected, Operator, decode, export};
 
 /// A password, two tokens, a mail address, a host, a home and two addresses.
 const SECRETS: [&str; 8] = [
@@ -104,7 +105,7 @@ fn span(contract: &Contract, kind: &str, secret: &str, round: usize) -> SpanData
             .chain(secrets())
             .chain([
                 KeyValue::new(transport::RECORD_ID, secret.to_owned()),
-                KeyValue::new(transport::RECORD, secret.to_owned()),
+                KeyValue::new(transport::RECORD_KIND, secret.to_owned()),
                 KeyValue::new("db.url", format!("redis://u:{secret}@h")),
             ])
             .collect(),
@@ -122,7 +123,7 @@ fn span(contract: &Contract, kind: &str, secret: &str, round: usize) -> SpanData
 /// `engine` with the secret in every attribute of the Resource that `contract` sanitizes, and in others.
 fn told(contract: &Contract, engine: Builder, secret: &str) -> Builder {
     let mut engine = engine.with_instance_id(secret).with_attribute(secret, secret.to_owned());
-    for attribute in ENVIRONMENT.iter().chain(contract.attributes.iter()) {
+    for attribute in RESOURCE_ATTRIBUTES.iter().chain(contract.attributes.iter()) {
         if let Some(text) = planted(&attribute.sanitize, secret).pop()
             && attribute.name != INSTANCE
         {
@@ -133,7 +134,7 @@ fn told(contract: &Contract, engine: Builder, secret: &str) -> Builder {
 }
 
 fn run(contract: &Contract, engine: Builder, secret: &str, round: usize) -> String {
-    let mut exporter = engine.exporter().unwrap();
+    let mut exporter = engine.span_exporter().unwrap();
     let stock = ["service.name", "host.name", "k8s.pod.name", INSTANCE, secret];
     let stock = stock.map(|name| KeyValue::new(name.to_owned(), secret.to_owned()));
     exporter.set_resource(&Resource::builder_empty().with_attributes(stock).build());
@@ -154,8 +155,8 @@ fn everything_of(contract: &Contract, secret: &str, round: usize, engine: Builde
     let (collected, ear) = (Collected::default(), Ear::default());
     let said = Arc::clone(&ear.0);
     let engine = engine
-        .with_sink(collected.clone())
-        .with_messages(move |level, text| said.lock().unwrap().push(format!("{level} {text}")));
+        .with_exporter(collected.clone())
+        .on_notice(move |level, text| said.lock().unwrap().push(format!("{level} {text}")));
     let log = tracing_subscriber::registry().with(ear.clone());
     let mut out = tracing::subscriber::with_default(log, || run(contract, engine, secret, round));
     let reports = collected.drain();
@@ -173,7 +174,7 @@ fn operator() -> Operator {
 }
 
 #[test]
-fn no_secret_leaves_from_any_place_or_any_sanitized_field() {
+fn no_exporter_sends_a_planted_secret() {
     for contract in &contracts() {
         for (secret, round) in SECRETS.iter().flat_map(|secret| [(secret, 0), (secret, 1)]) {
             let operator = operator();
@@ -186,7 +187,7 @@ fn no_secret_leaves_from_any_place_or_any_sanitized_field() {
 }
 
 #[test]
-fn with_the_sanitizers_of_one_field_taken_away_its_secret_comes_through() {
+fn without_its_sanitizers_a_field_sends_the_secret() {
     let mut tried = Vec::new();
     for contract in &contracts() {
         for secret in SECRETS {
@@ -204,7 +205,7 @@ fn with_the_sanitizers_of_one_field_taken_away_its_secret_comes_through() {
     assert!(tried.len() >= 15 * SECRETS.len(), "{tried:?}");
     // The two of every contract are in no table of its own to be opened: what is planted in them would come
     // through where a text is free.
-    for attribute in ENVIRONMENT.iter() {
+    for attribute in RESOURCE_ATTRIBUTES.iter() {
         for text in planted(&attribute.sanitize, SECRETS[0]) {
             let operator = operator();
             let open = operator.engine(&lmcache::V1).with_version(text);
@@ -302,10 +303,10 @@ fn child_that_logs_everything() {
             let operator = Operator::new();
             let engine = told(contract, operator.engine(contract), secret)
                 .with_exporters([
-                    Exporter::Server,
-                    Exporter::Otlp,
-                    Exporter::File,
-                    Exporter::Console,
+                    ExporterName::Server,
+                    ExporterName::Otlp,
+                    ExporterName::File,
+                    ExporterName::Console,
                 ])
                 .with_server(&url)
                 .with_otlp_endpoint(&url);
@@ -316,13 +317,13 @@ fn child_that_logs_everything() {
             };
             println!("{}", run(contract, engine, secret, round));
             let usage = told(contract, operator.engine(contract), secret)
-                .with_exporters([Exporter::Console])
-                .init()
+                .with_exporters([ExporterName::Console])
+                .try_init()
                 .unwrap();
             for kind in contract.messages.iter().map(|spec| spec.record.to_string()) {
                 let attributes = span(contract, &kind, secret, round).attributes;
-                usage.start(crate::support::Given(kind, attributes.clone()));
-                usage.start(crate::support::Given(secret.to_owned(), attributes));
+                usage.record(otel_usage_testing::Given(kind, attributes.clone()));
+                usage.record(otel_usage_testing::Given(secret.to_owned(), attributes));
             }
             usage.counter(secret).add(1);
             let _ = usage.series(secret, secret);
@@ -333,14 +334,14 @@ fn child_that_logs_everything() {
 }
 
 #[test]
-fn mistakes_are_told_without_the_secrets_in_them() {
+fn warnings_and_errors_hold_no_secret() {
     for secret in SECRETS {
         let operator = Operator::new();
         let engine = || operator.engine(&lmcache::V1);
         let url = format!("redis://u:{secret}@{secret}/?token={secret}");
         let errors = [
-            engine().with_server(&url).init().err(),
-            engine().with_otlp_endpoint(&url).with_exporters([Exporter::Otlp]).init().err(),
+            engine().with_server(&url).try_init().err(),
+            engine().with_otlp_endpoint(&url).with_exporters([ExporterName::Otlp]).try_init().err(),
         ];
         for error in errors {
             let error = error.expect("not a URL that can be used");
@@ -357,7 +358,7 @@ fn mistakes_are_told_without_the_secrets_in_them() {
                 .with("OTEL_USAGE_EXPORTERS", "server,otlp")
                 .with("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9")
                 .with(variable, format!("\u{7f}{url}"));
-            let settings = operator.engine(&lmcache::V1).settings();
+            let settings = operator.engine(&lmcache::V1).inspect().unwrap().settings().clone();
             assert!(!settings.warnings.join("\n").contains(secret), "{:?}", settings.warnings);
         }
     }

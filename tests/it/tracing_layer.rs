@@ -1,4 +1,4 @@
-//! The `tracing` door, and the traps around it that silently lose or leak reports.
+//! The `tracing` layer, and set-ups around it that could lose or leak records.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -6,19 +6,23 @@ use std::sync::{Arc, Mutex};
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+use otel_usage::schema::Loss;
 use otel_usage::schema::{Contract, Field, Source, Type, lmcache, vllm};
-use otel_usage::{Attributes, Loss, Usage};
+use otel_usage::{Attributes, Usage};
+use otel_usage_testing::{Collected, Operator, settled};
 use tracing::{Level, event, info_span};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, registry};
 
-use crate::support::{Collected, Operator, settled};
-
 /// An LMCache engine whose reports are collected.
 fn engine(contract: &Contract) -> (Usage, Collected, Operator) {
     let (operator, collected) = (Operator::new(), Collected::default());
-    let usage =
-        operator.engine(contract).with_exporters([]).with_sink(collected.clone()).init().unwrap();
+    let usage = operator
+        .engine(contract)
+        .with_exporters([])
+        .with_exporter(collected.clone())
+        .try_init()
+        .unwrap();
     (usage, collected, operator)
 }
 
@@ -27,7 +31,7 @@ fn lost(usage: &Usage, loss: Loss) -> u64 {
 }
 
 #[test]
-fn an_event_becomes_a_report_at_once_with_unsigned_numbers_and_lists() {
+fn an_event_is_sent_with_unsigned_numbers_and_lists() {
     let (usage, collected, _home) = engine(&lmcache::V1);
     tracing::subscriber::with_default(registry().with(usage.layer()), || {
         event!(
@@ -58,7 +62,7 @@ fn an_event_becomes_a_report_at_once_with_unsigned_numbers_and_lists() {
 }
 
 #[test]
-fn a_span_becomes_a_report_when_it_ends_with_what_was_recorded_on_it() {
+fn a_span_is_sent_at_its_end_with_later_attributes() {
     let (usage, collected, _home) = engine(&lmcache::V1);
     tracing::subscriber::with_default(registry().with(usage.layer()), || {
         let foreign = info_span!("request", secret = "prompt");
@@ -80,7 +84,7 @@ fn a_span_becomes_a_report_when_it_ends_with_what_was_recorded_on_it() {
 }
 
 #[test]
-fn foreign_targets_unknown_kinds_and_undeclared_fields_do_not_leave() {
+fn foreign_targets_unknown_kinds_and_undeclared_fields_are_not_sent() {
     let (usage, collected, _home) = engine(&lmcache::V1);
     tracing::subscriber::with_default(registry().with(usage.layer()), || {
         event!(name: "lmcache.engine", target: "otel_usage::inner", Level::INFO, lmcache.chunk_size = 1);
@@ -99,7 +103,7 @@ fn foreign_targets_unknown_kinds_and_undeclared_fields_do_not_leave() {
 }
 
 #[test]
-fn log_enabled_before_an_event_loses_nothing() {
+fn log_enabled_loses_no_event() {
     // Whoever initialises first in this process; a second time is no error for us.
     let _ = tracing_log::LogTracer::init();
     let (usage, collected, _home) = engine(&lmcache::V1);
@@ -126,7 +130,7 @@ fn log_enabled_before_an_event_loses_nothing() {
 }
 
 #[test]
-fn two_hundred_attributes_arrive() {
+fn a_span_with_two_hundred_attributes_is_sent_whole() {
     let mut contract = lmcache::V1.clone();
     for index in 0..200 {
         let mut field = Field::record("", Type::Int, "", "One of many.");
@@ -135,10 +139,10 @@ fn two_hundred_attributes_arrive() {
         contract = contract.with_field("EngineMessage", field);
     }
     let (usage, collected, _home) = engine(&contract);
-    let record = (0..200_i64).fold(Attributes::of("lmcache.engine"), |record, index| {
+    let record = (0..200_i64).fold(Attributes::new("lmcache.engine"), |record, index| {
         record.with(format!("extra.{index}"), index)
     });
-    usage.start(record);
+    usage.record(record);
     settled(&usage);
     let engine = &collected.messages()[1];
     for index in 0..200 {
@@ -168,7 +172,7 @@ fn engines_own_tracing() -> (SdkTracerProvider, Backend) {
 }
 
 #[test]
-fn the_engines_own_otel_layer_lives_beside_ours_in_either_order() {
+fn the_engines_own_otel_layer_works_beside_ours_in_either_order() {
     for ours_first in [true, false] {
         let (usage, collected, _home) = engine(&lmcache::V1);
         let (provider, backend) = engines_own_tracing();
@@ -180,7 +184,7 @@ fn the_engines_own_otel_layer_lives_beside_ours_in_either_order() {
             let report = info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = 5);
             let _reporting = report.enter();
             event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 6);
-            usage.start(Attributes::of("lmcache.engine").with("lmcache.chunk_size", 7));
+            usage.record(Attributes::new("lmcache.engine").with("lmcache.chunk_size", 7));
             drop(info_span!("inner"));
         };
         if ours_first {
@@ -229,7 +233,7 @@ fn the_engines_own_otel_layer_lives_beside_ours_in_either_order() {
 }
 
 #[test]
-fn two_engines_in_one_registry_each_get_their_own() {
+fn two_engines_in_one_registry_get_their_own_records() {
     let (cache, cached, _home) = engine(&lmcache::V1);
     let (llm, told, _other) = engine(&vllm::CURRENT);
     let (replica, replicated, _third) = engine(&vllm::CURRENT);
@@ -259,12 +263,12 @@ fn two_engines_in_one_registry_each_get_their_own() {
 }
 
 #[test]
-fn a_global_filter_of_the_engine_silences_the_layer_but_not_the_handle() {
+fn a_global_filter_stops_the_layer_but_not_the_handle() {
     let (usage, collected, _home) = engine(&lmcache::V1);
     let subscriber = registry().with(EnvFilter::new("error")).with(usage.layer());
     tracing::subscriber::with_default(subscriber, || {
         event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 1);
-        usage.start(Attributes::of("lmcache.engine").with("lmcache.chunk_size", 2));
+        usage.record(Attributes::new("lmcache.engine").with("lmcache.chunk_size", 2));
     });
     settled(&usage);
     let messages = collected.messages();
@@ -273,11 +277,11 @@ fn a_global_filter_of_the_engine_silences_the_layer_but_not_the_handle() {
 }
 
 #[test]
-fn the_global_provider_is_not_touched() {
+fn the_global_provider_stays_unchanged() {
     let (provider, backend) = engines_own_tracing();
     opentelemetry::global::set_tracer_provider(provider);
     let (usage, collected, _home) = engine(&lmcache::V1);
-    usage.start(Attributes::of("lmcache.engine"));
+    usage.record(Attributes::new("lmcache.engine"));
     settled(&usage);
     assert_eq!(collected.messages().len(), 3);
     assert!(backend.0.lock().unwrap().is_empty(), "a report went through the global provider");
@@ -286,7 +290,7 @@ fn the_global_provider_is_not_touched() {
 }
 
 #[test]
-fn a_hostile_operator_environment_changes_nothing() {
+fn opentelemetry_variables_change_nothing() {
     // The SDK reads these in every provider that does not set them in code. A child process, because
     // they must be in the real environment.
     let hostile = [
@@ -310,7 +314,7 @@ fn a_hostile_operator_environment_changes_nothing() {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--skip",
-            "hostile_operator",
+            "opentelemetry_variables",
             "--skip",
             "stock_provider",
             "tracing_layer",
@@ -322,4 +326,59 @@ fn a_hostile_operator_environment_changes_nothing() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains(" passed"), "{text}");
+}
+
+/// An engine's own layer, which notes what it sees.
+#[derive(Debug, Clone, Default)]
+struct Other(Arc<Mutex<Vec<&'static str>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Other {
+    fn on_new_span(
+        &self,
+        attrs: &tracing::span::Attributes<'_>,
+        _: &tracing::span::Id,
+        _: tracing_subscriber::layer::Context<'_, S>,
+    ) {
+        self.0.lock().unwrap().push(attrs.metadata().name());
+    }
+
+    fn on_close(&self, _: tracing::span::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.lock().unwrap().push("closed");
+    }
+}
+
+/// A span of ours that is filled later, and closed while and after foreign spans are open.
+fn speak() {
+    let engine = info_span!(target: "engine", "step");
+    let ours = tracing::span!(
+        target: "otel_usage", Level::INFO, "lmcache.engine",
+        lmcache.chunk_size = tracing::field::Empty,
+    );
+    ours.record("lmcache.chunk_size", 77);
+    engine.in_scope(|| drop(info_span!(target: "engine", "inner")));
+    ours.in_scope(|| {});
+    drop(engine);
+    drop(ours);
+    drop(info_span!(target: "engine", "late"));
+}
+
+#[test]
+fn spans_arrive_with_and_without_another_layer() {
+    for beside in [false, true] {
+        let other = Other::default();
+        let (usage, collected, _operator) = engine(&lmcache::V1);
+        let subscriber =
+            tracing_subscriber::registry().with(beside.then(|| other.clone())).with(usage.layer());
+        tracing::subscriber::with_default(subscriber, speak);
+        settled(&usage);
+        let messages = collected.messages();
+        let engine = messages.iter().find(|one| one["message_type"] == "EngineMessage").unwrap();
+        assert_eq!(engine["chunksize"], 77);
+        if beside {
+            let seen = other.0.lock().unwrap().clone();
+            let spans =
+                ["step", "lmcache.engine", "inner", "closed", "closed", "closed", "late", "closed"];
+            assert_eq!(seen, spans);
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! What the probe makes of each library and each list of visible devices.
+//! Checks what the probe reports for different libraries, devices and lists of visible devices.
 
-use otel_usage::probe::{AcceleratorSource, Machine, probe};
+use otel_usage::detectors::{AcceleratorSource, Machine, probe};
 
 use crate::stand_in::{answer, is_played, run};
 
@@ -49,7 +49,7 @@ fn check(
 }
 
 #[test]
-fn a_library_that_is_absent_broken_or_without_driver_is_nothing() {
+fn an_absent_or_broken_library_means_no_accelerator() {
     if std::path::Path::new("/proc/driver/nvidia/version").exists() {
         eprintln!("not tested: without a library the one of this machine would be found");
     } else {
@@ -75,7 +75,7 @@ fn devices_are_counted_and_the_first_is_described() {
 }
 
 #[test]
-fn the_variable_chooses() {
+fn cuda_visible_devices_chooses_the_devices() {
     let eight = |list, expected| {
         check(WHOLE, "eight", &[("CUDA_VISIBLE_DEVICES", list)], expected, 1);
     };
@@ -92,7 +92,7 @@ fn the_variable_chooses() {
 }
 
 #[test]
-fn different_devices_are_said_to_differ_and_not_guessed() {
+fn different_devices_are_marked_as_mixed() {
     let mixed = |environment: &[(&str, &str)], expected| {
         check(WHOLE, "mixed", environment, Some(expected), 1);
     };
@@ -106,7 +106,7 @@ fn different_devices_are_said_to_differ_and_not_guessed() {
 }
 
 #[test]
-fn of_a_cut_device_only_slices_are_reported() {
+fn a_partitioned_device_reports_only_its_slices() {
     let first = (Some(1), Some(FIRST_SLICE), Some(10 * GIB), None);
     check(WHOLE, "mig_one", &[], Some(first), 1);
     check(WHOLE, "mig", &[("CUDA_VISIBLE_DEVICES", "MIG-c0")], Some(first), 1);

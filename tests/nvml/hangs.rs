@@ -1,26 +1,25 @@
-//! A driver that never answers: the report leaves without accelerators, and that is all.
+//! Checks that a driver that never answers loses only the accelerators, not the report.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use otel_usage::export::{ExportRecord, Exporter, Outcome};
+use otel_usage::schema::Loss;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Attributes, Env, Flush, Loss, Outcome, Report, Sink, Usage};
+use otel_usage::settings::Env;
+use otel_usage::{Attributes, Flush, Usage};
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::{PATIENCE, returns};
 
-use crate::receiver::Receiver;
 use crate::stand_in::{answer, is_played, run};
-
-/// The probe's time, twice, for a machine that is busy with other tests. The driver takes for ever.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A sink that keeps what OTLP would say of the accelerators.
 #[derive(Debug, Clone, Default)]
 struct Resources(Arc<Mutex<BTreeSet<String>>>);
 
-impl Sink for Resources {
+impl Exporter for Resources {
     fn name(&self) -> &str {
         "resources"
     }
@@ -29,7 +28,7 @@ impl Sink for Resources {
         false
     }
 
-    fn take(&mut self, report: &Report) -> Outcome {
+    fn export(&mut self, report: &ExportRecord) -> Outcome {
         let resource = report.resource();
         let all = resource.iter().map(|(key, value)| format!("{key}={value}"));
         self.0.lock().unwrap().extend(all.filter(|pair| pair.contains("accelerator")));
@@ -76,22 +75,19 @@ fn child() {
     });
 
     let resources = Resources::default();
-    let start = Instant::now();
     let usage = Usage::builder(&vllm::CURRENT)
         .with_sample_data()
         .with_environment(environment("VLLM_USAGE_STATS_SERVER"))
-        .with_sink(resources.clone())
-        .init()
+        .with_exporter(resources.clone())
+        .try_init()
         .unwrap();
-    usage.start(Attributes::of(vllm::REPORT));
-    assert!(start.elapsed() < Duration::from_secs(2), "the engine waited");
+    usage.record(Attributes::new(vllm::REPORT));
     let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
-    assert!(start.elapsed() < DEADLINE, "{:?}", start.elapsed());
     for field in ["gpu_count", "gpu_type", "gpu_memory_per_device"] {
         assert_eq!(report.get(field), Some(&serde_json::Value::Null), "{field}");
     }
     assert!(report.get("num_cpu").unwrap().as_i64().unwrap() > 0, "the rest is there");
-    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     assert_eq!(usage.stats().lost.get(&Loss::Probe), Some(&1));
     let said: Vec<String> = resources.0.lock().unwrap().iter().cloned().collect();
     assert_eq!(said, ["usage.probe.accelerator=timeout"]);
@@ -103,21 +99,19 @@ fn child() {
     let second = Usage::builder(&lmcache::V1)
         .with_sample_data()
         .with_environment(environment("LMCACHE_USAGE_TRACK_URL"))
-        .init()
+        .try_init()
         .unwrap();
-    second.start(Attributes::of("lmcache.engine"));
+    second.record(Attributes::new("lmcache.engine"));
     let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
     // LMCache has no null; what it says of a machine without accelerators would be wrong, too.
     assert_eq!(report.get("gpu_type").unwrap(), "");
     assert_eq!(report.get("gpu_count").unwrap(), 0);
     assert_eq!(report.get("gpu_memory_per_device").unwrap(), 0);
-    assert_eq!(second.flush(PATIENCE), Flush::Durable);
+    assert_eq!(second.flush(PATIENCE), Flush::Settled);
     assert_eq!(second.stats().lost.get(&Loss::Probe), Some(&1));
     assert_eq!(ours().difference(&before).count(), 1, "its worker");
 
-    let start = Instant::now();
-    drop((usage, second));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    returns(move || drop((usage, second)));
     answer("the end");
 }
 
@@ -125,16 +119,15 @@ fn check(play: &str) {
     if let Some(played) = run("hangs::child", Some(&[]), play, &[]) {
         assert_eq!(played.answers, ["the end"]);
         assert_eq!(played.initialised, 1, "the driver was asked again");
-        assert!(played.ending < Duration::from_secs(5), "{:?}", played.ending);
     }
 }
 
 #[test]
-fn a_driver_that_hangs_at_its_start_costs_the_accelerators_only() {
+fn a_driver_that_hangs_at_its_start_loses_only_the_accelerators() {
     check("hang_init");
 }
 
 #[test]
-fn a_driver_that_hangs_later_costs_the_accelerators_only() {
+fn a_driver_that_hangs_later_loses_only_the_accelerators() {
     check("hang_memory");
 }

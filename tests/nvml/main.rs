@@ -1,8 +1,7 @@
-//! NVIDIA's management library as it is, is not, and should not be: played by a stand-in that a
-//! process of its own finds in its library path.
+//! Tests the probe against a stand-in of NVIDIA's management library (`stand_in.c`).
 //!
-//! In: `stand_in.c` and what it plays. Out: what a process reports then. Nothing here needs a device;
-//! where there is one, the stand-in goes before the real library.
+//! Each test starts a process that finds the stand-in in its library path, before the real library. No
+//! test needs a device.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -15,9 +14,6 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
-
-#[path = "../../examples/support/receiver.rs"]
-mod receiver;
 
 mod answers;
 mod hangs;

@@ -1,5 +1,4 @@
-//! The stand-in library: a C file and what it shall play come in, the lines a process printed go
-//! out.
+//! Builds the stand-in of NVIDIA's library and runs a process that loads it.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -7,27 +6,25 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// Longest that a process may take for all it does; one that takes longer hangs.
+/// The longest time a process may take. A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The lines that answer start so.
 const ANSWER: &str = "answer: ";
 
-/// What a process of its own printed, and how it ended.
+/// What a process printed.
 pub(crate) struct Played {
     pub(crate) answers: Vec<String>,
-    /// From its last answer to its end.
-    pub(crate) ending: Duration,
     /// How often the library was initialised.
     pub(crate) initialised: usize,
 }
 
-/// Whether this is a process that a test started; the ignored tests do nothing elsewhere.
+/// Returns whether a test started this process. The ignored tests do nothing in another one.
 pub(crate) fn is_played() -> bool {
     std::env::var_os("STAND_IN").is_some()
 }
 
-/// Says something to the test that started this process.
+/// Prints a line for the test that started this process.
 pub(crate) fn answer(text: &str) {
     println!("\n{ANSWER}{text}");
 }
@@ -86,7 +83,7 @@ pub(crate) fn run(
         }
     });
     let until = Instant::now() + PATIENCE;
-    let (mut answers, mut last) = (Vec::new(), Instant::now());
+    let mut answers = Vec::new();
     // The channel closes when the process has ended.
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -94,7 +91,6 @@ pub(crate) fn run(
             Ok(line) => {
                 if let Some(answer) = line.strip_prefix(ANSWER) {
                     answers.push(answer.to_owned());
-                    last = Instant::now();
                 }
             }
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
@@ -105,7 +101,6 @@ pub(crate) fn run(
         }
     }
     assert!(process.wait().unwrap().success(), "{role} with {play} failed: {answers:?}");
-    let ending = last.elapsed();
     let initialised = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
-    Some(Played { answers, ending, initialised })
+    Some(Played { answers, initialised })
 }

@@ -1,36 +1,33 @@
-//! Files that are made from the contracts, and checked in.
+//! Writes the files that follow from the contracts, by the command `otel-usage` of this checkout.
 //!
-//! In: the command `otel-usage`, built from this checkout. Out: the files, or with `--check` the names of
-//! those that differ from what the contracts say now.
+//! They are checked in, so that a change of a contract shows as a change of its documentation and its tables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use crate::tools;
 
-/// Folders that hold nothing but generated files: what is no longer made is removed.
-const FOLDERS: [&str; 3] = ["docs/schema", "otel-collector/clickhouse", "cli/completions"];
+/// Folders of generated files only. A file in them that is no longer made is removed.
+const FOLDERS: [&str; 2] = ["docs/receiver/schema", "otel-collector/clickhouse"];
 
-/// A file, and what the command is asked for it.
-const FILES: [(&str, &[&str]); 5] = [
-    ("docs/fields.md", &["schema", "--format", "markdown"]),
+/// Each file and the arguments of `otel-usage` that print it.
+const FILES: [(&str, &[&str]); 2] = [
+    ("docs/receiver/fields.md", &["schema", "--format", "markdown"]),
     ("otel-collector/allow-list.yaml", &["schema", "--format", "collector"]),
-    ("cli/completions/otel-usage.bash", &["completions", "bash"]),
-    ("cli/completions/otel-usage.fish", &["completions", "fish"]),
-    ("cli/completions/_otel-usage", &["completions", "zsh"]),
 ];
 
-/// Configurations that hold the allow-list of [`ALLOWED`] between these two lines.
+/// Configurations that contain the names of [`ALLOWED`] between the lines [`BEGIN`] and [`END`].
 const CONFIGURATIONS: &str = "otel-collector/config";
 const ALLOWED: &str = "otel-collector/allow-list.yaml";
 const BEGIN: &str = "# Begin of the allow-list, generated from the contracts.\n";
 const END: &str = "      # End of the allow-list.\n";
 
-/// A folder of files, one a message or a contract.
+/// Each folder with one file for each message or contract, and the format that `otel-usage schema` writes.
 const TREES: [(&str, &str); 2] =
-    [("docs/schema", "json-schema"), ("otel-collector/clickhouse", "clickhouse")];
+    [("docs/receiver/schema", "json-schema"), ("otel-collector/clickhouse", "clickhouse")];
 
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = tools::root()?;
@@ -49,7 +46,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
             "differ from the contracts: {}; run `cargo xtask generate`",
             differ.join(", ")
         );
-        println!("{} generated files are what the contracts say", made.len());
+        println!("{} generated files agree with the contracts", made.len());
         return Ok(());
     }
     for path in stale {
@@ -57,32 +54,24 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     }
     for path in &differ {
         let file = root.join(path);
-        std::fs::create_dir_all(file.parent().context("a folder")?)?;
-        std::fs::write(&file, made.get(path).context("a file that was made")?)?;
+        std::fs::create_dir_all(file.parent().context("a generated file has a folder")?)?;
+        std::fs::write(&file, made.get(path).context("a differing file was made")?)?;
         println!("{path}");
     }
     Ok(())
 }
 
-/// Every generated file with its text.
+/// Returns the path and text of every generated file.
 fn make(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let ask = |arguments: &[&str]| -> anyhow::Result<String> {
-        let output = tools::cargo(root)
-            .args(["run", "--quiet", "--locked", "--package", "otel-usage-cli", "--"])
-            .args(arguments)
-            .output()?;
-        if !output.status.success() {
-            bail!("{}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(String::from_utf8(output.stdout)?)
-    };
+    let command = tools::otel_usage(root, false)?;
+    let ask = |arguments: &[&str]| tools::output(Command::new(&command).args(arguments));
     let mut made = BTreeMap::new();
     for (path, arguments) in FILES {
         made.insert(path.to_owned(), ask(arguments)?);
     }
     for (folder, format) in TREES {
         let out = tempfile::tempdir()?;
-        let path = out.path().to_str().context("a path that is text")?;
+        let path = out.path().to_str().context("the temporary folder is not UTF-8")?;
         ask(&["schema", "--format", format, "--out", path])?;
         for file in files(out.path())? {
             let below = file.strip_prefix(out.path())?.display();
@@ -99,7 +88,7 @@ fn make(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(made)
 }
 
-/// A configuration with the names of `list`. `None`: it has none.
+/// Returns a configuration with the names of `list`, or `None` for one without an allow-list.
 fn with_list(text: &str, list: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
@@ -111,7 +100,7 @@ fn with_list(text: &str, list: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}{names}{END}{after}"))
 }
 
-/// Files in the generated folders that are no longer made.
+/// Returns the files in [`FOLDERS`] that are no longer made.
 fn stale(root: &Path, made: &BTreeMap<String, String>) -> anyhow::Result<Vec<String>> {
     let mut stale = Vec::new();
     for folder in FOLDERS {

@@ -1,7 +1,4 @@
-//! House tasks: `cargo xtask <task>`.
-//!
-//! In: the workspace. Out: a check that passes, or one line that says what differs and how to
-//! accept it. What CI runs, a laptop runs.
+//! Tasks for the maintainers of otel-usage: `cargo xtask <task>`. CI and developers run the same tasks.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,25 +8,29 @@
     reason = "a tool for developers: it starts cargo and is not part of the library"
 )]
 
+mod api;
 mod collector;
-#[path = "../../tests/interop/wire/compare.rs"]
-mod compare;
 mod demo;
 mod e2e;
+mod features;
 mod fuzz;
 mod generate;
+mod msrv;
+mod package;
+mod pictures;
 mod probe_gate;
-#[path = "../../tests/interop/python.rs"]
-mod python;
-#[path = "../../examples/support/receiver.rs"]
-mod receiver;
+mod rustup;
 mod small_build;
+mod supply_chain;
 mod tools;
 mod torture;
+mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// House tasks of otel-usage.
+/// Tasks for the maintainers of otel-usage.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -38,40 +39,76 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Shows something to a sceptic, on this machine.
-    #[command(subcommand)]
-    Demo(Demo),
-    /// Builds the collector of `otel-collector/manifest.yaml`, and prints where it is.
-    Collector,
-    /// Runs the chains behind a real collector.
-    E2e {
-        /// Also those that need a peer from PyPI: Kafka, ClickHouse.
-        #[arg(long)]
-        all: bool,
-    },
-    /// Runs every fuzz target for a short time.
-    FuzzSmoke {
-        /// How long each runs.
-        #[arg(long, default_value_t = 10)]
-        seconds: u32,
-    },
-    /// Writes what follows from the contracts: dictionary, schemas, tables, allow-list, completions.
-    Generate {
-        /// Only say which files differ.
+    /// Compare the public API with the checked-in list, and check the types of other crates in it
+    ///
+    /// Needs a nightly toolchain, which is installed by rustup.
+    Api {
+        /// Only check, and write nothing
         #[arg(long)]
         check: bool,
     },
-    /// Counts the probe's instructions and system calls against its floor.
+    /// Build the collector of `otel-collector/manifest.yaml` and print its path
+    ///
+    /// Needs Go. The first build takes minutes.
+    Collector,
+    /// Show what the library does beside the Python originals, or with a fleet of engines
+    #[command(subcommand)]
+    Demo(Demo),
+    /// Test the chains through a real collector
+    ///
+    /// Needs Go.
+    E2e {
+        /// Also test with Kafka and ClickHouse, which needs Python and packages from PyPI
+        #[arg(long)]
+        all: bool,
+    },
+    /// Check the library with each feature alone, none and all, and for other systems
+    ///
+    /// Installs missing targets by rustup. Also checks that the command compiles without the bridge.
+    Features,
+    /// Run every fuzz target for a short time
+    ///
+    /// Needs a C++ compiler.
+    FuzzSmoke {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
+    /// Write the files that follow from the contracts: dictionary, schemas, tables, allow-list
+    Generate {
+        /// Only name the files that differ
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check the library and its macros with the oldest supported Rust
+    ///
+    /// Installs that toolchain by rustup.
+    Msrv,
+    /// Make the packages of the library and its macros, and build them from their own files
+    Package,
+    /// Draw the measured costs: `docs/pictures/costs.svg`
+    Pictures {
+        /// Only say whether the file shows the figures of the performance page
+        #[arg(long)]
+        check: bool,
+    },
+    /// Count instructions and system calls of the detectors and compare them with a minimal program
+    ///
+    /// Needs valgrind and strace.
     ProbeGate,
-    /// Builds the library without features, and compares its dependencies with the checked-in list.
+    /// Build the library without features and compare its dependencies with the checked-in list
     SmallBuild {
-        /// Accept the dependencies as they are now.
+        /// Accept the dependencies as they are now
         #[arg(long)]
         write: bool,
     },
-    /// Runs the closed-world property for much longer than the tests do.
+    /// Check licences and sources of all dependencies against `deny.toml`
+    ///
+    /// Needs cargo-deny.
+    SupplyChain,
+    /// Run the closed-world property much longer than the tests do
     Torture {
-        /// How many random worlds.
+        /// Number of random runs
         #[arg(long, default_value_t = 1_000_000)]
         cases: u32,
     },
@@ -79,34 +116,55 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Demo {
-    /// The Python originals and ours side by side: what is sent, what it costs, how they end.
+    /// Compare what the Python originals and this library send, what it costs, and how an engine ends
+    ///
+    /// Needs Python and packages from PyPI.
     Adopt,
-    /// A fleet in front of a collector, and everything behind it taken away: nothing is lost.
+    /// Show that no report is lost while the servers behind 10,000 engines are unavailable
+    ///
+    /// Needs Go.
     Fleet {
-        /// How many engines.
+        /// Number of engines
         #[arg(long, default_value_t = 10_000)]
         engines: u32,
-        /// How long they live; two fifths of it the usage server is away.
+        /// Minutes of the run. The usage server is away for two fifths of them
         #[arg(long, default_value_t = 5.0)]
         minutes: f64,
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
-        Task::Demo(Demo::Adopt) => demo::adopt(),
-        Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, also where RUST_BACKTRACE is set: the text names the remedy.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Api { check } => api::run(check),
         Task::Collector => {
             if let Some(path) = collector::build()? {
                 println!("{}", path.display());
             }
             Ok(())
         }
+        Task::Demo(Demo::Adopt) => demo::adopt(),
+        Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
         Task::E2e { all } => e2e::run(all),
+        Task::Features => features::check(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Generate { check } => generate::run(check),
+        Task::Msrv => msrv::check(),
+        Task::Package => package::check(),
+        Task::Pictures { check } => pictures::run(check),
         Task::ProbeGate => probe_gate::check(),
         Task::SmallBuild { write } => small_build::check(write),
+        Task::SupplyChain => supply_chain::check(),
         Task::Torture { cases } => torture::run(cases),
     }
 }

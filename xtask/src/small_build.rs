@@ -1,30 +1,31 @@
-//! The small build: the library without features, and nothing new in its dependency tree.
+//! Builds the library without features and compares its dependencies with `docs/project/small-build.txt`.
 //!
-//! A workspace build unifies features, so a dependency that slips into the small build does not
-//! show there. The list is `docs/small-build.txt`; `docs/dependencies.md` argues for each entry.
+//! A build of the workspace unites features, so that a new dependency of the library alone would not show there.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 use crate::tools::{self, cargo};
 
-const LIST: &str = "docs/small-build.txt";
+const LIST: &str = "docs/project/small-build.txt";
 
 pub(crate) fn check(write: bool) -> anyhow::Result<()> {
     let root = tools::root()?;
     let small = ["--package", "otel-usage", "--no-default-features", "--locked"];
-    let built = cargo(root).arg("build").args(small).status()?;
-    ensure!(built.success(), "the small build does not build");
+    tools::run(
+        cargo(root).arg("build").args(small),
+        "the library does not build without features",
+    )?;
 
-    let tree = cargo(root)
-        .arg("tree")
-        .args(small)
-        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
-        // One list, whatever machine it is made on.
-        .args(["--target", "x86_64-unknown-linux-gnu"])
-        .output()?;
-    ensure!(tree.status.success(), "cargo tree: {}", String::from_utf8_lossy(&tree.stderr));
-    // Names without versions: an update is no new dependency.
-    let mut names: Vec<&str> = std::str::from_utf8(&tree.stdout)?
+    let tree = tools::output(
+        cargo(root)
+            .arg("tree")
+            .args(small)
+            .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+            // The list must not depend on the machine.
+            .args(["--target", "x86_64-unknown-linux-gnu"]),
+    )?;
+    // Without versions, because an update of a dependency is not a new one.
+    let mut names: Vec<&str> = tree
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "otel-usage")
@@ -44,8 +45,8 @@ pub(crate) fn check(write: bool) -> anyhow::Result<()> {
     let gone: Vec<_> = before.lines().filter(|known| !names.contains(known)).collect();
     if !new.is_empty() || !gone.is_empty() {
         bail!(
-            "the small build's dependencies changed: new {new:?}, gone {gone:?}; argue for them in \
-             docs/dependencies.md and run `cargo xtask small-build --write`"
+            "the dependencies of the library without features changed: new {new:?}, gone {gone:?}; justify them in \
+             docs/project/dependencies.md and run `cargo xtask small-build --write`"
         );
     }
     Ok(())

@@ -1,29 +1,37 @@
-//! Programs that a check needs.
-//!
-//! In: a name. Out: whether it is there, after an attempt to install it where that is allowed. A
-//! check whose tools cannot be had says so in one line and passes; under CI it fails.
+//! Starts cargo, finds or installs other programs, and shows that long work goes on.
 
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
-/// Whether a program runs, installed by the system's packages if need be and allowed.
+use crate::workspace::Workspace;
+
+/// Returns whether `program` can be started. As root it first installs a missing program by `apt-get`.
 pub(crate) fn have(program: &str) -> bool {
-    let here = || runs(Command::new(program).arg("--version"));
-    if !here() && runs(Command::new("sh").args(["-c", "test $(id -u) = 0"])) {
-        runs(Command::new("apt-get").arg("update"));
-        runs(Command::new("apt-get").args([
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            program,
-        ]));
+    let starts = || succeeds(Command::new(program).arg("--version"));
+    if starts() {
+        return true;
     }
-    here()
+    if succeeds(Command::new("sh").args(["-c", "test $(id -u) = 0"])) {
+        watched(&format!("installing {program}"), || {
+            succeeds(Command::new("apt-get").arg("update"));
+            succeeds(
+                Command::new("apt-get")
+                    .args(["install", "--yes", "--no-install-recommends"])
+                    .arg(program),
+            );
+        });
+    }
+    starts()
 }
 
-fn runs(command: &mut Command) -> bool {
+/// Runs a command without its output and returns whether it succeeded.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -31,26 +39,79 @@ fn runs(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Says why a check did not run.
+/// Runs a command with its output, and fails with the message `otherwise`.
+pub(crate) fn run(command: &mut Command, otherwise: &str) -> anyhow::Result<()> {
+    let status =
+        command.status().with_context(|| format!("{} does not start", program(command)))?;
+    ensure!(status.success(), "{otherwise}");
+    Ok(())
+}
+
+/// Runs a command and returns its standard output as text. A failure shows its standard error.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let name = program(command);
+    let output = command.output().with_context(|| format!("{name} does not start"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{name} failed: {errors}");
+    String::from_utf8(output.stdout).with_context(|| format!("{name} prints no UTF-8"))
+}
+
+fn program(command: &Command) -> String {
+    Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string()
+}
+
+/// Explains why a check is skipped. Fails under CI, where every check must run.
 pub(crate) fn skip(because: &str) -> anyhow::Result<()> {
     if std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false") {
-        bail!("{because}, and under CI everything has to be there");
+        bail!("{because}; under CI no check may be skipped");
     }
     println!("not checked: {because}");
     Ok(())
 }
 
-/// The workspace's folder.
+/// Shows `what` on standard error while `work` runs: on a terminal with the seconds so far, else one line.
+pub(crate) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let (running, finished) = mpsc::channel::<()>();
+    let terminal = io::stderr().is_terminal();
+    if !terminal {
+        eprintln!("{what} ...");
+    }
+    let result = thread::scope(|scope| {
+        if terminal {
+            scope.spawn(move || {
+                let tick = Duration::from_secs(1);
+                while finished.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
+                    eprint!("\r{what}: {} s", begun.elapsed().as_secs());
+                }
+            });
+        }
+        let result = work();
+        drop(running);
+        result
+    });
+    if terminal {
+        eprintln!("\r{what}: {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    result
+}
+
+/// Returns the folder of the workspace.
 pub(crate) fn root() -> anyhow::Result<&'static Path> {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's folder")
 }
 
-/// The cargo that runs this task.
+/// Returns the cargo that runs this task, to be started in `folder`.
 pub(crate) fn cargo(folder: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder);
-    // What `cargo run` says about this program; some build scripts (ring's) run again when it changes,
-    // and half of the workspace after them.
+    forget_this_package(&mut command);
+    command
+}
+
+/// Removes the variables by which `cargo run` describes this program. Some build scripts (ring's) run again when
+/// these change, and everything above them is built again.
+pub(crate) fn forget_this_package(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| {
             name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
@@ -58,16 +119,20 @@ pub(crate) fn cargo(folder: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    command
 }
 
-/// Where cargo builds.
+/// Returns the folder in which cargo builds.
 pub(crate) fn target(root: &Path) -> anyhow::Result<PathBuf> {
-    let output = cargo(root)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    // One string of a known key: not worth a parser.
-    let (_, rest) = text.split_once("\"target_directory\":\"").context("cargo metadata")?;
-    Ok(PathBuf::from(rest.split_once('"').context("cargo metadata")?.0))
+    Ok(Workspace::read(root)?.target_directory)
+}
+
+/// Builds the command `otel-usage` and returns its path.
+pub(crate) fn otel_usage(root: &Path, release: bool) -> anyhow::Result<PathBuf> {
+    let (options, folder): (&[&str], _) =
+        if release { (&["--release"], "release") } else { (&[], "debug") };
+    run(
+        cargo(root).args(["build", "--package", "otel-usage-cli", "--locked"]).args(options),
+        "the command `otel-usage` does not build",
+    )?;
+    Ok(target(root)?.join(folder).join("otel-usage"))
 }

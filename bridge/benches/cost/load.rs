@@ -1,4 +1,4 @@
-//! The load: one request, encoded once, with other ids each time it is sent.
+//! The load: one request, encoded once, with new ids each time it is sent.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use prost::Message as _;
 use reqwest::Client;
 use tokio::task::JoinSet;
 
-use crate::served::{request, span};
+use otel_usage_testing::served::{request, span};
 
 /// A mark in the encoded request where a trace id belongs.
 const MARK: u64 = 0x6d61_726b_2d6d_6172;

@@ -1,10 +1,10 @@
-//! What a record costs in the bridge: CPU, latency, memory.
+//! Measures CPU, latency and memory of a record in the bridge, and prints a table.
 //!
-//! In: the start report of vLLM as OTLP/HTTP protobuf, from 16 connections on the loopback. Out: a
-//! table. The bridge, its usage server and a collector (`OTELCOL=/path/to/otelcol`) run each in a
-//! process of its own, and the CPU is that process's alone; so the other work of a shared machine
-//! changes the rates and not the costs. `--seconds N` is the time for each row;
-//! `--outage N` measures memory alone, with a usage server that is not there for so long.
+//! The load is vLLM's start record as OTLP/HTTP protobuf, from 16 connections on the loopback. The
+//! bridge, its usage server and a collector (`OTELCOL=/path/to/otelcol`) run each in its own process,
+//! and the CPU is that of the process alone; so other work on a shared machine changes the rates and
+//! not the costs. `--seconds N` is the time for each row; `--outage N` measures memory alone, with a
+//! usage server that is away for so long.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -18,16 +18,6 @@
     reason = "a program for developers: it starts processes, reads the clock and prints"
 )]
 
-#[path = "../../tests/it/served.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the tests, which use more of it")]
-mod served;
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-#[path = "../../../tests/it/support/mod.rs"]
-mod support;
-#[path = "../../tests/it/upstream.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-mod upstream;
-
 mod load;
 mod process;
 
@@ -35,7 +25,8 @@ use std::time::Duration;
 
 use load::Load;
 use otel_usage::schema::vllm;
-use otel_usage_bridge::{Bridge, FileSink};
+use otel_usage_bridge::{Bridge, FileExporter};
+use otel_usage_testing::{served, upstream};
 use process::Process;
 
 /// The command's.
@@ -136,10 +127,10 @@ async fn serve(sink: &str) {
     let folder = tempfile::tempdir().unwrap();
     if !sink.starts_with("http://") {
         config.servers.clear();
-        config.sinks.server = false;
-        config.sinks.discard = sink == "discard";
-        config.sinks.file =
-            (sink == "file").then(|| FileSink::new(folder.path().join("flat.jsonl")));
+        config.exporters.server = false;
+        config.exporters.discard = sink == "discard";
+        config.exporters.file =
+            (sink == "file").then(|| FileExporter::new(folder.path().join("flat.jsonl")));
     }
     let bridge = Bridge::bind(&config).await.unwrap();
     println!("http://{}", bridge.addresses().unwrap()[0]);

@@ -1,4 +1,4 @@
-//! A process under measurement: started, asked for its CPU time and memory, killed in the end.
+//! Runs a process and measures its CPU time and memory.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};

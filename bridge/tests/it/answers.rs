@@ -1,17 +1,21 @@
-//! What a sender is told, by what the usage server says; and that nothing is sent twice.
+//! Checks which answer a sender gets for each answer of the usage server, and that nothing is sent
+//! twice.
 
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use otel_usage::Consent;
 use otel_usage::schema::{lmcache, transport};
-use otel_usage::{Consent, Env};
-use otel_usage_bridge::FileSink;
+use otel_usage::settings::Env;
+use otel_usage_bridge::FileExporter;
+use otel_usage_testing::PATIENCE;
+use otel_usage_testing::served::{
+    Served, beat, beat_with, beats, config, operator, request, span, to, to_url,
+};
+use otel_usage_testing::upstream::{Reply, Upstream, nobody};
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
-
-use crate::served::{Served, beat, beat_with, beats, config, request, span, to, to_url};
-use crate::upstream::{Reply, Upstream, nobody};
 
 async fn told(reply: Reply) -> (u16, Option<String>) {
     let upstream = Upstream::scripted(move |_, _| reply).await;
@@ -24,7 +28,7 @@ async fn told(reply: Reply) -> (u16, Option<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_of_a_server_has_one_answer_to_the_sender() {
+async fn each_server_answer_maps_to_one_answer_to_the_sender() {
     let pause = Some("5".to_owned());
     for (reply, status, after) in [
         (Reply::Status(200), 200, None),
@@ -37,7 +41,7 @@ async fn every_answer_of_a_server_has_one_answer_to_the_sender() {
         (Reply::After(503, "86400"), 503, Some("300".to_owned())),
         (Reply::Status(500), 503, pause.clone()),
         (Reply::Status(502), 503, pause.clone()),
-        (Reply::Never, 503, pause.clone()),
+        (Reply::Held, 503, pause.clone()),
         (Reply::Status(400), 400, None),
         (Reply::Status(404), 400, None),
         // To somebody nobody has consented to.
@@ -56,7 +60,7 @@ async fn every_answer_of_a_server_has_one_answer_to_the_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpc_says_the_same_in_its_own_words() {
+async fn grpc_gets_the_same_answers_as_http() {
     for (reply, code, pause) in [
         (Reply::After(429, "17"), Code::Unavailable, Some(Duration::from_secs(17))),
         (Reply::Status(500), Code::Unavailable, Some(Duration::from_secs(5))),
@@ -72,7 +76,7 @@ async fn grpc_says_the_same_in_its_own_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_refused_stops_no_other() {
+async fn a_refused_record_does_not_stop_others() {
     let upstream =
         Upstream::scripted(|_, post| Reply::Status(if post.body == beat(2) { 422 } else { 200 }))
             .await;
@@ -89,7 +93,7 @@ async fn a_record_that_is_refused_stops_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_request_sends_only_what_is_missing_on_every_sink() {
+async fn a_repeated_request_sends_only_the_missing_records() {
     // Two of five fail the first time, and one is refused for good.
     let upstream = Upstream::scripted(|before, post| {
         Reply::Status(match () {
@@ -102,7 +106,7 @@ async fn a_repeated_request_sends_only_what_is_missing_on_every_sink() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flat.jsonl");
     let mut config = to(&upstream);
-    config.sinks.file = Some(FileSink::new(&path));
+    config.exporters.file = Some(FileExporter::new(&path));
     let served = Served::start(&config).await;
     // What can still be delivered comes before what never will.
     assert_eq!(served.send(&beats(0..5)).await.status(), 503);
@@ -116,21 +120,21 @@ async fn a_repeated_request_sends_only_what_is_missing_on_every_sink() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_on_its_way_is_not_sent_a_second_time() {
-    let upstream = Upstream::scripted(|_, _| Reply::Slowly(Duration::from_millis(500))).await;
+async fn a_record_in_flight_is_not_sent_twice() {
+    let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let served = Served::start(&to(&upstream)).await;
-    // A sender that gives up and comes again, while the first try is still at work.
-    let first = served.client.post(format!("{}/v1/traces", served.url));
-    let first =
-        first.header("content-type", "application/x-protobuf").body(beats([1]).encode_to_vec());
-    assert!(first.timeout(Duration::from_millis(200)).send().await.unwrap_err().is_timeout());
-    let mut tries = 0;
-    while served.send(&beats([1])).await.status() == 503 {
-        tries += 1;
-        assert!(tries < 1000, "it never ends");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(tries > 0, "the first try was over too soon to say anything");
+    // The sender gives up and comes again while the first POST is still open.
+    let first = tokio::spawn({
+        let request = served.client.post(format!("{}/v1/traces", served.url));
+        let request = request.header("content-type", "application/x-protobuf");
+        request.body(beats([1]).encode_to_vec()).send()
+    });
+    upstream.until(1).await;
+    first.abort();
+    assert_eq!(served.send(&beats([1])).await.status(), 503);
+    upstream.release();
+    let delivered = async { while served.send(&beats([1])).await.status() == 503 {} };
+    tokio::time::timeout(PATIENCE, delivered).await.unwrap();
     assert_eq!(upstream.bodies(), [beat(1)]);
 }
 
@@ -166,22 +170,26 @@ async fn messages_of_one_engine_keep_their_order_and_wait_for_each_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn engines_do_not_wait_for_each_other() {
-    let upstream = Upstream::scripted(|_, _| Reply::Slowly(Duration::from_millis(300))).await;
+    let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let mut config = to(&upstream);
-    config.limits.deliver = Duration::from_millis(900);
     config.limits.posts = 20;
     let served = Served::start(&config).await;
-    // One after another they would take six seconds.
-    assert_eq!(served.send(&beats(0..20)).await.status(), 200);
+    // No POST is answered before all of them are open.
+    let request = beats(0..20);
+    let release = async {
+        upstream.until(20).await;
+        upstream.release();
+    };
+    assert_eq!(tokio::join!(served.send(&request), release).0.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_engine_has_posted_itself_is_not_posted_again() {
+async fn records_the_engine_posted_itself_are_not_posted_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flat.jsonl");
     let upstream = Upstream::new().await;
     let mut config = to(&upstream);
-    config.sinks.file = Some(FileSink::new(&path));
+    config.exporters.file = Some(FileExporter::new(&path));
     let served = Served::start(&config).await;
     let direct = beat_with(1, transport::DELIVERY, "direct");
     assert_eq!(served.send(&direct).await.status(), 200);
@@ -197,11 +205,11 @@ async fn what_the_engine_has_posted_itself_is_not_posted_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_written_is_tried_again() {
+async fn an_unwritable_file_asks_the_sender_to_retry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flat.jsonl");
     let mut config = config();
-    config.sinks.file = Some(FileSink::new(&path));
+    config.exporters.file = Some(FileExporter::new(&path));
     let served = Served::start(&config).await;
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
@@ -213,7 +221,7 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_said_for_good_and_what_is_not_ours_is_well() {
+async fn unreadable_requests_fail_for_good_and_foreign_spans_succeed() {
     let upstream = Upstream::new().await;
     let served = Served::start(&to(&upstream)).await;
     for (media_type, encoding, body, status) in [
@@ -236,7 +244,7 @@ async fn what_cannot_be_read_is_said_for_good_and_what_is_not_ours_is_well() {
         foreign,
         unknown,
         beat_with(3, transport::CONTRACT, "other/1"),
-        beat_with(4, transport::RECORD, transport::RUN),
+        beat_with(4, transport::RECORD_KIND, transport::RUN),
     ] {
         assert_eq!(served.send(&request).await.status(), 200);
     }
@@ -249,7 +257,7 @@ async fn what_cannot_be_read_is_said_for_good_and_what_is_not_ours_is_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpc_never_asks_for_what_will_not_fit_again() {
+async fn grpc_does_not_ask_to_retry_an_oversized_request() {
     let upstream = Upstream::new().await;
     let mut config = to(&upstream);
     config.limits.decoded_bytes = 2000;
@@ -261,16 +269,19 @@ async fn grpc_never_asks_for_what_will_not_fit_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_switches_of_this_machine_hold_for_the_bridge_too() {
+async fn the_bridge_obeys_the_opt_outs_of_its_machine() {
     for (switch, consent) in [("VLLM_NO_USAGE_STATS", Consent::Off), ("local", Consent::Local)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flat.jsonl");
         let upstream = Upstream::new().await;
         let mut config = to(&upstream);
-        config.sinks.file = Some(FileSink::new(&path));
+        config.exporters.file = Some(FileExporter::new(&path));
         let mode = if switch == "local" { "local" } else { "on" };
-        config.environment =
-            Some(Env::given([("OTEL_USAGE_MODE", mode), ("HOME", "/nonexistent"), (switch, "1")]));
+        config.operator = operator(Env::given([
+            ("OTEL_USAGE_MODE", mode),
+            ("HOME", "/nonexistent"),
+            (switch, "1"),
+        ]));
         let served = Served::start(&config).await;
         assert_eq!(served.send(&beats([1])).await.status(), 200);
         assert_eq!(upstream.posts().len(), 0, "{switch}");
@@ -279,8 +290,8 @@ async fn the_switches_of_this_machine_hold_for_the_bridge_too() {
         assert_eq!(served.count(r#"records_skipped_total{reason="consent"}"#).await, 1.0);
     }
     let mut config = config();
-    config.sinks.console = true;
-    config.environment = Some(Env::given([("DO_NOT_TRACK", "1")]));
+    config.exporters.console = true;
+    config.operator = operator(Env::given([("DO_NOT_TRACK", "1")]));
     let error = otel_usage_bridge::Bridge::bind(&config).await.unwrap_err().to_string();
     assert!(error.contains("DO_NOT_TRACK"), "{error}");
 }
@@ -317,7 +328,7 @@ async fn every_record_is_accounted_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_documented() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/receiver/bridge.md");
     let page = std::fs::read_to_string(page).unwrap();
     let upstream =
         Upstream::scripted(|before, _| Reply::Status(if before == 0 { 200 } else { 500 })).await;
@@ -336,6 +347,6 @@ async fn every_metric_is_documented() {
     for line in types {
         let (name, kind) = line.split_once(' ').unwrap();
         let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
-        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/bridge.md");
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/receiver/bridge.md");
     }
 }

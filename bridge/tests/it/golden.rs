@@ -1,15 +1,14 @@
-//! Every golden payload through real OTLP, in every encoding, to a usage server: byte for byte.
+//! Sends every golden payload as OTLP in every encoding and compares the delivered bytes.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage_testing::json::python_form;
+use otel_usage_testing::served::{Served, config, gzip, request, span, to, zstd};
+use otel_usage_testing::upstream::Upstream;
 use prost::Message as _;
 use tonic::codec::CompressionEncoding;
-
-use crate::served::{Served, config, gzip, request, span, to, zstd};
-use crate::support::python_form;
-use crate::upstream::Upstream;
 
 struct Golden {
     file: String,
@@ -105,7 +104,7 @@ async fn send(served: &Served, way: Way, request: &ExportTraceServiceRequest) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_golden_arrives_byte_for_byte_in_every_encoding() {
+async fn every_golden_payload_arrives_unchanged_in_every_encoding() {
     let goldens = goldens();
     for way in [
         Way::Protobuf,
@@ -146,7 +145,7 @@ async fn a_batch_of_all_goldens_arrives_once_each_at_server_and_file() {
     let path = folder.path().join("flat.jsonl");
     let upstream = Upstream::new().await;
     let mut config = to(&upstream);
-    config.sinks.file = Some(otel_usage_bridge::FileSink::new(&path));
+    config.exporters.file = Some(otel_usage_bridge::FileExporter::new(&path));
     let served = Served::start(&config).await;
     send(&served, Way::Protobuf, &batch).await;
 
@@ -162,7 +161,7 @@ async fn a_batch_of_all_goldens_arrives_once_each_at_server_and_file() {
 }
 
 #[tokio::test]
-async fn without_a_sink_it_does_not_start() {
+async fn a_bridge_without_exporters_does_not_start() {
     let error = otel_usage_bridge::Bridge::bind(&config()).await.unwrap_err().to_string();
     assert!(error.contains("--sink"), "{error}");
 }

@@ -1,16 +1,15 @@
-//! Flat JSON of unmodified engines, as a collector's webhook receiver hands it on: `/v1/logs`.
+//! Flat JSON of unmodified engines at `/v1/logs`, as a collector's webhook receiver forwards it.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use otel_usage_testing::json::python_form;
+use otel_usage_testing::served::{Served, to};
+use otel_usage_testing::upstream::{Reply, Upstream};
 use prost::Message as _;
 use serde_json::{Value as Json, json};
-
-use crate::served::{Served, to};
-use crate::support::python_form;
-use crate::upstream::{Reply, Upstream};
 
 fn golden(file: &str) -> String {
     std::fs::read_to_string(format!("{}/../tests/golden/{file}", env!("CARGO_MANIFEST_DIR")))
@@ -72,7 +71,7 @@ fn kvlist(json: &Json) -> Any {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_engine_posted_arrives_as_it_was_in_every_shape_of_body() {
+async fn flat_json_arrives_unchanged_in_every_shape_of_body() {
     for (file, path) in [
         ("vllm-v0.4.0.json", "/"),
         ("vllm-current.json", "/"),
@@ -99,7 +98,7 @@ async fn what_an_engine_posted_arrives_as_it_was_in_every_shape_of_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_closed_world_and_the_sanitizers_hold() {
+async fn flat_json_is_reduced_to_the_contract_and_sanitized() {
     let mut engine: Json = serde_json::from_str(&golden("lmcache-v1-engine.json")).unwrap();
     engine["remote_url"] = json!("redis://user:pw-secret@host-secret:6379");
     engine["model_name"] = json!("/home/secret/model");
@@ -122,7 +121,7 @@ async fn the_closed_world_and_the_sanitizers_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn older_engines_are_read_as_far_as_a_contract_knows_them() {
+async fn flat_json_of_older_engines_keeps_only_known_fields() {
     // Without `schema_version`: as documented. What was renamed or of another type is left out.
     let legacy = json!({
         "provider": "GCP", "num_cpu": null, "cpu_type": "x", "cpu_family_model_stepping": "6,85,7",
@@ -156,7 +155,7 @@ async fn older_engines_are_read_as_far_as_a_contract_knows_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_recognised_goes_nowhere_and_is_counted() {
+async fn unrecognised_flat_json_is_dropped_and_counted() {
     let mut half: Json = serde_json::from_str(&golden("vllm-v0.4.0.json")).unwrap();
     half.as_object_mut().unwrap().remove("dtype");
     let mut next: Json = serde_json::from_str(&golden("lmcache-v1-env.json")).unwrap();
@@ -184,7 +183,7 @@ async fn what_is_not_recognised_goes_nowhere_and_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_request_sends_no_flat_record_twice_but_equal_machines_both() {
+async fn a_repeated_flat_record_is_sent_once_but_equal_machines_both() {
     let upstream =
         Upstream::scripted(|before, _| Reply::Status(if before == 1 { 500 } else { 200 })).await;
     let served = Served::start(&to(&upstream)).await;

@@ -1,21 +1,19 @@
-//! What senders cannot do to the bridge, and to each other.
+//! The limits that protect the bridge and its senders from each other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use otel_usage_testing::PATIENCE;
+use otel_usage_testing::served::{Served, beat, beats, gzip, to, zstd};
+use otel_usage_testing::upstream::{Reply, Upstream};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tonic::codec::CompressionEncoding;
 
-use crate::served::{Served, beat, beats, gzip, to, zstd};
-use crate::upstream::{Reply, Upstream};
-
-/// Long enough for everything on a slow machine; a test that needs it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused_before_and_after_decompression() {
+async fn oversized_bodies_are_refused_before_and_after_decompression() {
     let upstream = Upstream::new().await;
     let mut config = to(&upstream);
     config.limits.body_bytes = 100_000;
@@ -41,6 +39,14 @@ async fn what_is_too_large_is_refused_before_and_after_decompression() {
     assert_eq!(upstream.bodies(), [beat(1)]);
 }
 
+/// Sends a heartbeat and does not wait for the answer.
+fn begin(served: &Served) -> JoinHandle<u16> {
+    let request = served.client.post(format!("{}/v1/traces", served.url));
+    let request = request.header("content-type", "application/x-protobuf");
+    let answer = request.body(beats([1]).encode_to_vec()).send();
+    tokio::spawn(async move { answer.await.unwrap().status().as_u16() })
+}
+
 /// Whatever the bridge says until it closes the connection.
 async fn until_closed(stream: &mut TcpStream) -> String {
     let mut said = Vec::new();
@@ -49,7 +55,7 @@ async fn until_closed(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_sender_is_sent_away_and_holds_nobody_up() {
+async fn a_slow_sender_is_disconnected_and_delays_no_other() {
     let upstream = Upstream::new().await;
     let mut config = to(&upstream);
     config.limits.read = Duration::from_millis(300);
@@ -71,93 +77,73 @@ async fn a_slow_sender_is_sent_away_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_requests_than_there_are_places_come_again_later() {
-    let upstream = Upstream::scripted(|_, _| Reply::Never).await;
+async fn requests_beyond_the_limit_are_asked_to_retry() {
+    let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let mut config = to(&upstream);
     config.limits.requests = 1;
-    config.limits.post = Duration::from_secs(2);
     let served = Served::start(&config).await;
-    let (url, client) = (format!("{}/v1/traces", served.url), served.client.clone());
-    let first = tokio::spawn(async move {
-        let request = client.post(url).header("content-type", "application/x-protobuf");
-        request.body(beats([1]).encode_to_vec()).send().await.unwrap().status()
-    });
-    while upstream.posts().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let began = Instant::now();
+    let first = begin(&served);
+    upstream.until(1).await;
     let answer = served.send(&beats([2])).await;
     assert_eq!(
         (answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()),
         (503, "5")
     );
-    assert!(began.elapsed() < Duration::from_secs(1), "it waited for the other");
+    assert!(!first.is_finished(), "the second waited for the first");
     // Health and metrics need no place.
     assert_eq!(
         served.client.get(format!("{}/healthz", served.url)).send().await.unwrap().status(),
         200
     );
     assert_eq!(served.count("requests_in_flight").await, 1.0);
-    assert_eq!(first.await.unwrap(), 503);
+    upstream.release();
+    assert_eq!(first.await.unwrap(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_takes_too_long_is_answered_in_time() {
-    // Each POST is quick enough, all of them together are not.
-    let upstream = Upstream::scripted(|_, _| Reply::Slowly(Duration::from_millis(100))).await;
+    // Two POSTs are answered at once, the others not before the deadline of the whole request.
+    let upstream =
+        Upstream::scripted(|n, _| if n < 2 { Reply::Status(200) } else { Reply::Held }).await;
     let mut config = to(&upstream);
     config.limits.posts = 1;
+    config.limits.post = 10 * PATIENCE;
     config.limits.deliver = Duration::from_millis(450);
     let served = Served::start(&config).await;
-    let began = Instant::now();
-    assert_eq!(served.send(&beats(0..100)).await.status(), 503);
-    assert!(began.elapsed() < Duration::from_secs(5));
-    let sent = upstream.posts().len();
-    assert!((1..20).contains(&sent), "{sent}");
+    let request = beats(0..100);
+    let answer = tokio::time::timeout(PATIENCE, served.send(&request)).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(upstream.posts().len() <= 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_to_stop_it_finishes_what_is_at_work_and_takes_nothing_new() {
-    let upstream = Upstream::scripted(|_, _| Reply::Slowly(Duration::from_millis(500))).await;
+async fn a_bridge_that_stops_finishes_its_work_and_takes_nothing_new() {
+    let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let served = Served::start(&to(&upstream)).await;
-    let (url, client) = (served.url.clone(), served.client.clone());
-    let at_work = tokio::spawn(async move {
-        let request = client
-            .post(format!("{url}/v1/traces"))
-            .header("content-type", "application/x-protobuf");
-        request.body(beats([1]).encode_to_vec()).send().await.unwrap().status()
-    });
-    while upstream.posts().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let at_work = begin(&served);
+    upstream.until(1).await;
     let address = served.address().to_owned();
     let stopping = served.ask_to_stop();
-    let began = Instant::now();
-    while TcpStream::connect(&address).await.is_ok() {
-        assert!(began.elapsed() < PATIENCE, "it still takes connections");
-        tokio::task::yield_now().await;
-    }
+    let refused = async {
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("it takes no more connections");
+    upstream.release();
     assert_eq!(at_work.await.unwrap(), 200);
     assert!(stopping.await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_finish_is_left_after_the_deadline() {
-    let upstream = Upstream::scripted(|_, _| Reply::Never).await;
+async fn a_bridge_that_stops_leaves_unfinished_work_after_the_deadline() {
+    let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let mut config = to(&upstream);
+    config.limits.post = 10 * PATIENCE;
+    config.limits.deliver = 10 * PATIENCE;
     config.limits.drain = Duration::from_millis(200);
     let served = Served::start(&config).await;
-    let (url, client) = (served.url.clone(), served.client.clone());
-    tokio::spawn(async move {
-        let request = client
-            .post(format!("{url}/v1/traces"))
-            .header("content-type", "application/x-protobuf");
-        request.body(beats([1]).encode_to_vec()).send().await
-    });
-    while upstream.posts().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let began = Instant::now();
-    assert!(!served.stop().await);
-    assert!(began.elapsed() < Duration::from_secs(4));
+    let _at_work = begin(&served);
+    upstream.until(1).await;
+    assert!(!tokio::time::timeout(PATIENCE, served.stop()).await.unwrap());
 }

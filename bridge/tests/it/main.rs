@@ -15,9 +15,3 @@ mod closed_world;
 mod golden;
 mod legacy;
 mod limits;
-mod served;
-#[allow(dead_code, reason = "shared with the library's tests, which use more of it")]
-#[path = "../../../tests/it/support/mod.rs"]
-mod support;
-#[allow(dead_code, reason = "shared with the bench")]
-mod upstream;

@@ -1,4 +1,4 @@
-//! What a probe said comes in, a table or a JSON object goes out.
+//! Prints the result of a probe as a table or as a JSON object.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,16 +7,17 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fact::{self, Fact};
-use super::{Probed, Step};
+use otel_usage::detectors::{FACTS, Fact};
+
+use super::{Probed, Step, fact};
 
 /// Version of the JSON form.
 const FORMAT: u32 = 1;
 
-/// Most sources named in a row of the table.
+/// Most sources in a row of the table.
 const SOURCES: usize = 3;
 
-/// Everything `--json` says.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Document<'a> {
     format: u32,
@@ -52,10 +53,10 @@ struct SourceObject<'a> {
 
 impl<'a> StepObject<'a> {
     fn of(step: &'a Step) -> Self {
-        let sources = step.sources.iter().map(|source| SourceObject {
-            asked: source.asked.as_str(),
-            name: &source.name,
-            answer: source.answer.as_str(),
+        let sources = step.readings.iter().map(|reading| SourceObject {
+            asked: reading.asked.as_str(),
+            name: &reading.name,
+            answer: reading.answer.as_str(),
         });
         Self { step: step.name, micros: step.micros, sources: sources.collect() }
     }
@@ -66,7 +67,7 @@ pub(super) fn json(probed: &Probed, root: Option<&Path>) -> anyhow::Result<Strin
         let (value, sources) = found(probed, place, fact);
         let step = probed.step(place, fact);
         FactObject {
-            fact: fact.name,
+            fact: fact.label,
             attribute: fact.attribute,
             absent: value.is_none().then(|| absence(fact, step)),
             value,
@@ -77,7 +78,7 @@ pub(super) fn json(probed: &Probed, root: Option<&Path>) -> anyhow::Result<Strin
     let document = Document {
         format: FORMAT,
         root: root.map(|root| root.display().to_string()),
-        facts: fact::ALL.iter().enumerate().map(fact).collect(),
+        facts: FACTS.iter().enumerate().map(fact).collect(),
         steps: probed.steps.iter().map(StepObject::of).collect(),
         micros: total(probed),
     };
@@ -88,10 +89,10 @@ pub(super) fn table(probed: &Probed) -> String {
     let heading = ["fact", "value", "attribute", "read from", "µs"].map(str::to_owned);
     let mut rows = vec![heading];
     let mut timed: Vec<&str> = Vec::new();
-    for (place, fact) in fact::ALL.iter().enumerate() {
+    for (place, fact) in FACTS.iter().enumerate() {
         let (value, sources) = found(probed, place, fact);
         let step = probed.step(place, fact);
-        // Facts that were read together took one time together.
+        // Facts of one reader share one time.
         let micros = match step {
             Some(step) if !timed.contains(&step.name) => {
                 timed.push(step.name);
@@ -103,7 +104,7 @@ pub(super) fn table(probed: &Probed) -> String {
             Some(value) => (plain(&value), few(&sources)),
             None => ("-".to_owned(), absence(fact, step)),
         };
-        rows.push([fact.name.to_owned(), value, fact.attribute.to_owned(), sources, micros]);
+        rows.push([fact.label.to_owned(), value, fact.attribute.to_owned(), sources, micros]);
     }
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
@@ -118,30 +119,30 @@ pub(super) fn table(probed: &Probed) -> String {
             "{fact:<first$}  {value:<second$}  {attribute:<third$}  {sources:<fourth$}  {micros:>last$}"
         );
     }
-    let asked: usize = probed.steps.iter().map(|step| step.sources.len()).sum();
+    let asked: usize = probed.steps.iter().map(|step| step.readings.len()).sum();
     let _ = writeln!(text, "{asked} questions, {} µs", total(probed));
     text
 }
 
-/// The value of a fact, and where it was read.
+/// Returns the value of a fact, and where it was read.
 fn found(probed: &Probed, place: usize, fact: &Fact) -> (Option<Value>, Vec<String>) {
-    let Some(value) = (fact.value)(&probed.facts) else {
+    let Some(value) = fact::value(fact, &probed.facts) else {
         return (None, Vec::new());
     };
-    let sources = probed.step(place, fact).map(|step| fact.told(&step.sources));
-    (Some(value), sources.unwrap_or_default().into_iter().map(fact::shown).collect())
+    let readings = probed.step(place, fact).map(|step| fact::found_in(fact, &step.readings));
+    (Some(value), readings.unwrap_or_default().into_iter().map(fact::shown).collect())
 }
 
 fn absence(fact: &Fact, step: Option<&Step>) -> String {
-    fact.absence(step.map(|step| step.sources.as_slice()).unwrap_or_default())
+    fact::absence(fact, step.map(|step| step.readings.as_slice()).unwrap_or_default())
 }
 
-/// A value without the marks of JSON.
+/// Returns a value without the quotes of JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The first sources, and how many more there are.
+/// Returns the first sources, and the number of the others.
 fn few(sources: &[String]) -> String {
     let first: Vec<&str> = sources.iter().take(SOURCES).map(String::as_str).collect();
     match sources.len().saturating_sub(SOURCES) {

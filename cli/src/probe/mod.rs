@@ -1,8 +1,7 @@
-//! `otel-usage probe`. In: this machine, or a folder that plays one. Out: each fact, where it was
-//! read and how long that took; or such a folder.
+//! `otel-usage probe`: shows each fact about a machine, where it was read, and how long that took.
 //!
-//! The probe asks nobody for the time, so each step is timed here, from outside. Times include
-//! taking note of what was asked, which an engine's probe does not do.
+//! The machine is this one or a folder with the files of another one; `--record` writes such a folder.
+//! Times include the list of readings, which an engine's probe does not keep.
 
 mod fact;
 mod form;
@@ -11,15 +10,15 @@ mod record;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use otel_usage::probe::{Facts, MACHINE_FILE, Machine, Source, probe};
-use otel_usage::schema::vllm;
-use otel_usage::{Clock, Env};
+use otel_usage::clock::Clock;
+use otel_usage::detectors::{FACTS, Fact, Facts, MACHINE_FILE, Machine, Reading, probe};
+use otel_usage::settings::Env;
 
 use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object, as docs/cli.md describes it
+    /// One JSON object, as docs/operator/cli.md describes it
     #[arg(long, conflicts_with = "record")]
     json: bool,
     /// Probe the files in this folder instead of this machine, and its machine.json if it has one
@@ -30,28 +29,27 @@ pub(crate) struct Args {
     record: Option<PathBuf>,
 }
 
-/// A step of the probe that is done.
+/// A finished step of the probe.
 #[derive(Debug)]
 struct Step {
     name: &'static str,
     micros: u64,
-    sources: Vec<Source>,
+    readings: Vec<Reading>,
 }
 
-/// All that a probe said.
+/// The result of a probe.
 #[derive(Debug)]
 struct Probed {
     facts: Facts,
     steps: Vec<Step>,
-    /// For each fact in [`fact::ALL`] the step that found it.
+    /// For each of [`FACTS`], the step that found it.
     found_by: Vec<Option<usize>>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let machine = match &args.root {
         Some(folder) => copied(folder)?,
-        // The probe's variables are the same for every contract.
-        None => Machine::live(Env::process(&vllm::CURRENT).pairs()),
+        None => Machine::live(Env::of_machine().pairs()),
     };
     if let Some(folder) = &args.record {
         return record::run(&machine, folder);
@@ -63,7 +61,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-/// The machine in a folder; without a description it is made of its files alone.
+/// Returns the machine in a folder; without a description it has only its files.
 fn copied(folder: &Path) -> anyhow::Result<Machine> {
     if !folder.is_dir() {
         bail!("{}: no such folder: name one that holds proc, sys, etc", folder.display());
@@ -78,30 +76,30 @@ impl Probed {
     fn of(machine: &Machine, accelerators_wanted: bool) -> Self {
         let clock = Clock::system();
         let mut steps: Vec<Step> = Vec::new();
-        let mut found_by = vec![None; fact::ALL.len()];
+        let mut found_by = vec![None; FACTS.len()];
         let mut begun = clock.monotonic();
         let facts = probe(machine, accelerators_wanted, &mut |step| {
             let took = clock.monotonic().saturating_duration_since(begun);
-            for (place, fact) in found_by.iter_mut().zip(fact::ALL) {
-                if place.is_none() && (fact.value)(step.facts).is_some() {
+            for (place, fact) in found_by.iter_mut().zip(FACTS) {
+                if place.is_none() && fact.value(step.facts).is_some() {
                     *place = Some(steps.len());
                 }
             }
             steps.push(Step {
                 name: step.name,
                 micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                sources: step.sources.to_vec(),
+                readings: step.readings.to_vec(),
             });
             begun = clock.monotonic();
         });
         Self { facts, steps, found_by }
     }
 
-    /// The step that found a fact, or else the one that looked for it.
-    fn step(&self, place: usize, fact: &fact::Fact) -> Option<&Step> {
+    /// Returns the step that found a fact, or else the one that looked for it.
+    fn step(&self, place: usize, fact: &Fact) -> Option<&Step> {
         match self.found_by.get(place).copied().flatten() {
             Some(step) => self.steps.get(step),
-            None => self.steps.iter().find(|step| step.name == fact.step),
+            None => self.steps.iter().find(|step| step.name == fact.reader),
         }
     }
 }

@@ -1,15 +1,14 @@
-//! `otel-usage probe --record DIR`. In: a machine. Out: a folder that plays it.
+//! `otel-usage probe --record DIR`: writes a folder with the files of a machine.
 //!
-//! The folder is probed at once, so that a recording that would not tell the same says so.
+//! The folder is probed at once, and each fact that differs is named.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use otel_usage::probe::{MACHINE_FILE, Machine, Recording};
+use otel_usage::detectors::{FACTS, MACHINE_FILE, Machine, Recording, probe};
 
-use super::{Probed, fact};
 use crate::{exit, output};
 
 pub(super) fn run(machine: &Machine, folder: &Path) -> anyhow::Result<u8> {
@@ -59,12 +58,12 @@ fn write(recording: &Recording, folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What the recording does not tell as the machine does; accelerators have no files.
+/// Returns a note for each fact that differs in the recording; accelerators have no files.
 fn differences(machine: &Machine, copy: &Machine) -> Vec<String> {
-    let [ours, copied] = [machine, copy].map(|machine| Probed::of(machine, false).facts);
-    fact::ALL
+    let [ours, copied] = [machine, copy].map(|machine| probe(machine, false, &mut |_| ()));
+    FACTS
         .iter()
-        .filter(|fact| (fact.value)(&ours) != (fact.value)(&copied))
-        .map(|fact| format!("the recording does not tell the same {}", fact.name))
+        .filter(|fact| fact.value(&ours) != fact.value(&copied))
+        .map(|fact| format!("the recording does not have the same {}", fact.label))
         .collect()
 }

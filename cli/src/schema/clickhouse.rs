@@ -1,15 +1,14 @@
-//! Tables for ClickHouse. In: contracts. Out: one typed table a message, and a view that makes the same
-//! rows out of the trace table of the stock OpenTelemetry exporter.
+//! Tables for ClickHouse: one typed table for each message, and a view that computes the same rows from the trace
+//! table of the stock OpenTelemetry exporter.
 //!
-//! Rows that arrive twice (a retry after a crash) are one row: the tables replace by the message's
+//! A row that arrives twice, by a retry after a crash, is stored once, because the tables replace rows with the same
 //! identity. `received` is the time of insertion.
 
 use std::fmt::Write as _;
 
 use otel_usage::Contract;
-use otel_usage::schema::environment::INSTANCE_ID;
-use otel_usage::schema::lmcache::usage;
-use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Source, Type};
+use otel_usage::schema::resource::INSTANCE_ID;
+use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Source, Type, run};
 
 pub(super) fn all(contracts: &[Contract]) -> String {
     let mut text = "-- Generated from the contracts by `otel-usage schema --format clickhouse`.\n\
@@ -22,7 +21,7 @@ pub(super) fn all(contracts: &[Contract]) -> String {
     text
 }
 
-/// The table's name: what is no letter or digit becomes `_`.
+/// Returns the name of the table. Only letters and digits are kept, others become `_`.
 fn name(contract: &Contract, spec: &MessageSpec) -> String {
     let joined = format!("usage_{}_{}", contract.id, spec.name);
     joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
@@ -53,7 +52,7 @@ fn table(text: &mut String, contract: &Contract, spec: &MessageSpec) {
     };
 }
 
-/// The columns that tell one row from another.
+/// Returns the columns that identify a row.
 fn identity(spec: &MessageSpec) -> Vec<&str> {
     let fields = || spec.fields.iter();
     let instance = fields().find(|field| field.source.resources() == [INSTANCE_ID]);
@@ -61,8 +60,8 @@ fn identity(spec: &MessageSpec) -> Vec<&str> {
     let more = fields().filter(|field| {
         matches!(field.source, Source::Time)
             || field.instrument == Some(Instrument::Dimension)
-            || field.source.record() == Some(usage::SEQUENCE_NUMBER)
-            // One process of several ranks sends its message once a rank.
+            || field.source.record() == Some(run::SEQUENCE_NUMBER)
+            // A process with several ranks sends one message for each rank.
             || field.source.record() == Some("lmcache.worker_id")
     });
     [instance].into_iter().chain(more).map(|field| field.name.as_ref()).collect()
@@ -101,7 +100,8 @@ fn view(text: &mut String, contract: &Contract, spec: &MessageSpec) {
     );
 }
 
-/// The field made of a span's row, where every attribute is text and an absent one is the empty text.
+/// Returns the expression that computes a field from a row of `otel_traces`, where every attribute is text and an
+/// absent one is empty.
 fn expression(field: &Field) -> String {
     let read = |map: &str, name: &str| format!("{map}[{}]", quoted(name, '\''));
     let resource = |name: &str| read("ResourceAttributes", name);
@@ -130,7 +130,7 @@ fn expression(field: &Field) -> String {
             let (from, to) = (of(|pair| &pair.0), of(|pair| &pair.1));
             format!("transform({}, {from}, {to}, {absent})", resource(name))
         }
-        // A report has no length; should one have, its time is its end.
+        // The span of a record has no duration. If it had one, the record would have the time of its end.
         _ => "toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) + toInt64(Duration)".to_owned(),
     }
 }
@@ -173,7 +173,7 @@ fn literal(value: &Literal, ty: Type) -> String {
     }
 }
 
-/// `text` between quotes, whatever it holds.
+/// Returns `text` in quotes, with special characters escaped.
 fn quoted(text: &str, quote: char) -> String {
     let escaped = text.replace('\\', "\\\\").replace(quote, &format!("\\{quote}"));
     format!("{quote}{escaped}{quote}")

@@ -1,12 +1,11 @@
-//! The collector's allow-list. In: contracts. Out: the attribute names that may pass, as a configuration
-//! that a collector takes beside one of `otel-collector/config/`, whose list it replaces.
+//! The allow-list of the collector, as a configuration that replaces the list in `otel-collector/config/`.
 //!
-//! One list serves Resource and span attributes, as the collector's redaction processor has it.
+//! One list serves Resource and span attributes, because the redaction processor has only one.
 
 use std::collections::BTreeSet;
 
 use otel_usage::Contract;
-use otel_usage::schema::{ENVIRONMENT, transport};
+use otel_usage::schema::{RESOURCE_ATTRIBUTES, transport};
 
 const HEAD: &str = "\
 # Generated from the contracts by `otel-usage schema --format collector`.
@@ -20,15 +19,15 @@ pub(super) fn list(contracts: &[Contract]) -> String {
     [HEAD.to_owned()].into_iter().chain(keys).collect()
 }
 
-/// Every attribute that a record of these contracts carries.
+/// Returns every attribute that a record of these contracts may carry.
 fn names(contracts: &[Contract]) -> BTreeSet<&str> {
     let transport =
-        [transport::CONTRACT, transport::RECORD, transport::RECORD_ID, transport::DELIVERY];
+        [transport::CONTRACT, transport::RECORD_KIND, transport::RECORD_ID, transport::DELIVERY];
     let resource = contracts.iter().flat_map(|contract| contract.attributes.iter());
     let fields = contracts.iter().flat_map(|contract| contract.messages.iter());
     let record =
         fields.flat_map(|spec| spec.fields.iter()).filter_map(|field| field.source.record());
-    ENVIRONMENT
+    RESOURCE_ATTRIBUTES
         .iter()
         .chain(resource)
         .map(|attribute| attribute.name.as_ref())

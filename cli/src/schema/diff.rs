@@ -1,7 +1,6 @@
-//! `otel-usage schema diff`. In: two contracts, by id or file. Out: what the second sends otherwise than the
-//! first, and whether that is a new kind of data.
+//! `otel-usage schema diff`: shows what a contract sends that another one does not.
 //!
-//! The question behind it: do people who agreed to the first have to be asked again?
+//! It answers whether people who agreed to the first contract must be asked again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,26 +8,26 @@ use std::fmt::Write as _;
 use otel_usage::Contract;
 use otel_usage::schema::{Field, MessageSpec};
 
-use super::markdown::{kind, source, steps, type_name};
+use super::markdown::{data_class, source, steps, type_name};
 use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The contract as it was: an id (vllm/0.4.0) or a contract file
+    /// The old contract: an id (vllm/0.4.0) or a contract file
     before: String,
-    /// The contract as it is to be
+    /// The new contract
     after: String,
 }
 
-/// What a difference means to whoever is reported about.
+/// What a difference means for the people whose engines send the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
-    /// Less is sent, or the same.
+    /// The same or less is sent.
     Less,
-    /// More or other is sent, of a kind that was sent before.
+    /// More or other data is sent, of a class that was sent before.
     More,
-    /// A kind of data that was not sent before, free text, a sanitizer less, or another destination.
-    NewKind,
+    /// A new class of data, free text, one sanitizer less, or another destination.
+    NewClass,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
@@ -41,15 +40,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         let mark = match weight {
             Weight::Less => "  ",
             Weight::More => "+ ",
-            Weight::NewKind => "! ",
+            Weight::NewClass => "! ",
         };
         let _ = writeln!(text, "{mark}{what}");
     }
     let (verdict, code) = match heaviest {
         None => ("nothing that is sent differs", exit::SUCCESS),
         Some(Weight::Less) => ("nothing more is sent", exit::SUCCESS),
-        Some(Weight::More) => ("more is sent, of the kinds that were sent before", exit::MORE),
-        Some(Weight::NewKind) => ("a new kind of data is sent (marked !)", exit::NEW_KIND),
+        Some(Weight::More) => ("more is sent, of the classes that were sent before", exit::MORE),
+        Some(Weight::NewClass) => ("a new class of data is sent (marked !)", exit::NEW_CLASS),
     };
     let _ = writeln!(text, "{} -> {}: {verdict}", before.id, after.id);
     output::print(&text)?;
@@ -61,17 +60,18 @@ fn compare(before: &Contract, after: &Contract) -> Vec<(Weight, String)> {
     if before.server != after.server && after.server.is_some() {
         let server = |contract: &Contract| contract.server.as_deref().unwrap_or("none").to_owned();
         let what = format!("the server is {} instead of {}", server(after), server(before));
-        found.push((Weight::NewKind, what));
+        found.push((Weight::NewClass, what));
     }
-    let known: BTreeSet<String> = rows(before).map(|(_, field)| kind(before, field)).collect();
+    let known: BTreeSet<String> =
+        rows(before).map(|(_, field)| data_class(before, field)).collect();
     for (spec, field) in rows(after) {
         let place = format!("{} `{}`", spec.name, field.name);
         match find(before, spec, field) {
             None => {
-                let kind = kind(after, field);
-                let new = kind.contains("free text") || !known.contains(&kind);
-                let weight = if new { Weight::NewKind } else { Weight::More };
-                found.push((weight, format!("{place} is new ({kind}): {}", field.doc)));
+                let class = data_class(after, field);
+                let new = class.contains("free text") || !known.contains(&class);
+                let weight = if new { Weight::NewClass } else { Weight::More };
+                found.push((weight, format!("{place} is new ({class}): {}", field.doc)));
             }
             Some(old) => found.extend(
                 changes(before, old, after, field)
@@ -95,7 +95,7 @@ fn find<'a>(contract: &'a Contract, spec: &MessageSpec, field: &Field) -> Option
     rows(contract).find(|(s, f)| s.name == spec.name && f.name == field.name).map(|(_, f)| f)
 }
 
-/// What differs between two rows of one name. A meaning that is only worded otherwise does not count.
+/// Returns the differences between two fields of the same name. The wording of their meaning does not count.
 fn changes(
     before: &Contract,
     old: &Field,
@@ -121,12 +121,12 @@ fn changes(
     if !gone.is_empty() {
         let now = steps(after, new);
         let what = format!("is no longer sanitized by {}; now by: {now}", gone.join(", "));
-        found.push((Weight::NewKind, what));
+        found.push((Weight::NewClass, what));
     } else if steps(before, old) != steps(after, new) {
         found.push((Weight::Less, format!("is sanitized by {}", steps(after, new))));
     }
     if (&old.absent, old.optional) != (&new.absent, new.optional) {
-        found.push((Weight::Less, "says something else where it is absent".to_owned()));
+        found.push((Weight::Less, "has another value if it is absent".to_owned()));
     }
     found.into_iter()
 }
@@ -157,21 +157,27 @@ mod tests {
             Some(Weight::More)
         );
         let text = Field::record("note", Type::Str, "vllm.note", "A note.");
-        assert_eq!(heaviest(base, &base.clone().with_field("report", text)), Some(Weight::NewKind));
-        let work = count.of_kind(Privacy::Workload);
-        assert_eq!(heaviest(base, &base.clone().with_field("report", work)), Some(Weight::NewKind));
+        assert_eq!(
+            heaviest(base, &base.clone().with_field("report", text)),
+            Some(Weight::NewClass)
+        );
+        let work = count.privacy(Privacy::Workload);
+        assert_eq!(
+            heaviest(base, &base.clone().with_field("report", work)),
+            Some(Weight::NewClass)
+        );
         assert_eq!(
             heaviest(base, &base.clone().with_server("http://127.0.0.1:1")),
-            Some(Weight::NewKind)
+            Some(Weight::NewClass)
         );
-        assert_eq!(heaviest(&vllm::V0_4_0, &vllm::CURRENT), Some(Weight::NewKind));
+        assert_eq!(heaviest(&vllm::V0_4_0, &vllm::CURRENT), Some(Weight::NewClass));
 
         let with = |steps: &'static [Sanitizer]| {
             let field = Field::record("url", Type::Str, "x.url", "A URL.").sanitized(steps);
             lmcache::DOC.clone().with_field("EngineMessage", field)
         };
         let (strict, loose) = (with(&[Sanitizer::SchemeOnly]), with(&[Sanitizer::CapLen(9)]));
-        assert_eq!(heaviest(&strict, &loose), Some(Weight::NewKind));
+        assert_eq!(heaviest(&strict, &loose), Some(Weight::NewClass));
         let both = with(&[Sanitizer::SchemeOnly, Sanitizer::CapLen(9)]);
         assert_eq!(heaviest(&strict, &both), Some(Weight::Less));
     }

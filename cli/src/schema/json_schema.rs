@@ -1,14 +1,14 @@
-//! JSON Schemas. In: a message's table. Out: draft 2020-12, which says of each field what may stand there.
+//! JSON Schemas (draft 2020-12) of messages, which say what each field may contain.
 
 use anyhow::Context as _;
 use otel_usage::Contract;
 use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Sanitizer, Source, Type};
 use serde_json::{Map, Value, json};
 
-/// Longest list that leaves; longer ones are cut.
+/// Longest list that is sent. Longer lists are cut.
 const LIST: usize = 64;
 
-/// Every message of every contract as one object: contract id, message, schema.
+/// Returns one object with the schemas by contract id and message.
 pub(super) fn all(contracts: &[Contract]) -> anyhow::Result<String> {
     let mut by_contract = Map::new();
     for contract in contracts {
@@ -54,7 +54,7 @@ fn property(contract: &Contract, field: &Field) -> Value {
         Source::ResourceMapped(_, words) => {
             one_of(words.iter().map(|(_, wire)| Value::from(wire.as_ref())))
         }
-        // Each part has its own cap.
+        // Only the parts have a length limit.
         Source::ResourceJoined(_) => {
             [("type".to_owned(), Value::from("string"))].into_iter().collect()
         }
@@ -66,7 +66,7 @@ fn property(contract: &Contract, field: &Field) -> Value {
     Value::Object(schema)
 }
 
-/// A closed list of values.
+/// Returns a schema that accepts only these values.
 fn one_of(values: impl IntoIterator<Item = Value>) -> Map<String, Value> {
     [("enum".to_owned(), Value::Array(values.into_iter().collect()))].into_iter().collect()
 }
@@ -100,7 +100,7 @@ fn typed(contract: &Contract, field: &Field) -> Map<String, Value> {
     }
 }
 
-/// What text looks like after its sanitizers.
+/// Returns the schema of text after these sanitizers.
 fn text_schema(steps: &[&Sanitizer]) -> Map<String, Value> {
     let mut schema = Map::new();
     schema.insert("type".to_owned(), Value::from("string"));
@@ -123,7 +123,7 @@ fn text_schema(steps: &[&Sanitizer]) -> Map<String, Value> {
     schema
 }
 
-/// Lets the field's null or sentinel through as well.
+/// Extends a schema so that it accepts the value of an absent field.
 fn allow(schema: &mut Map<String, Value>, absent: &Value) {
     if let Some(Value::Array(values)) = schema.get_mut("enum") {
         if !values.contains(absent) {
@@ -141,6 +141,6 @@ fn allow(schema: &mut Map<String, Value>, absent: &Value) {
 }
 
 pub(super) fn literal(value: &Literal) -> Value {
-    // What a table can say, JSON can.
+    // Every literal has a JSON form.
     serde_json::to_value(value).unwrap_or_default()
 }

@@ -1,11 +1,11 @@
-//! The data dictionary. In: contracts. Out: `docs/fields.md`, every value that may leave, with its meaning.
+//! The data dictionary `docs/receiver/fields.md`: every value that may leave, with its meaning.
 
 use std::fmt::Write as _;
 
 use otel_usage::Contract;
 use otel_usage::schema::{
-    Attribute, Directory, ENVIRONMENT, Field, Instrument, Literal, MessageSpec, OffWhen, Source,
-    Trigger, Type,
+    Attribute, Directory, Field, Instrument, Literal, MessageSpec, OffWhen, RESOURCE_ATTRIBUTES,
+    Source, Trigger, Type,
 };
 
 use super::json_schema::literal;
@@ -13,14 +13,14 @@ use super::json_schema::literal;
 const HEAD: &str = "\
 # Data dictionary
 
-Every value that may leave, on any exporter. Generated from the contracts by `cargo xtask generate`; what is
-not listed here does not leave.
+Every value that may leave the machine, by any exporter. Generated from the contracts by `cargo xtask generate`.
+Nothing else leaves.
 
-*Kind* says what kind of data a field is: `machine` (hardware, system software, where it runs),
-`configuration` (how the engine is set up), `workload` (what it did), `identity` (a random identifier that
-joins messages), `envelope` (which message, and when). **Free text** is sent as its writer put it,
-cut in length; every other text has a shape that the steps under *sanitizers* enforce. *Absent* is what is
-sent where the value is not known. *Since* is the first version known to send the field.
+*Class* is the class of data: `machine` (hardware, system software, where it runs), `configuration` (how the
+engine is set up), `workload` (what it did), `identity` (a random identifier that joins messages), `envelope`
+(which message, and when). **Free text** is sent as it was written, except that its length is limited. The
+*sanitizers* enforce the shape of every other text. *Absent* is the value that is sent if the real one is not
+known. *Since* is the first version known to send the field.
 ";
 
 pub(crate) fn dictionary(contracts: &[Contract]) -> String {
@@ -38,16 +38,16 @@ pub(crate) fn dictionary(contracts: &[Contract]) -> String {
         }
     }
     text.push_str("\n## Resource attributes of every contract (OTLP)\n\n");
-    attributes(&mut text, ENVIRONMENT);
+    attributes(&mut text, RESOURCE_ATTRIBUTES);
     text.push_str(TRANSPORT);
     free_text(&mut text, contracts);
     text
 }
 
 const TRANSPORT: &str = "
-Beside them every span carries `usage.contract`, `usage.record`, `usage.record.id` (a random UUID), and
-`usage.delivery` where its process also posts to the usage server; its name is the record's kind, its scope
-`otel_usage`. They never reach flat JSON.
+Every span also carries `usage.contract`, `usage.record`, `usage.record.id` (a random UUID), and
+`usage.delivery` if its process also posts to the usage server. The name of the span is the kind of the record,
+its scope is `otel_usage`. Flat JSON never contains these.
 ";
 
 fn about(text: &mut String, contract: &Contract) {
@@ -95,7 +95,7 @@ fn message(text: &mut String, contract: &Contract, spec: &MessageSpec) {
         when(&spec.trigger)
     );
     text.push_str(
-        "| field | type | meaning | source | sanitizers | absent | kind | example | since |\n\
+        "| field | type | meaning | source | sanitizers | absent | class | example | since |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for field in spec.fields.iter() {
@@ -103,12 +103,12 @@ fn message(text: &mut String, contract: &Contract, spec: &MessageSpec) {
             text,
             "| `{}` | {} | {} | {} | {} | {} | {} | {} | {} |",
             field.name,
-            kind_and_unit(field),
+            type_and_unit(field),
             cell(&field.doc),
             source(field),
             steps(contract, field),
             if field.optional { "left out".to_owned() } else { value(&field.absent) },
-            kind(contract, field),
+            data_class(contract, field),
             value(&field.example),
             field.since,
         );
@@ -150,7 +150,7 @@ pub(crate) fn type_name(ty: Type) -> &'static str {
     }
 }
 
-fn kind_and_unit(field: &Field) -> String {
+fn type_and_unit(field: &Field) -> String {
     let instrument = match field.instrument {
         Some(Instrument::Counter) => ", counter",
         Some(Instrument::Gauge) => ", gauge",
@@ -161,7 +161,7 @@ fn kind_and_unit(field: &Field) -> String {
     format!("{}{unit}{instrument}", type_name(field.ty))
 }
 
-/// Where the value comes from, in OpenTelemetry's words.
+/// Returns the source of a field, in OpenTelemetry's terms.
 pub(crate) fn source(field: &Field) -> String {
     match &field.source {
         Source::Constant(_) => "constant".to_owned(),
@@ -180,15 +180,15 @@ pub(crate) fn steps(contract: &Contract, field: &Field) -> String {
     steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The kind of data, and whether it is free text.
-pub(crate) fn kind(contract: &Contract, field: &Field) -> String {
+/// Returns the data class of a field, and whether it is free text.
+pub(crate) fn data_class(contract: &Contract, field: &Field) -> String {
     let free = if contract.is_free_text(field) { ", free text" } else { "" };
     format!("{}{free}", field.privacy.as_str())
 }
 
 fn attributes(text: &mut String, attributes: &[Attribute]) {
     text.push_str(
-        "| attribute | type | meaning | sanitizers | kind | example |\n\
+        "| attribute | type | meaning | sanitizers | class | example |\n\
          | --- | --- | --- | --- | --- | --- |\n",
     );
     for attribute in attributes {
@@ -208,7 +208,7 @@ fn attributes(text: &mut String, attributes: &[Attribute]) {
 }
 
 fn free_text(text: &mut String, contracts: &[Contract]) {
-    text.push_str("\n## Free text\n\nFields that hold what their writer put there:\n\n");
+    text.push_str("\n## Free text\n\nFields whose text is sent as it was written:\n\n");
     for contract in contracts {
         let mut names: Vec<String> = Vec::new();
         for field in contract.messages.iter().flat_map(|spec| spec.fields.iter()) {
@@ -219,7 +219,7 @@ fn free_text(text: &mut String, contracts: &[Contract]) {
         }
         let _ = writeln!(text, "- {}: {}", contract.id, names.join(", "));
     }
-    let free = ENVIRONMENT.iter().filter(|attribute| attribute.is_free_text());
+    let free = RESOURCE_ATTRIBUTES.iter().filter(|attribute| attribute.is_free_text());
     let names: Vec<String> = free.map(|attribute| format!("`{}`", attribute.name)).collect();
     let _ = writeln!(text, "- Resource attributes of every contract: {}", names.join(", "));
 }
@@ -228,7 +228,7 @@ fn value(value: &Literal) -> String {
     format!("`{}`", cell(&literal(value).to_string()))
 }
 
-/// Text as it may stand in a cell of a table.
+/// Escapes text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

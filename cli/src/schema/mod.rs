@@ -1,7 +1,6 @@
-//! `otel-usage schema`. In: contracts. Out: everything that follows from their tables.
+//! `otel-usage schema`: prints what follows from the tables of the contracts.
 //!
-//! The data dictionary, JSON Schemas, tables for ClickHouse and the collector's allow-list are all written
-//! from here, and checked in where they are used; `cargo xtask generate` keeps them so.
+//! The output is checked in where it is used, and `cargo xtask generate` keeps it up to date.
 
 mod clickhouse;
 mod collector;
@@ -22,35 +21,35 @@ use crate::{exit, output};
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Only this contract, by its id (vllm/current) [default: all that are built in]
+    /// Only the contract with this id (vllm/current) [default: all built-in contracts]
     #[arg(long, value_name = "ID")]
     contract: Vec<String>,
-    /// A contract of an engine of your own, as `Contract::to_json` writes it
+    /// Contract of your own engine, as `Contract::to_json` writes it
     #[arg(long, value_name = "FILE")]
     contract_file: Vec<PathBuf>,
-    /// What to write
+    /// What to print
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
-    /// Write files into this folder instead of printing: a JSON Schema a message, or table definitions a contract
+    /// Write into this folder: a JSON Schema for each message, or the tables of each contract
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what differs in what is sent between two contracts, and whether it is a new kind of data
+    /// Show how two contracts differ in what is sent, and whether that is a new class of data
     ///
-    /// Exit code: 0 nothing more or other is sent, 5 something is, 6 a new kind of data or free text is.
+    /// Exit code: 0 nothing more is sent; 5 more or other data is sent; 6 a new class of data or free text is sent.
     Diff(diff::Args),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// The contract file that `--contract-file` takes
+    /// The contract file that `--contract-file` reads
     Contract,
     /// Tables for ClickHouse, and views that read its stock OpenTelemetry trace table
     Clickhouse,
-    /// The attribute names that a collector lets through
+    /// The attribute names that a collector accepts
     Collector,
     /// A JSON Schema (draft 2020-12) for each message
     JsonSchema,
@@ -66,7 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     match (&args.out, args.format) {
         (None, Format::Contract) => match contracts.as_slice() {
             [one] => output::print(&one.to_json())?,
-            _ => bail!("--format contract prints one contract: name it with --contract"),
+            _ => bail!("--format contract prints one contract: add --contract ID"),
         },
         (None, Format::Clickhouse) => output::print(&clickhouse::all(&contracts))?,
         (None, Format::Collector) => output::print(&collector::list(&contracts))?,
@@ -87,7 +86,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         }
         (Some(_), other) => {
             let name = other.to_possible_value().map(|value| value.get_name().to_owned());
-            bail!("--out is for several files; {} is one: print it", name.unwrap_or_default());
+            bail!(
+                "--out has no effect for {}, which is one file: redirect the output",
+                name.unwrap_or_default()
+            );
         }
     }
     Ok(exit::SUCCESS)
@@ -107,14 +109,14 @@ fn chosen(args: &Args) -> anyhow::Result<Vec<Contract>> {
     Ok(contracts)
 }
 
-/// Every message with its contract.
+/// Returns every message with its contract.
 fn messages(
     contracts: &[Contract],
 ) -> impl Iterator<Item = (&Contract, &otel_usage::schema::MessageSpec)> {
     contracts.iter().flat_map(|contract| contract.messages.iter().map(move |spec| (contract, spec)))
 }
 
-/// A contract's id as a folder or a part of a name.
+/// Returns the id of a contract as a file name.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
 }
@@ -123,10 +125,10 @@ fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let path = folder.join(name);
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&path, text))
-        .with_context(|| format!("{} cannot be written", path.display()))
+        .with_context(|| format!("{} cannot be written: check its permissions", path.display()))
 }
 
-/// A contract that `diff` compares: an id or a file.
+/// Returns the contract with this id or in this file.
 pub(crate) fn given(word: &str) -> anyhow::Result<Contract> {
     match Given::of(word) {
         Given::BuiltIn(contract) => Ok(contract.clone()),

@@ -1,4 +1,4 @@
-//! `otel-usage bridge` as a process: started, fed by real OTLP, stopped by a signal.
+//! `otel-usage bridge` as a process that gets OTLP and a signal to stop.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -94,7 +94,7 @@ fn heartbeat() -> (String, String) {
 }
 
 #[test]
-fn asked_to_stop_it_answers_what_it_has_begun_and_exits_with_0() {
+fn a_stopped_bridge_answers_open_requests_and_exits_with_0() {
     // A usage server that has the request, and answers when it is told to.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
@@ -141,7 +141,7 @@ fn asked_to_stop_it_answers_what_it_has_begun_and_exits_with_0() {
 }
 
 #[test]
-fn it_needs_no_home_no_rights_and_no_file_that_can_be_written() {
+fn the_bridge_runs_without_home_rights_or_writable_files() {
     // Somebody else has to be able to run the program.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("otel-usage");
@@ -170,7 +170,7 @@ fn it_needs_no_home_no_rights_and_no_file_that_can_be_written() {
 }
 
 #[test]
-fn the_operators_of_engines_know_these_variables() {
+fn the_bridge_reads_the_variables_of_the_engines() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/base", server.local_addr().unwrap());
     let bridge = Bridge::start(
@@ -189,7 +189,7 @@ fn the_operators_of_engines_know_these_variables() {
 }
 
 #[test]
-fn mistakes_are_one_line_with_what_to_do() {
+fn each_mistake_is_one_line_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     for (line, code, thing, remedy) in [
@@ -226,7 +226,7 @@ fn mistakes_are_one_line_with_what_to_do() {
             "bridge --sink console --contract-file /no/such/contract.json".to_owned(),
             1,
             "/no/such/contract.json",
-            "readable",
+            "check the path",
         ),
         ("bridge --sink console --max-posts 0".to_owned(), 2, "--max-posts", "from 1"),
         (format!("bridge --sink console --listen {taken}"), 1, &taken.to_string(), "--listen"),
@@ -245,7 +245,7 @@ fn mistakes_are_one_line_with_what_to_do() {
 
 #[test]
 fn every_flag_and_default_is_documented() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bridge.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/receiver/bridge.md");
     let page = fs::read_to_string(page).unwrap();
     let help = Shell::new().run("help bridge").out;
     let flags: Vec<&str> = help
@@ -257,7 +257,7 @@ fn every_flag_and_default_is_documented() {
     for flag in flags {
         let name = flag.split(' ').next().unwrap();
         let row = page.lines().find(|line| line.starts_with(&format!("| `--{name}")));
-        assert!(row.is_some(), "--{name} is not in docs/bridge.md");
+        assert!(row.is_some(), "--{name} is not in docs/receiver/bridge.md");
     }
     for default in help.split("[default: ").skip(1).map(|rest| rest.split(']').next().unwrap()) {
         for value in default.split_whitespace() {
@@ -270,11 +270,11 @@ fn every_flag_and_default_is_documented() {
 }
 
 #[test]
-fn an_engine_that_nobody_built_in_is_delivered_by_its_contract_file() {
+fn the_bridge_delivers_an_engine_from_its_contract_file() {
     let shell = Shell::new().with("OTEL_USAGE_EXPORTERS", "otlp");
     let mut message = MessageSpec::new("report", "third.report", Trigger::Record);
     message.fields.to_mut().extend([
-        Field::of("at", Type::Int, Source::Time, Privacy::Envelope, "When."),
+        Field::new("at", Type::Int, Source::Time, Privacy::Envelope, "When."),
         Field::record("layers", Type::Int, "third.layers", "Layers.").example(Literal::Int(32)),
         Field::record("remote", Type::Str, "third.remote", "Where the cache lives.")
             .sanitized(&[Sanitizer::SchemeOnly])

@@ -50,7 +50,7 @@ fn a_good_file_shows_its_pipeline_and_no_secret() {
 }
 
 #[test]
-fn every_mistake_is_a_line_and_the_exit_code_is_1() {
+fn each_mistake_is_one_line_and_the_exit_code_is_1() {
     let text = GOOD
         .replace("endpoint:", "endpiont:")
         .replace("path:", "paht:")
@@ -72,11 +72,11 @@ fn every_mistake_is_a_line_and_the_exit_code_is_1() {
 }
 
 #[test]
-fn no_file_and_no_yaml_are_mistakes() {
+fn a_missing_file_and_invalid_yaml_are_mistakes() {
     let (shell, path) = shell("file_format: [\n");
     let ran = shell.run(&format!("config check {path}"));
     assert_eq!(ran.code, 1);
-    assert!(ran.out.contains(&format!("\n{path}:2:1 is no YAML here")), "{}", ran.out);
+    assert!(ran.out.contains(&format!("\n{path}:2:1 is not valid YAML here")), "{}", ran.out);
     let ran = shell.run("config check /nowhere.yaml");
     assert_eq!(ran.code, 1);
     assert!(ran.out.contains("/nowhere.yaml cannot be read"), "{}", ran.out);

@@ -1,4 +1,4 @@
-//! Runs the command as an operator does: arguments and environment in, text and exit code out.
+//! Runs the command as an operator does and checks its output and exit code.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
@@ -8,8 +8,6 @@ mod mode;
 mod preview;
 mod probe;
 mod same_bytes;
-#[path = "../../../examples/support/sample.rs"]
-mod sample;
 mod schema;
 mod shell;
 mod status;

@@ -1,11 +1,11 @@
-//! `otel-usage on|local|off`: the mode file, and what still overrides it.
+//! `otel-usage on|local|off`: the mode file, and the switches that overrule it.
 
 use std::fs;
 
 use crate::shell::Shell;
 
 #[test]
-fn the_modes_go_round() {
+fn each_mode_command_writes_the_mode_that_status_shows() {
     let shell = Shell::new();
     for (mode, status) in [("off", 4), ("local", 3), ("on", 0), ("off", 4)] {
         let ran = shell.run(mode);
@@ -19,7 +19,7 @@ fn the_modes_go_round() {
 }
 
 #[test]
-fn what_is_stricter_still_wins_and_is_named() {
+fn a_stricter_switch_wins_and_is_named() {
     for (variable, value, asked, stays, code) in [
         ("DO_NOT_TRACK", "1", "on", "stays off", 4),
         ("DO_NOT_TRACK", "1", "local", "stays off", 4),
@@ -40,7 +40,7 @@ fn what_is_stricter_still_wins_and_is_named() {
 }
 
 #[test]
-fn a_damaged_mode_file_means_off_until_it_is_written_anew() {
+fn a_damaged_mode_file_means_off_until_a_command_rewrites_it() {
     let shell = Shell::new();
     fs::create_dir_all(shell.mode_file().parent().unwrap()).unwrap();
     for damage in ["", "onn", "on off", "\0\0\0\0", "on\n\nlocal"] {
@@ -58,7 +58,7 @@ fn a_damaged_mode_file_means_off_until_it_is_written_anew() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_an_error_with_a_remedy() {
+fn an_unwritable_home_is_an_error_with_a_remedy() {
     let shell = Shell::new();
     fs::write(shell.home().join(".config"), "a file").unwrap();
     for (mode, remedy) in [("off", "DO_NOT_TRACK=1"), ("local", "OTEL_USAGE_MODE=local")] {

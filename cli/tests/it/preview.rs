@@ -1,4 +1,4 @@
-//! `otel-usage preview`: the exact payloads, whatever the switches say, and nothing else happens.
+//! `otel-usage preview`: the exact payloads under any switch, without any side effect.
 
 use std::collections::BTreeSet;
 use std::{fmt, io};
@@ -6,7 +6,7 @@ use std::{fmt, io};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use otel_usage::Contract;
-use otel_usage::schema::{ENVIRONMENT, Source, lmcache, transport, vllm};
+use otel_usage::schema::{RESOURCE_ATTRIBUTES, Source, lmcache, transport, vllm};
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
@@ -113,7 +113,7 @@ fn vllm_has_the_golden_keys_in_their_order() {
 }
 
 #[test]
-fn messages_come_in_the_order_of_the_wire() {
+fn messages_are_shown_in_the_order_they_are_sent() {
     let types = |name: &str| -> Vec<String> {
         let ran = Shell::new().run(&format!("preview --contract {name} --json"));
         let lines = ran.json_lines();
@@ -170,7 +170,7 @@ fn nothing_is_written_and_the_switches_are_named() {
 }
 
 #[test]
-fn headings_say_where_it_would_go() {
+fn headings_name_the_destinations() {
     let lines = |shell: Shell, name: &str| shell.run(&format!("preview --contract {name}")).out;
     assert!(
         lines(Shell::new(), "vllm")
@@ -202,7 +202,7 @@ fn otlp_decodes_and_carries_declared_attributes_only() {
     ];
     for (name, contract) in contracts {
         let ran = Shell::new().run(&format!("preview --contract {name} --otlp"));
-        let declared = contract.attributes.iter().chain(ENVIRONMENT);
+        let declared = contract.attributes.iter().chain(RESOURCE_ATTRIBUTES);
         let on_resource: BTreeSet<&str> = declared.map(|one| one.name.as_ref()).collect();
         let mut kinds = Vec::new();
         for line in ran.out.lines() {
@@ -236,7 +236,7 @@ fn on_span<'a>(contract: &'a Contract, kind: &str) -> BTreeSet<&'a str> {
         .collect();
     names.extend([
         transport::CONTRACT,
-        transport::RECORD,
+        transport::RECORD_KIND,
         transport::RECORD_ID,
         transport::DELIVERY,
     ]);
@@ -251,7 +251,7 @@ fn declared_only(attributes: &[KeyValue], declared: &BTreeSet<&str>) {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     for line in ["preview --contract vllm", "status", "--help", ""] {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
@@ -263,7 +263,7 @@ fn a_reader_that_is_gone_is_no_failure() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_an_error_of_one_line() {
+fn a_full_disk_gives_one_line_of_error() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let ran = Shell::new().run_into("status", full);
     assert_eq!(ran.code, 1);
@@ -272,7 +272,7 @@ fn a_full_disk_is_an_error_of_one_line() {
 }
 
 #[test]
-fn alone_it_shows_what_an_operator_wants() {
+fn the_command_alone_names_its_main_commands() {
     let ran = Shell::new().run("");
     assert_eq!(ran.code, 0);
     for command in ["otel-usage preview", "otel-usage status", "otel-usage off"] {

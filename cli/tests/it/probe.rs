@@ -1,4 +1,4 @@
-//! `otel-usage probe`: each fact, where it was read, and machines as folders.
+//! Tests of `otel-usage probe`: facts, where they were read, and machines as folders.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ fn row<'ran>(ran: &'ran Ran, fact: &str) -> &'ran str {
 }
 
 #[test]
-fn this_machine_is_shown_also_when_collection_is_off_and_nothing_is_written() {
+fn this_machine_is_shown_while_collection_is_off_and_nothing_is_written() {
     let shell = Shell::new().with("DO_NOT_TRACK", "1").with("PATH", "/usr/bin");
     let ran = shell.run("probe");
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
@@ -56,7 +56,7 @@ fn this_machine_is_shown_also_when_collection_is_off_and_nothing_is_written() {
 }
 
 #[test]
-fn a_recorded_machine_is_shown_with_the_places_that_told() {
+fn a_recorded_machine_is_shown_with_the_files_that_were_read() {
     let root = machines().join("aws-xen");
     let ran = Shell::new().run(&format!("probe --root {}", root.display()));
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -77,7 +77,7 @@ fn a_recorded_machine_is_shown_with_the_places_that_told() {
 }
 
 #[test]
-fn every_machine_of_the_tests_tells_by_command_what_it_tells_by_library() {
+fn the_command_shows_the_same_facts_as_the_library() {
     let shell = Shell::new();
     for entry in fs::read_dir(machines()).unwrap() {
         let root = entry.unwrap().path();
@@ -124,7 +124,7 @@ fn absence_is_explained_and_nothing_of_this_machine_leaks_into_a_folder() {
 }
 
 #[test]
-fn a_recording_tells_the_same_and_holds_no_names() {
+fn a_recording_has_the_same_facts_and_no_names() {
     let shell = Shell::new();
     let home = shell.home().display().to_string();
     let shell = shell.with("VIRTUAL_ENV", &format!("{home}/venv")).with("PATH", &home);
@@ -152,7 +152,7 @@ fn a_recording_tells_the_same_and_holds_no_names() {
 }
 
 #[test]
-fn what_cannot_be_probed_is_one_line() {
+fn an_unusable_folder_is_one_line_of_error() {
     let shell = Shell::new();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("machine.json"), r#"{"format": 9}"#).unwrap();

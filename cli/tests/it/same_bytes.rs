@@ -1,15 +1,15 @@
-//! `preview --json` is the body of the POST, byte for byte: the same sample engine reports to a
-//! server on a loopback port, with the same clock and instance id.
+//! Checks that `preview --json` equals the body of the POST of an engine with the same records, clock
+//! and instance id.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use otel_usage::clock::Clock;
 use otel_usage::schema::{lmcache, vllm};
-use otel_usage::{Builder, Clock, Contract, Env, Flush, Usage, UsageRecord};
+use otel_usage::settings::Env;
+use otel_usage::{Builder, Contract, Flush, Usage, UsageRecord};
+use otel_usage_testing::receiver::Receiver;
+use otel_usage_testing::sample;
 
-use crate::sample;
 use crate::shell::Shell;
 
 const NANOS: i64 = 1_787_206_513_123_456_789;
@@ -17,7 +17,7 @@ const ID: &str = "b1946ac9-2a4e-4d2a-9c55-0d6a2c8e11f0";
 const MACHINE: &str = "0b1d7f3e-52a6-4c1b-9f60-3a9be8d0c417";
 
 #[test]
-fn preview_is_the_body_of_the_post() {
+fn preview_equals_the_body_of_the_post() {
     let single =
         |builder: Builder| builder.with_attribute(lmcache::DEPLOYMENT_MODE, "single_process");
     let server = |builder: Builder| builder.with_attribute(lmcache::DEPLOYMENT_MODE, "mp_server");
@@ -49,12 +49,12 @@ fn same(
         shell.run(&format!("preview --contract {name} --json --clock {NANOS} --instance-id {ID}"));
     let lines: Vec<&str> = ran.out.lines().collect();
 
-    let (url, bodies) = receiver(lines.len());
+    let server = Receiver::start();
     let environment = Env::given([
         ("HOME", shell.home().to_str().unwrap()),
         ("OTEL_USAGE_MODE", "on"),
         ("OTEL_USAGE_EXPORTERS", "server"),
-        (contract.server_variable.as_deref().unwrap(), &url),
+        (contract.server_variable.as_deref().unwrap(), &server.url()),
     ]);
     let builder = Usage::builder(contract)
         .with_sample_data()
@@ -62,45 +62,14 @@ fn same(
         .with_version(version)
         .with_clock(Clock::fixed(NANOS))
         .with_instance_id(ID);
-    let usage = more(builder).init().unwrap();
-    usage.start(record);
-    assert_eq!(usage.flush(Duration::from_secs(30)), Flush::Durable);
-    let bodies = bodies.join().unwrap();
+    let usage = more(builder).try_init().unwrap();
+    usage.record(record);
+    assert_eq!(usage.flush(Duration::from_secs(30)), Flush::Settled);
+    let bodies: Vec<String> = server.requests.try_iter().map(|post| post.text()).collect();
     assert_eq!(bodies.len(), lines.len());
     for (body, line) in bodies.iter().zip(lines) {
         // How long the run lasts until then is not the clock's to say.
         let fixed = |text: &str| text.split("\"duration\": ").next().unwrap().to_owned();
         assert_eq!(fixed(body), fixed(line), "{name}");
     }
-}
-
-/// Answers `count` POSTs on a loopback port and returns their bodies.
-fn receiver(count: usize) -> (String, JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let thread = thread::spawn(move || {
-        let mut bodies = Vec::new();
-        while bodies.len() < count {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut length = 0;
-            for line in reader.by_ref().lines() {
-                let line = line.unwrap().to_ascii_lowercase();
-                if let Some(value) = line.strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line.is_empty() {
-                    break;
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            bodies.push(String::from_utf8(body).unwrap());
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                .unwrap();
-        }
-        bodies
-    });
-    (url, thread)
 }

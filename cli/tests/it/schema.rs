@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use otel_usage::Contract;
-use otel_usage::schema::{Field, MessageSpec, OffWhen, Sanitizer, Trigger, Type, environment};
+use otel_usage::schema::{Field, MessageSpec, OffWhen, Sanitizer, Trigger, Type, resource};
 use serde_json::Value;
 
 use crate::shell::Shell;
@@ -17,7 +17,7 @@ fn third(shell: &Shell) -> PathBuf {
         .sanitized(&[Sanitizer::SchemeOnly])
         .example(otel_usage::schema::Literal::text("redis://user:secret@host:1"));
     let mut report = MessageSpec::new("report", "third.report", Trigger::Record)
-        .with_header(environment::FIELDS)
+        .with_header(resource::FIELDS)
         .at("v1/third");
     report.fields.to_mut().extend([layers, remote]);
     let contract = Contract::new("third/1", "third")
@@ -55,7 +55,7 @@ fn an_engine_from_a_file_is_previewed_like_a_built_in_one() {
 }
 
 #[test]
-fn every_form_knows_every_field() {
+fn every_output_format_has_every_field() {
     let shell = Shell::new();
     let file = third(&shell);
     for (format, words) in [
@@ -75,7 +75,7 @@ fn every_form_knows_every_field() {
 }
 
 #[test]
-fn a_contract_comes_back_from_what_is_printed() {
+fn a_printed_contract_can_be_read_back() {
     let shell = Shell::new();
     for contract in Contract::built_in() {
         let ran = shell.run(&format!("schema --contract {} --format contract", contract.id));
@@ -84,7 +84,7 @@ fn a_contract_comes_back_from_what_is_printed() {
 }
 
 #[test]
-fn a_difference_is_told_by_exit_code() {
+fn a_difference_sets_the_exit_code() {
     let shell = Shell::new();
     let same = shell.run("schema diff vllm/current vllm/current");
     assert_eq!((same.code, same.err.as_str()), (0, ""));

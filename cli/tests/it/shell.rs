@@ -1,4 +1,4 @@
-//! A shell with a home of its own and nothing else in its environment.
+//! A shell with a temporary home and an environment that is otherwise empty.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `otel-usage status`: what an engine would do here, as text, as JSON and as an exit code.
+//! `otel-usage status`: the decision and settings on this machine, as text, JSON and exit code.
 
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn json_is_one_stable_document() {
 }
 
 #[test]
-fn text_names_switch_destinations_and_cleartext() {
+fn status_names_switch_destinations_and_cleartext() {
     let shell = Shell::new()
         .with("OTEL_USAGE_EXPORTERS", "server,otlp,file,console")
         .with("OTEL_USAGE_OTLP_ENDPOINT", "http://user:hunter2@localhost:4318");
@@ -107,7 +107,7 @@ fn text_names_switch_destinations_and_cleartext() {
 }
 
 #[test]
-fn local_keeps_the_network_out_and_off_everything() {
+fn status_of_local_shows_no_network_and_of_off_no_exporter() {
     let local = Shell::new().with("OTEL_USAGE_MODE", "local");
     let out = local.run("status --contract vllm").out;
     assert!(out.contains("local (environment variable OTEL_USAGE_MODE)"), "{out}");
@@ -126,7 +126,7 @@ fn local_keeps_the_network_out_and_off_everything() {
 }
 
 #[test]
-fn every_mistake_is_a_warning_that_names_the_variable() {
+fn each_mistake_is_a_warning_that_names_the_variable() {
     for (variables, named) in [
         (&[("VLLM_USAGE_STATS_SERVER", "usage.example:80")][..], "VLLM_USAGE_STATS_SERVER"),
         (&[("LMCACHE_USAGE_TRACK_URL", "ftp://usage.example")], "LMCACHE_USAGE_TRACK_URL"),

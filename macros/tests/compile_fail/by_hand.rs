@@ -14,7 +14,7 @@ impl UsageRecord for Settings {
 
     fn attributes(self) -> Vec<KeyValue> {
         let Self { layers } = self;
-        Attributes::of("my_engine.report").with("my_engine.layers", layers).attributes()
+        Attributes::new("my_engine.report").with("my_engine.layers", layers).attributes()
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a child process cost. In: its number, while it lives. Out: CPU time and the peak of its
-//! memory, over all its runs. Linux only; elsewhere nothing is counted.
+//! Measures CPU time and peak memory of a child process over all its runs. On other systems than Linux
+//! it counts nothing.
 
 use std::time::Duration;
 

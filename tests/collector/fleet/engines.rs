@@ -1,8 +1,7 @@
-//! Engines as a schedule on a few threads: each has an identity, a queue and a back-off of its own.
+//! Simulates engines on a few threads. Each has its own identity, queue and back-off.
 //!
-//! In: how many, how far apart they start and beat, and the collector. Out: one start report each and
-//! heartbeats, as OTLP requests that the library's own tables make from one sample record, sent until
-//! the collector has acknowledged them; all of it is written down in the [`Ledger`].
+//! Each engine sends one start record and heartbeats, as OTLP requests that the library's own tables
+//! make from one sample record, until the collector acknowledges them. The [`Ledger`] notes every step.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,15 +14,17 @@ use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SpanData};
-use otel_usage::schema::environment::INSTANCE_ID;
+use otel_usage::export::ExportRecord;
+use otel_usage::schema::flatten;
+use otel_usage::schema::resource::INSTANCE_ID;
 use otel_usage::schema::{CompiledContract, transport, vllm};
-use otel_usage::{Report, flatten};
+use otel_usage_testing::read;
+use otel_usage_testing::sample;
+use otel_usage_testing::{Operator, otlp};
 use uuid::Uuid;
 
 use super::ledger::{Identity, Ledger};
 use super::{PATIENCE, Plan};
-use crate::sample;
-use crate::support::{Operator, otlp};
 
 /// Threads that send; each has its share of the engines, and one request on its way at most.
 const SENDERS: usize = 16;
@@ -69,8 +70,8 @@ impl<'a> Engines<'a> {
     pub(super) fn new(plan: &'a Plan, collector: SocketAddr, ledger: &'a Ledger) -> Self {
         let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "otlp");
         let builder = operator.engine(&vllm::CURRENT).with_version(sample::VLLM_VERSION);
-        let run = builder.preview_run(sample::vllm_report()).unwrap();
-        let parts = |report: &Report| (report.resource(), report.span());
+        let run = builder.inspect().unwrap().preview_run(sample::vllm_report());
+        let parts = |report: &ExportRecord| (report.resource(), report.span());
         Self {
             plan,
             url: format!("http://{collector}/v1/traces"),
@@ -191,9 +192,9 @@ impl<'a> Engines<'a> {
                 attribute.value = Value::from(Uuid::new_v4().to_string());
             }
         }
-        let environment = self.contract.read_resource(&resource);
+        let environment = read::resource(&self.contract, &resource);
         let lost = &mut |_, what: &str| panic!("{what} is not in the contract");
-        let record = self.contract.read_span(&span, lost).unwrap();
+        let record = read::span(&self.contract, &span, lost).unwrap();
         let message = flatten(&self.contract, &environment, &record).unwrap().to_json();
         let identity = self.ledger.made(&message, first);
         (identity, otlp::encode(&resource, span))

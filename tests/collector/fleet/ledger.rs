@@ -1,7 +1,7 @@
-//! The oracle: what engines made, what was acknowledged to them, what the usage server stored.
+//! Counts what engines made, what was acknowledged to them, and what the usage server stored.
 //!
-//! In: each of these events. Out: counts, and everything that is wrong with them. A record's identity
-//! is what a warehouse would de-duplicate by, read from the flat body as it arrived.
+//! Two records are the same if a warehouse would de-duplicate them. The identity is read from the flat
+//! body.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;

@@ -1,9 +1,8 @@
-//! A fleet in front of a collector, and everything behind it taken away.
+//! Runs a fleet of engines in front of a collector while everything behind it fails in turn.
 //!
-//! In: a [`Plan`]. Out: an [`Outcome`], which says what an oracle counted. Engines start over more than half of
-//! the time, so that start reports come in every phase; meanwhile the usage server is away, then busy,
-//! collector and bridge are killed while it is, and once more each while the queue empties.
-//! `cargo xtask demo fleet` shows it large, the test here runs it small.
+//! Engines start during more than half of the time, so that start records arrive in every phase. The
+//! usage server is away, then busy; collector and bridge are killed meanwhile, and once more each while
+//! the queue empties. `cargo xtask demo fleet` runs it large, the test here small.
 
 mod cost;
 mod engines;

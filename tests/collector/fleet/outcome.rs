@@ -1,4 +1,4 @@
-//! What came of a fleet's run: a table for a reader, and what is wrong for a test.
+//! The result of a fleet's run: a table for a reader, and the mistakes for a test.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! The usage server of a fleet: stores what it gets in the [`Ledger`], and can be away or busy.
+//! The usage server of a fleet: stores messages in the [`Ledger`], and can be away or busy.
 //!
-//! In: flat messages. Out: 200 after a while, as over a network; or 503; or, away, nobody listens and
-//! connections that are open break off. What it has stored it has answered: it never dies between.
+//! It answers 200 after a delay like that of a network, or 503. While it is away it refuses and breaks
+//! connections. It answers every message that it stored.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use otel_usage_testing::receiver::{Answer, serve};
+
 use super::ledger::Ledger;
-use crate::receiver::{Answer, serve};
 
 /// How long each answer takes. With it the POSTs that a bridge has in flight bound the rate.
 pub(super) const LATENCY: Duration = Duration::from_millis(20);

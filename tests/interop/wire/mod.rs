@@ -1,21 +1,20 @@
-//! The originals themselves, unmodified, against our engines: what arrives at a server on this machine.
+//! Runs the unmodified originals and our engines in the same scenarios and compares every byte they
+//! post.
 //!
-//! In: the scenarios, each an engine's configuration on a machine with or without devices. Out: a
-//! failure for every byte of a message in which ours differs from the original's, unless
-//! `docs/compatibility.md` says so. Random values and times are compared by their form.
-
-pub(crate) mod compare;
+//! A scenario is an engine's configuration on a machine with or without devices. A difference fails the
+//! test unless `docs/receiver/compatibility.md` lists it. Random values and times are compared by their form.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use otel_usage::Flush;
+use otel_usage_testing::compare::{self, Compared, DIFFERENCES, compare};
+use otel_usage_testing::python::Originals;
+use otel_usage_testing::receiver::{Receiver, Request};
+use otel_usage_testing::{scenario, schemas};
 use serde_json::Value;
 
-use crate::python::Originals;
-use crate::receiver::{Receiver, Request};
-use crate::{Variables, adoption, or_skip};
-use compare::{Compared, DIFFERENCES, compare};
+use crate::{Variables, or_skip};
 
 /// Who runs first in a home, and makes the identity of the machine for both.
 #[derive(PartialEq)]
@@ -26,7 +25,7 @@ enum First {
 
 /// Plays a scenario on both sides. `None`: the originals cannot be run here.
 fn play(name: &str, first: First) -> Option<Vec<Compared>> {
-    let originals = or_skip(Originals::wheels(crate::ROOT.as_ref()))?;
+    let originals = or_skip(Originals::wheels())?;
     let text = std::fs::read_to_string(originals.scenario(name)).unwrap();
     let scenario: Value = serde_json::from_str(&text).unwrap();
     // Of both: LMCache keeps the identity of a machine there, and both have to send the same one.
@@ -71,30 +70,26 @@ fn theirs(originals: &Originals, name: &str, environment: &Variables) -> Vec<Req
 
 fn ours(scenario: &Value, environment: Variables) -> Vec<Request> {
     let server = Receiver::start();
-    let engine = adoption::Engine::start(scenario, environment, &server.url()).unwrap();
+    let engine = scenario::Engine::start(scenario, environment, &server.url()).unwrap();
     engine.run();
     let usage = &engine.usage;
     usage.finish_detached();
     let flush = usage.flush(Duration::from_secs(20));
-    assert_eq!(flush, Flush::Durable, "{:?}", usage.stats());
+    assert_eq!(flush, Flush::Settled, "{:?}", usage.stats());
     server.requests.try_iter().collect()
 }
 
-/// The fields that the generated schema of the message does not allow.
+/// Returns the fields of a request that the generated schema of its message does not allow.
 fn outside_its_schema(request: &Request) -> Vec<String> {
     let message: Value = serde_json::from_slice(&request.body).unwrap();
-    let name = match message["message_type"].as_str() {
-        Some(name) => format!("lmcache-1/{name}"),
-        None if message.get("provider").is_some() => "vllm-current/report".to_owned(),
-        // An engine's own runtime keys are in its own contract.
+    let (contract, name) = match message["message_type"].as_str() {
+        Some(name) => ("lmcache/1", name),
+        None if message.get("provider").is_some() => ("vllm/current", "report"),
+        // The further keys of an engine's heartbeat are in its own contract.
         None if message.as_object().unwrap().len() > 2 => return Vec::new(),
-        None => "vllm-current/heartbeat".to_owned(),
+        None => ("vllm/current", "heartbeat"),
     };
-    let file = format!("{}/docs/schema/{name}.json", crate::ROOT);
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors = validator.iter_errors(&message);
-    errors.map(|error| error.instance_path().as_str().trim_start_matches('/').to_owned()).collect()
+    schemas::wrong_fields(contract, name, &message)
 }
 
 /// Fails for what is not documented, and unless exactly these messages and these documented
@@ -117,27 +112,27 @@ fn check(name: &str, messages: &[&str], documented: &[&str]) {
 }
 
 #[test]
-fn vllm_on_cuda() {
+fn vllm_on_cuda_sends_what_the_original_sends() {
     check("vllm-cuda", &["report", "heartbeat", "heartbeat #2"], &[]);
 }
 
 #[test]
-fn vllm_on_rocm() {
+fn vllm_on_rocm_sends_what_the_original_sends() {
     check("vllm-rocm", &["report"], &[]);
 }
 
 #[test]
-fn vllm_on_xpu() {
+fn vllm_on_xpu_sends_what_the_original_sends() {
     check("vllm-xpu", &["report"], &[]);
 }
 
 #[test]
-fn vllm_on_tpu() {
+fn vllm_on_tpu_sends_what_the_original_sends() {
     check("vllm-tpu", &["report"], &[]);
 }
 
 #[test]
-fn vllm_on_cpu() {
+fn vllm_on_cpu_sends_what_the_original_sends() {
     check("vllm-cpu", &["report", "heartbeat"], &[]);
 }
 
@@ -145,19 +140,19 @@ const SINGLE: [&str; 3] = ["EnvMessage", "EngineMessage", "MetadataMessage"];
 const INTERVAL: [&str; 2] = ["ContinuousContextMessage", "CacheLifespanMessage"];
 
 #[test]
-fn lmcache_in_an_engine() {
+fn lmcache_in_an_engine_sends_what_the_original_sends() {
     let idle = ["ContinuousContextMessage #2", "CacheLifespanMessage #2"];
     check("lmcache-single", &[&SINGLE[..], &INTERVAL, &idle].concat(), &[]);
 }
 
 #[test]
-fn lmcache_with_a_remote_backend_and_a_private_model() {
+fn lmcache_with_a_remote_backend_hides_host_and_private_model() {
     let documented = ["remote_url", "model_name"];
     check("lmcache-remote", &[&SINGLE[..], &INTERVAL].concat(), &documented);
 }
 
 #[test]
-fn lmcache_server() {
+fn lmcache_server_sends_what_the_original_sends() {
     check(
         "lmcache-mp",
         &[
@@ -181,20 +176,20 @@ fn lmcache_server() {
 }
 
 #[test]
-fn lmcache_server_without_a_second_level() {
+fn lmcache_server_without_a_second_level_sends_what_the_original_sends() {
     let messages = ["EnvMessage", "MPServerMessage", "L1UsageMessage", "ContinuousContextMessage"];
     check("lmcache-mp-idle", &messages, &[]);
 }
 
 #[test]
-fn the_original_finds_the_identity_that_we_made() {
+fn the_original_finds_the_machine_id_that_we_made() {
     let Some(compared) = play("lmcache-mp-idle", First::Ours) else { return };
     assert!(compared.iter().all(|message| message.differences.is_empty()), "{compared:#?}");
 }
 
 #[test]
 fn a_server_elsewhere_is_refused() {
-    let Some(originals) = or_skip(Originals::wheels(crate::ROOT.as_ref())) else { return };
+    let Some(originals) = or_skip(Originals::wheels()) else { return };
     // Of the addresses for documentation: nobody has it.
     let elsewhere = "http://192.0.2.1:8080";
     for scenario in ["vllm-rocm", "lmcache-mp"] {
@@ -207,14 +202,14 @@ fn a_server_elsewhere_is_refused() {
     let scenario: Value = serde_json::from_str(&text).unwrap();
     let home = tempfile::tempdir().unwrap();
     let environment = crate::environment(&[("HOME", home.path().to_str().unwrap())]);
-    let engine = adoption::Engine::start(&scenario, environment, elsewhere).unwrap();
+    let engine = scenario::Engine::start(&scenario, environment, elsewhere).unwrap();
     let stats = engine.usage.stats();
-    assert!(stats.sinks.iter().all(|sink| sink.name != "server"), "{stats:?}");
+    assert!(stats.exporters.iter().all(|sink| sink.name != "server"), "{stats:?}");
 }
 
 #[test]
 fn every_difference_is_documented() {
-    let documented = include_str!("../../../docs/compatibility.md");
+    let documented = include_str!("../../../docs/receiver/compatibility.md");
     for (field, _, line) in DIFFERENCES {
         assert!(documented.contains(line), "{field}: {line}");
     }

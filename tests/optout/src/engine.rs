@@ -1,18 +1,17 @@
-//! The engine: everything an engine does with the library, in the order in which it would.
+//! Makes every call to the library that an engine makes, in the usual order.
 //!
-//! In: a contract and the engine's own word on consent; the environment and the home directory are
-//! the process's. Out: the decision. Every destination is a closed port on loopback, so that
-//! a run that is not off reaches nobody either.
+//! Every destination is a closed port on loopback, so that a run that is not off reaches no server
+//! either.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use otel_usage::export::ExporterName;
+use otel_usage::schema::Decision;
 use otel_usage::schema::{Directory, Field, MessageSpec, OffWhen, Trigger, Type, lmcache, vllm};
-use otel_usage::{
-    Accelerators, Attributes, Builder, Consent, Contract, Decision, Error, Exporter, Flush, Usage,
-};
+use otel_usage::{Accelerators, Attributes, Builder, Consent, Contract, Error, Flush, Usage};
 use tracing_subscriber::prelude::*;
 
 /// The discard port: nothing listens there.
@@ -53,7 +52,7 @@ fn own() -> Contract {
 
 /// A whole run. Where collection is off, every other way into the library is tried as well.
 pub(crate) fn run(contract: &Contract, consent: Option<Consent>) -> Result<Decision, Error> {
-    let usage = builder(contract, consent).init()?;
+    let usage = builder(contract, consent).try_init()?;
     let decision = usage.decision().clone();
     live(&usage, contract);
     drop(usage);
@@ -61,11 +60,11 @@ pub(crate) fn run(contract: &Contract, consent: Option<Consent>) -> Result<Decis
         drop(builder(contract, consent).try_init()?);
         stock_provider(contract, consent)?;
         let asked = builder(contract, consent);
-        let _ = (asked.decision(), asked.mode_file(), asked.settings());
+        let _ = asked.inspect()?;
         drop(asked);
         // This door has no builder that could say off.
         if consent.is_none() {
-            live(&Usage::init(contract), contract);
+            live(&Usage::builder(contract).init(), contract);
         }
     }
     Ok(decision)
@@ -76,7 +75,7 @@ fn builder(contract: &Contract, consent: Option<Consent>) -> Builder {
         .with_sample_data()
         .with_version("1.2.3")
         .with_accelerators(Accelerators::new(8, "NVIDIA H100 80GB HBM3", 85_029_158_912))
-        .with_exporters([Exporter::Server, Exporter::Otlp, Exporter::File])
+        .with_exporters([ExporterName::Server, ExporterName::Otlp, ExporterName::File])
         .with_server(NOWHERE)
         .with_otlp_endpoint(NOWHERE);
     match consent {
@@ -96,14 +95,14 @@ fn live(usage: &Usage, contract: &Contract) {
     });
     for message in contract.messages.iter() {
         if message.trigger == Trigger::Record {
-            usage.start(Attributes::of(message.record.clone()).with("third.layers", 32));
+            usage.record(Attributes::new(message.record.clone()).with("third.layers", 32));
         }
     }
-    usage.heartbeat(Attributes::of("third.heartbeat").with("third.layers", 32));
+    usage.set_heartbeat(Attributes::new("third.heartbeat").with("third.layers", 32));
     // With no server to answer there is nothing to wait for once the file is written; an engine
     // that is off has nothing to wait for at all, and must be told so.
     let flushed = usage.flush(if usage.is_enabled() { WAIT } else { Duration::MAX });
-    assert!(usage.is_enabled() || flushed == Flush::Durable, "off, and yet something waits");
+    assert!(usage.is_enabled() || flushed == Flush::Settled, "off, and yet something waits");
     let _ = usage.stats();
     usage.withdraw();
     usage.finish();
@@ -112,7 +111,7 @@ fn live(usage: &Usage, contract: &Contract) {
 
 /// The exporter in a provider of the engine's own making.
 fn stock_provider(contract: &Contract, consent: Option<Consent>) -> Result<(), Error> {
-    let exporter = builder(contract, consent).exporter()?;
+    let exporter = builder(contract, consent).span_exporter()?;
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter).build();
     for message in contract.messages.iter() {
         provider.tracer("engine").start(message.record.clone()).end();

@@ -1,9 +1,9 @@
-//! The seccomp filter: which system calls a silent process has no business with.
+//! The seccomp filter: system calls that a silent process must not make.
 //!
-//! In: the parts to forbid. Out: a filter on the calling thread, inherited by every thread and
-//! process made later, under which such a call kills the whole process with SIGSYS; so does any
-//! call through another architecture's table. What reads, maps memory or says the time stays allowed,
-//! because consent itself is a handful of `stat` calls.
+//! The filter holds for the calling thread and for every thread and process it starts later. A
+//! forbidden call, or any call through another architecture's table, kills the whole process with
+//! SIGSYS. Calls that read, map memory or tell the time stay allowed, because consent itself takes a
+//! handful of `stat` calls.
 //!
 //! System calls that only some architectures have are the older spellings; x86-64 has them.
 

@@ -1,13 +1,13 @@
 //! A plain program that behaves like an engine under a filter that kills it for any trace it leaves.
 //!
-//! In: the contract's id (`vllm/current`, `vllm/0.4.0`, `lmcache/1`, `lmcache/doc`, or `own` for an
+//! Arguments: the contract's id (`vllm/current`, `vllm/0.4.0`, `lmcache/1`, `lmcache/doc`, or `own` for an
 //! engine that the library does not know), and options:
 //!
 //! - `--consent off|local`: what the engine itself says through the builder;
 //! - `--network-only`, `--files-only`, `--processes-only`: kill for that part alone;
 //! - `--no-filter`: kill for nothing, so that a system-call trace can watch instead.
 //!
-//! Out: exit status 0 and one line, `silent consent=off because <switch>`, or `alive consent=..`
+//! It ends with exit status 0 and one line, `silent consent=off because <switch>`, or `alive consent=..`
 //! where it was not off; or death by SIGSYS. It has no test harness, whose threads and files would
 //! be mistaken for ours.
 #![allow(

@@ -1,9 +1,8 @@
 //! Opted out is silent: the consent table, one run of `optout` per row, spelling and engine.
 //!
-//! In: tables of rows, each a set-up of environment and home directory and the engines it is for.
-//! Out: a failure that lists every run that went wrong. A run that is off must end well under
-//! a filter that kills for any socket, thread, process or changed file, and leave its home as it was;
-//! a run that is not off must die under that very filter, or the filter would prove nothing.
+//! A row is a set-up of environment and home directory, and the engines it concerns. A run that is off
+//! must end well under a filter that kills for any socket, thread, process or changed file, and leave its
+//! home as it was. A run that is not off must die under the same filter, or the filter would prove nothing.
 //!
 //! The environment is set for the child only, and starts empty.
 #![cfg(target_os = "linux")]
@@ -313,28 +312,28 @@ fn a_mode_file_that_is_off_or_damaged_silences_every_engine() {
 }
 
 #[test]
-fn a_place_that_cannot_be_looked_into_counts_as_off() {
+fn an_unreadable_consent_folder_counts_as_off() {
     check(UNREADABLE, Silent, Killed);
     check_locked(LOCKED, Silent, Killed);
 }
 
 #[test]
-fn nothing_turns_an_off_into_an_on() {
+fn no_setting_overrules_an_off() {
     check(OFF_BESIDE_ON, Silent, Killed);
 }
 
 #[test]
-fn the_engine_can_say_off_and_nobody_can_overrule_it() {
+fn no_operator_setting_overrules_the_engines_off() {
     check(ENGINE_SAYS_OFF, Silent, Killed);
 }
 
 #[test]
-fn without_a_switch_the_filter_kills_every_engine() {
+fn without_an_opt_out_the_filter_kills_every_engine() {
     check(NOT_OFF, Killed, Silent);
 }
 
 #[test]
-fn each_part_of_the_filter_kills_by_itself() {
+fn each_rule_of_the_filter_kills_alone() {
     const ON: &[Row] = &[row(Every, "", &[env("OTEL_USAGE_MODE", b"on")])];
     for part in ["--files-only", "--network-only", "--processes-only"] {
         check_with(part, ON, Killed, Silent);
@@ -347,7 +346,7 @@ fn local_writes_its_file_and_touches_no_network() {
 }
 
 #[test]
-fn continuous_integration_is_local_unless_the_operator_says_on() {
+fn ci_means_local_unless_the_operator_says_on() {
     check_with("--network-only", CI, Local, Killed);
     const SOURCE: &[Row] =
         &[row(Vllm, "CI", &[env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")])];

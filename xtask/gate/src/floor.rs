@@ -1,9 +1,8 @@
-//! The floor of the probe: what cannot be left out, by hand, in one file.
+//! The floor of the probe: the calls that cannot be left out, written by hand in one file.
 //!
-//! In: a number of repetitions, and `all` for the facts beyond the floor's first list. Out: nothing,
-//! and status 2 where there is a driver; it is measured by `cargo xtask probe-gate`. Every file is
-//! one `open`, one `read` into a buffer that is kept, and one `close`; nothing is cleaned, nothing
-//! has a fallback, nothing can be replaced for a test.
+//! Arguments: the number of repetitions, and `all` for the facts beyond the first list. Exits with 2 if
+//! there is a driver. `cargo xtask probe-gate` measures it. Every file is one `open`, one `read` into a
+//! kept buffer, and one `close`. Nothing is cleaned, has a fallback, or can be replaced for a test.
 //!
 //! The first list: five DMI files, `sysinfo(2)`, `/proc/1/cgroup`, the online CPUs, four CPUID
 //! leaves, `uname` and the platform string, a `dlopen` that fails, a random id. `all` adds what the
@@ -20,7 +19,7 @@ use std::ffi::CStr;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-/// What a report owns in the end.
+/// The facts that a report owns in the end.
 #[derive(Clone, Default)]
 struct Facts {
     provider: Option<String>,
@@ -74,7 +73,7 @@ fn floor(buffer: &mut [u8; 4096], facts: &mut Facts) {
     platform(facts);
 }
 
-/// What the reports carry beyond it, in the fewest calls that find it out.
+/// The facts beyond the first list, in the fewest calls that find them.
 fn more(buffer: &mut [u8; 4096], facts: &mut Facts) {
     // psutil reads the file, and a container runtime may have put its own in its place.
     facts.memory = read(c"/proc/meminfo", buffer).and_then(|text| {

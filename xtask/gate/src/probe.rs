@@ -1,30 +1,27 @@
-//! The probe as the library runs it, so many times.
+//! Probes this machine as the library does, a given number of times.
 //!
-//! In: a number of repetitions. Out: nothing; `cargo xtask probe-gate` counts its instructions and
-//! system calls at N and 3N, so that the start of the process cancels out.
+//! `cargo xtask probe-gate` counts instructions and system calls of N and of 3N repetitions, so that
+//! the start of the process cancels out.
 
 #![expect(
-    clippy::disallowed_methods,
     clippy::arithmetic_side_effects,
-    reason = "a program that measures: it takes the environment as the library's caller does"
+    reason = "a program that measures; it has no library's duties"
 )]
 
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use otel_usage::probe::{ENVIRONMENT, Facts, Machine, probe};
+use otel_usage::detectors::{Facts, Machine, probe};
+use otel_usage::settings::Env;
 
 fn main() -> ExitCode {
     let Some(times) = std::env::args().nth(1).and_then(|times| times.parse::<u32>().ok()) else {
         return ExitCode::FAILURE;
     };
     // The library reads the environment once, on the initialising thread; that is not the probe.
-    let environment: Vec<(String, String)> = ENVIRONMENT
-        .iter()
-        .filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .collect();
+    let environment = Env::of_machine();
     for _ in 0..times {
-        let machine = Machine::live(environment.iter().cloned());
+        let machine = Machine::live(environment.pairs());
         // After each step the worker keeps what is known, in case a later one hangs.
         let mut steps = 0_u32;
         let mut kept = Facts::default();

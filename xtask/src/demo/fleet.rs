@@ -1,33 +1,27 @@
-//! `cargo xtask demo fleet`: a fleet behind a real collector and a real bridge, through outages.
+//! `cargo xtask demo fleet`: a fleet of engines sends through a real collector and bridge while each of them fails.
 //!
-//! In: how many engines, and for how long. Out: what `tests/collector/fleet/` prints: a timeline, and
-//! the tables of its oracle; a failure when the oracle disagrees. Collector and bridge are built as they
-//! are shipped; the engines, which are not measured, are a test program.
+//! `tests/collector/fleet/` plays the engines and compares what arrived with what they sent. Collector and bridge
+//! are release builds, because their behaviour under load is what the demo shows.
 
 use anyhow::ensure;
 
 use crate::{collector, tools};
 
 pub(crate) fn fleet(engines: u32, minutes: f64) -> anyhow::Result<()> {
-    ensure!(engines > 0, "--engines 0: name at least one");
+    ensure!(engines > 0, "--engines 0: at least one engine is needed");
     ensure!(
         (0.2..=600.0).contains(&minutes),
-        "--minutes {minutes}: name at least 0.2, so that every outage has its time, and at most 600"
+        "--minutes {minutes}: choose at least 0.2, so that every outage fits in, and at most 600"
     );
     let Some(otelcol) = collector::build()? else { return Ok(()) };
     let root = tools::root()?;
-    let built = tools::cargo(root)
-        .args(["build", "--release", "--package", "otel-usage-cli", "--locked", "--quiet"])
-        .status()?;
-    ensure!(built.success(), "the command `otel-usage` does not build");
-    let shown = tools::cargo(root)
-        .args(["test", "--package", "otel-usage", "--test", "collector", "--locked", "--quiet"])
+    let command = tools::otel_usage(root, true)?;
+    let mut test = tools::cargo(root);
+    test.args(["test", "--package", "otel-usage", "--test", "collector", "--locked"])
         .args(["--", "fleet::demo", "--exact", "--ignored", "--nocapture"])
         .env("OTELCOL", otelcol)
-        .env("OTEL_USAGE_COMMAND", tools::target(root)?.join("release/otel-usage"))
+        .env("OTEL_USAGE_COMMAND", command)
         .env("OTEL_USAGE_FLEET_ENGINES", engines.to_string())
-        .env("OTEL_USAGE_FLEET_MINUTES", minutes.to_string())
-        .status()?;
-    ensure!(shown.success(), "the oracle disagrees");
-    Ok(())
+        .env("OTEL_USAGE_FLEET_MINUTES", minutes.to_string());
+    tools::run(&mut test, "what arrived is not what the engines sent: see the tables above")
 }

@@ -1,8 +1,7 @@
-//! `cargo xtask demo adopt`: what changes for an engine that moves from its Python original to ours.
+//! `cargo xtask demo adopt`: compares an engine's Python original with this library.
 //!
-//! In: the unmodified originals, `examples/adopt.rs`, and the scenarios of `tests/interop/wire`. Out:
-//! three tables of this machine: what is sent, what it costs, how long an engine's end takes when the
-//! server never answers. Everything goes to a server in this process.
+//! Prints three tables: what is sent, what it costs, and how long an engine takes to end if the server never answers.
+//! The originals are unmodified, ours is `examples/adopt.rs`, and both send to a server in this process.
 
 mod fleet;
 mod side;
@@ -14,15 +13,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 
-use crate::compare::{Compared, compare};
-use crate::python::Originals;
 use crate::tools;
+use otel_usage_testing::compare::{Compared, compare};
+use otel_usage_testing::python::Originals;
 use side::{Cost, Side};
 
-/// How often each cost is measured; the median is shown.
+/// Measurements of each cost, of which the median is shown.
 const TIMES: usize = 3;
 
-/// What is sent is compared in all of them.
+/// Scenarios in which what is sent is compared.
 const SCENARIOS: [&str; 9] = [
     "vllm-cuda",
     "vllm-rocm",
@@ -35,49 +34,47 @@ const SCENARIOS: [&str; 9] = [
     "lmcache-mp-idle",
 ];
 
-/// What the start costs is measured in one for each kind of engine.
+/// Scenarios in which costs are measured, one for each kind of engine.
 const MEASURED: [&str; 3] = ["vllm-rocm", "lmcache-single", "lmcache-mp"];
 
 pub(crate) fn adopt() -> anyhow::Result<()> {
     if !cfg!(target_os = "linux") {
-        return tools::skip("the originals are compared on Linux");
+        return tools::skip("the originals run on Linux only");
     }
     let root = tools::root()?;
-    let originals = match Originals::wheels(root) {
+    let originals = match Originals::wheels() {
         Ok(originals) => originals,
         Err(because) => return tools::skip(&because),
     };
-    let built = tools::cargo(root)
-        .args(["build", "--release", "--example", "adopt", "--locked", "--quiet"])
-        .status()?;
-    ensure!(built.success(), "examples/adopt.rs does not build");
+    tools::run(
+        tools::cargo(root).args(["build", "--release", "--example", "adopt", "--locked"]),
+        "examples/adopt.rs does not build",
+    )?;
     let ours = Side::Ours(tools::target(root)?.join("release/examples/adopt"));
     let original = Side::Original;
 
-    println!("Original: vLLM 0.33.0 and LMCache 0.5.6 as published, over stand-ins for torch.");
-    println!(
-        "Ours: examples/adopt.rs, release build. Both on this machine, to one server in it.\n"
-    );
+    println!("Original: vLLM 0.33.0 and LMCache 0.5.6 as published, with a replacement for torch.");
+    println!("Ours: examples/adopt.rs, release build. Both send to a server on this machine.\n");
     let different = sent(originals, &original, &ours)?;
     costs(originals, &original, &ours)?;
     ends(originals, &original, &ours)?;
     ensure!(
         different == 0,
-        "{different} field(s) differ, and docs/compatibility.md does not say so"
+        "{different} field(s) differ without an entry in docs/receiver/compatibility.md"
     );
     Ok(())
 }
 
-/// What is sent: the number of undocumented differences.
+/// Compares what both sides send and returns the number of undocumented differences.
 fn sent(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<usize> {
     let line = |scenario: &str, message: &str, fields: &str, different: &str, documented: &str| {
         println!("{scenario:<16} {message:<38} {fields:>6} {different:>9}  {documented}");
     };
-    println!("WHAT IS SENT: path, keys, their order, and the text of every value");
-    line("scenario", "message", "fields", "different", "as docs/compatibility.md says");
+    println!("WHAT IS SENT: paths, keys, their order, and the text of every value");
+    line("scenario", "message", "fields", "different", "listed in docs/receiver/compatibility.md");
     let mut different = 0;
     for scenario in SCENARIOS {
-        // One home for both: LMCache keeps the identity of a machine there.
+        // Both sides share a home directory, because LMCache keeps the machine id there.
         let home = tempfile::tempdir()?;
         let theirs = original.run(originals, scenario, home.path(), "whole")?;
         let mine = ours.run(originals, scenario, home.path(), "whole")?;
@@ -97,12 +94,12 @@ fn sent(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<u
     Ok(different)
 }
 
-/// What the reports cost the engine's process and its children.
+/// Measures what the reports cost the process of the engine and its children.
 fn costs(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<()> {
+    println!("WHAT THE START COSTS, from the first report to the last answer (median of {TIMES})");
     println!(
-        "WHAT THE START COSTS, from the call that reports to the last answer (median of {TIMES})"
+        "Imports of the original are not counted, because its engine has loaded most of them."
     );
-    println!("The original's imports are not counted: its engine has loaded most of them anyway.");
     table();
     for scenario in MEASURED {
         let [theirs, mine] = [original, ours].map(|side| median(originals, side, scenario));
@@ -131,23 +128,25 @@ fn median(originals: &Originals, side: &Side, scenario: &str) -> anyhow::Result<
     costs.into_iter().nth(TIMES / 2).context("no run")
 }
 
-/// How many, and which programs they ran.
+/// Returns the number of child processes and the programs they ran.
 fn children(
     originals: &Originals,
     side: &Side,
     scenario: &str,
 ) -> anyhow::Result<(String, String)> {
     if !tools::have("strace") {
-        return Ok(("not counted".to_owned(), "strace is missing".to_owned()));
+        return Ok(("not counted".to_owned(), "strace is missing: install it".to_owned()));
     }
     let home = tempfile::tempdir()?;
     let (count, programs) = side.children(originals, scenario, home.path())?;
     Ok((count.to_string(), programs))
 }
 
-/// How long the end of the engine takes.
+/// Measures how long the process lives on after its engine ended.
 fn ends(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<()> {
-    println!("HOW LONG THE ENGINE'S END TAKES when the server accepts and never answers");
+    println!(
+        "HOW LONG AN ENGINE TAKES TO END if the server accepts a connection and never answers"
+    );
     table();
     for scenario in MEASURED {
         let [theirs, mine] = [original, ours].map(|side| {
@@ -168,7 +167,7 @@ fn row(scenario: &str, what: &str, original: &str, ours: &str) {
     println!("{scenario:<16} {what:<26} {original:>12}   {ours:>10}");
 }
 
-/// The scenario's own environment variables.
+/// Returns the environment variables of a scenario.
 fn environment(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let scenario: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
     let given = scenario.get("environment").and_then(|value| value.as_object());

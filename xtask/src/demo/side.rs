@@ -1,8 +1,6 @@
-//! One side of the comparison as a process: the original or ours.
+//! Runs one side of the comparison, the original or ours, as a process.
 //!
-//! In: a scenario and a home directory. Out: what arrived at a server in this process, what it cost,
-//! which children it had, and how long its end took. Both programs speak the same way: they print one
-//! line of JSON with their cost, and with `ENGINE_LIFE=cut` they end when their input does.
+//! Both programs print their cost as one line of JSON. With `ENGINE_LIFE=cut` they end when their input does.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
 
-use crate::python::Originals;
-use crate::receiver::{Answer, Receiver, Request};
+use otel_usage_testing::python::Originals;
+use otel_usage_testing::receiver::{Answer, Receiver, Request};
 
 pub(super) enum Side {
     Original,
-    /// The program that `examples/adopt.rs` became.
+    /// The path of the built `examples/adopt.rs`.
     Ours(PathBuf),
 }
 
-/// What one run sent and cost.
+/// What one run sent, and what it cost.
 pub(super) struct Cost {
     pub(super) requests: Vec<Request>,
     pub(super) cpu_seconds: f64,
@@ -28,7 +26,7 @@ pub(super) struct Cost {
 }
 
 impl Side {
-    /// A run at a server that answers: the `whole` scenario, or its `start`.
+    /// Runs a scenario (`life`: `whole`, or only its `start`) against a server that answers.
     pub(super) fn run(
         &self,
         originals: &Originals,
@@ -55,7 +53,7 @@ impl Side {
         })
     }
 
-    /// The processes that a run starts, with their own, and the programs these are.
+    /// Returns the number of processes that a run starts, directly or not, and the names of their programs.
     pub(super) fn children(
         &self,
         originals: &Originals,
@@ -74,7 +72,7 @@ impl Side {
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "strace: {errors}");
         let text = std::fs::read_to_string(&trace)?;
-        // Every call's first line has its flags, also where it is cut off by another's.
+        // strace may split a call into two lines. The first line has its name and flags.
         let starts = ["clone(", "clone3(", "fork(", "vfork("];
         let count = text
             .lines()
@@ -85,7 +83,7 @@ impl Side {
             })
             .filter(|line| !line.contains("CLONE_THREAD"))
             .count();
-        // The first program is the run itself.
+        // The first program is the engine itself.
         let programs: BTreeSet<&str> = text
             .lines()
             .filter(|line| line.contains(" execve(\"") && !line.contains(" = -1 "))
@@ -95,7 +93,7 @@ impl Side {
         Ok((count, programs.into_iter().collect::<Vec<_>>().join(" ")))
     }
 
-    /// How long the process lives on when its engine ends, at a server that never answers.
+    /// Measures how long the process lives on after its engine ended, with a server that never answers.
     pub(super) fn end(
         &self,
         originals: &Originals,
@@ -114,7 +112,7 @@ impl Side {
         let begun = Instant::now();
         drop(process.stdin.take());
         process.wait()?;
-        asked.map(|_| begun.elapsed()).context("it sent nothing")
+        asked.map(|_| begun.elapsed()).context("the engine sent nothing within 30 s")
     }
 
     fn command(
@@ -133,7 +131,7 @@ impl Side {
                 command
             }
         };
-        // The same everywhere.
+        // The result must not depend on the environment of this shell.
         let folders = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         command.env_clear().env("PATH", folders).env("HOME", home);
         command.envs(super::environment(&path)?);

@@ -1,7 +1,4 @@
-//! How a row of the consent table is played: a temporary home, an empty environment, one child.
-//!
-//! In: [`Row`]s and what to expect of the engines they are for, and of all others. Out: a panic
-//! that lists every run that went otherwise.
+//! Runs a row of the consent table: a temporary home, an empty environment, one child process.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,0 +1,101 @@
+//! The contracts of otel-usage: what an inference engine may send, as tables.
+//!
+//! A [`Contract`] lists the messages of one engine: the endpoint and the trigger of each, and for
+//! each field its wire name, type, unit, source, null rule, sanitizers and meaning. Everything else
+//! follows from these tables: [`flatten`], the previews, the generated documents, and the closed
+//! world. An attribute that no table declares does not leave the process.
+//!
+//! ```text
+//!  Resource attributes ─► ResourceValues ─┐
+//!                                         ├─► flatten ─► Message ─► flat JSON
+//!  span attributes ─────► Record ─────────┘
+//!           (codec.rs: one place for each declared attribute, no place for anything else)
+//! ```
+//!
+//! This crate is pure: it reads no clock, no environment variable and no file, and it opens no
+//! socket and starts no thread. An engine, a preview, a bridge in another process and a usage server
+//! therefore make the same bytes from the same values. Engines use it as `otel_usage::schema`.
+
+mod check;
+mod codec;
+mod compile;
+mod consent;
+mod contract;
+mod contract_file;
+mod contracts;
+#[cfg(feature = "http")]
+mod destination;
+mod error;
+mod field;
+mod flatten;
+mod free_text;
+mod json;
+mod loss;
+mod omit;
+mod record;
+pub mod resource;
+pub mod sanitize;
+mod text_log;
+mod trigger;
+mod types;
+mod value;
+mod wire_value;
+
+/// An attribute and its value, as OpenTelemetry has them: a record is a list of these.
+pub use opentelemetry::{Key, KeyValue, Value};
+
+pub use codec::{Record, ResourceValues};
+pub use compile::CompiledContract;
+pub use consent::{Consent, Decision};
+pub use contract::{Contract, Directory, MessageSpec, OffWhen, Switch};
+pub use contracts::{lmcache, vllm};
+#[cfg(feature = "http")]
+pub use destination::{Destination, retry_after};
+pub use error::ContractError;
+pub use field::{Attribute, Field};
+pub use flatten::{Message, flatten};
+pub use json::PythonFormatter;
+pub use loss::Loss;
+pub use record::{Attributes, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord};
+pub use resource::RESOURCE_ATTRIBUTES;
+pub use sanitize::Sanitizer;
+pub use trigger::{Schedule, Trigger};
+pub use types::{Instrument, Literal, Origin, Privacy, Source, Type};
+pub use wire_value::WireValue;
+
+/// Attributes that every exported span carries beside those of its contract.
+///
+/// The bridge and the collector route by them. They never reach flat JSON.
+pub mod transport {
+    /// The name of the instrumentation scope of every exported span.
+    pub const SCOPE: &str = "otel_usage";
+    /// The contract's id, for example `vllm/current`. Shape: string.
+    pub const CONTRACT: &str = "usage.contract";
+    /// The record's kind, for example `lmcache.engine`. Shape: string.
+    pub const RECORD_KIND: &str = "usage.record";
+    /// The record's identity. Shape: UUID v4 in lower case.
+    pub const RECORD_ID: &str = "usage.record.id";
+    /// `direct` when the process also posts to the usage server itself, so that a bridge does not
+    /// deliver the record a second time. Shape: string. Absent otherwise.
+    pub const DELIVERY: &str = "usage.delivery";
+    /// The kind of the span that lasts from start to finish of the run; OTLP only.
+    pub const RUN: &str = "run";
+}
+
+/// Attributes of records that the library makes for the engine.
+///
+/// A contract that declares one of them gets its value with each record that the library makes.
+pub mod run {
+    /// When the run started. Shape: `YYYY-MM-DD HH:MM:SS`, local time without zone.
+    pub const START_TIME: &str = "usage.run.start_time";
+    /// Time since the run started. Unit: seconds.
+    pub const DURATION: &str = "usage.run.duration";
+    /// Number of the interval, from 1. Every kind counts for itself, and a lost interval leaves a
+    /// gap.
+    pub const SEQUENCE_NUMBER: &str = "usage.sequence_number";
+    /// Length of the interval. Unit: seconds.
+    pub const INTERVAL: &str = "usage.interval.duration";
+
+    /// Every attribute of this list.
+    pub const ALL: [&str; 4] = [START_TIME, DURATION, SEQUENCE_NUMBER, INTERVAL];
+}

@@ -1,0 +1,93 @@
+//! Reads and makes the UUID of a machine, in a file of the engine's configuration directory. Only the pipeline calls this, after consent; no public detector does.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use crate::clock::Clock;
+use crate::sys;
+
+/// Name of the file.
+const FILE: &str = "machine_id";
+
+/// Most bytes that are read of the file; a UUID takes 36.
+const FILE_BYTES: u64 = 128;
+
+/// Reads the UUID. Returns `None` if the file holds anything else, because that must not be sent.
+pub(super) fn read(directory: &Path) -> Option<String> {
+    let text = read_start(&File::open(directory.join(FILE)).ok()?).ok()?;
+    uuid::Uuid::try_parse(text.trim()).ok().map(|id| id.hyphenated().to_string())
+}
+
+/// Reads the UUID, and makes it if the file is missing or empty.
+///
+/// Several processes may start at once: the first one writes under a lock, the others read its UUID.
+/// A file that holds something else is the operator's and stays as it is. Returns `None` if the
+/// directory cannot be written, like upstream.
+pub(super) fn read_or_make(directory: &Path, clock: &Clock) -> Option<String> {
+    read(directory).or_else(|| {
+        make(directory, clock).ok()?;
+        read(directory)
+    })
+}
+
+fn make(directory: &Path, clock: &Clock) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(directory.join(FILE))?;
+    sys::lock(&file)?;
+    if read_start(&file)?.trim().is_empty() {
+        file.write_all(clock.uuid().as_bytes())?;
+    }
+    Ok(())
+}
+
+fn read_start(file: &File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_gets_one_id_and_keeps_it() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("lmcache");
+        let make = || read_or_make(&directory, &Clock::system());
+        assert_eq!(read(&directory), None);
+        let id = make().unwrap();
+        assert_eq!(make(), Some(id.clone()));
+        assert_eq!(fs::read_to_string(directory.join(FILE)).unwrap(), id);
+
+        // A process died between making the file and writing into it.
+        fs::write(directory.join(FILE), "").unwrap();
+        assert!(make().is_some_and(|new| new != id));
+        fs::write(directory.join(FILE), "alice's machine").unwrap();
+        assert_eq!(make(), None);
+        assert_eq!(fs::read_to_string(directory.join(FILE)).unwrap(), "alice's machine");
+        // The directory is a file.
+        assert_eq!(read_or_make(&directory.join(FILE), &Clock::system()), None);
+    }
+
+    #[test]
+    fn threads_that_make_the_id_at_once_get_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let directory = home.path().join(round.to_string());
+            let together = std::sync::Barrier::new(8);
+            let ids: Vec<_> = std::thread::scope(|scope| {
+                let make = || {
+                    together.wait();
+                    read_or_make(&directory, &Clock::system())
+                };
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            assert!(ids[0].is_some() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
+    }
+}

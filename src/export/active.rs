@@ -1,0 +1,157 @@
+//! An exporter at work: its account, its consent, and its panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use otel_usage_schema::{Consent, Loss};
+
+use super::{ExportRecord, Exporter, Outcome};
+use crate::clock::Clock;
+use crate::stats::ExporterCounters;
+
+/// Time that one exporter may take to send before the next has its turn.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// An exporter with its account.
+#[derive(Debug)]
+pub(crate) struct ActiveExporter {
+    exporter: Box<dyn Exporter>,
+    counters: Arc<ExporterCounters>,
+}
+
+/// One turn of an exporter to send what it queued.
+///
+/// It holds the time limit and the consent, and it takes the account of each message.
+pub struct Turn<'a> {
+    clock: &'a Clock,
+    until: Instant,
+    urgent: bool,
+    consent: &'a mut dyn FnMut() -> Consent,
+    counters: &'a ExporterCounters,
+    withdrawn: bool,
+}
+
+impl Turn<'_> {
+    /// Returns the monotonic time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.monotonic()
+    }
+
+    /// Returns the wall time. Unit: nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_nanos(&self) -> i64 {
+        self.clock.unix_nanos()
+    }
+
+    /// Returns the time at which the turn ends, because other exporters wait.
+    #[must_use]
+    pub const fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// Returns whether the engine waits for delivery, so that a pause between attempts is skipped once.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Asks consent. It must be called before each message is sent.
+    ///
+    /// After `false` the exporter returns, and its queue is discarded and counted.
+    pub fn may_send(&mut self) -> bool {
+        self.withdrawn |= (self.consent)() != Consent::Granted;
+        !self.withdrawn
+    }
+
+    /// Counts one queued message as delivered.
+    pub fn delivered(&mut self) {
+        if self.counters.queued() > 0 {
+            self.counters.delivered(1);
+        }
+    }
+
+    /// Counts one queued message as lost.
+    pub fn dropped(&mut self, loss: Loss) {
+        if self.counters.queued() > 0 {
+            self.counters.dropped(loss, 1);
+        }
+    }
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("until", &self.until).field("urgent", &self.urgent).finish()
+    }
+}
+
+impl ActiveExporter {
+    pub(crate) fn new(exporter: Box<dyn Exporter>) -> Self {
+        let counters = Arc::new(ExporterCounters::new(exporter.name()));
+        Self { exporter, counters }
+    }
+
+    pub(crate) fn counters(&self) -> Arc<ExporterCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Returns the destination for the notice, or `None` if no message leaves the machine.
+    pub(crate) fn destination(&self) -> Option<String> {
+        self.exporter.is_network().then(|| self.exporter.destination())
+    }
+
+    /// Gives the exporter a record, if `consent` allows it.
+    pub(crate) fn export(&mut self, record: &ExportRecord, consent: Consent) {
+        let outcome = if consent.allows(self.exporter.is_network()) {
+            catch_unwind(AssertUnwindSafe(|| self.exporter.export(record)))
+                .unwrap_or(Outcome::Dropped(Loss::Panicked))
+        } else {
+            Outcome::Dropped(Loss::Consent)
+        };
+        if outcome != Outcome::Ignored {
+            self.counters.accepted();
+        }
+        match outcome {
+            Outcome::Delivered => self.counters.delivered(1),
+            Outcome::Dropped(loss) => self.counters.dropped(loss, 1),
+            Outcome::Ignored | Outcome::Queued => {}
+        }
+    }
+
+    /// Returns how many messages wait.
+    pub(crate) fn queued(&self) -> usize {
+        usize::try_from(self.counters.queued()).unwrap_or(usize::MAX)
+    }
+
+    /// Lets the exporter send what it queued. Returns the time of its next attempt.
+    pub(crate) fn send_queued(
+        &mut self,
+        clock: &Clock,
+        urgent: bool,
+        consent: &mut dyn FnMut() -> Consent,
+    ) -> Option<Instant> {
+        let until = clock.monotonic().checked_add(BUDGET)?;
+        let counters = Arc::clone(&self.counters);
+        let mut turn =
+            Turn { clock, until, urgent, consent, counters: &counters, withdrawn: false };
+        let exporter = &mut self.exporter;
+        let next = catch_unwind(AssertUnwindSafe(|| exporter.send_queued(&mut turn)));
+        if turn.withdrawn {
+            self.discard(Loss::Consent);
+            return None;
+        }
+        // A message that made the exporter panic must not be tried again.
+        next.unwrap_or_else(|_| {
+            self.discard(Loss::Panicked);
+            None
+        })
+    }
+
+    /// Counts all that waits as lost.
+    pub(crate) fn discard(&mut self, loss: Loss) {
+        let exporter = &mut self.exporter;
+        let _ = catch_unwind(AssertUnwindSafe(|| exporter.discard_queued()));
+        self.counters.dropped(loss, self.counters.queued());
+    }
+}

@@ -1,0 +1,137 @@
+//! The `otlp` exporter: one span per request over http/protobuf, to any OTLP receiver.
+//!
+//! The request is encoded here and not by `opentelemetry-otlp`, because that crate reads the operator's
+//! `OTEL_EXPORTER_OTLP_*` variables and would add tracing headers or refuse a compression. A test
+//! compares the bytes with those of that crate.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+use opentelemetry_proto::transform::common::tonic::Attributes;
+use opentelemetry_sdk::trace::SpanData;
+use otel_usage_schema::{Destination, Loss};
+use prost::Message as _;
+use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use ureq::http::{HeaderName, HeaderValue};
+use ureq::tls::{PemItem, RootCerts, parse_pem};
+
+use super::client::{Client, Request};
+use super::outbox::Outbox;
+use super::{Encoding, ExportRecord, Network};
+use crate::helper::Helper;
+use crate::settings::{OtlpSettings, Settings};
+
+#[derive(Debug)]
+pub(in crate::export) struct Otlp {
+    destination: Destination,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    gzip: bool,
+}
+
+impl Encoding for Otlp {
+    const NAME: &'static str = "otlp";
+
+    fn request(&self, record: &ExportRecord) -> Result<Option<Request>, Loss> {
+        let mut body = export_request(record).encode_to_vec();
+        let mut headers = self.headers.clone();
+        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf")));
+        if self.gzip {
+            headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            gzip.write_all(&body).map_err(|_| Loss::Io)?;
+            body = gzip.finish().map_err(|_| Loss::Io)?;
+        }
+        Ok(Some(Request { destination: self.destination.clone(), headers, body }))
+    }
+}
+
+/// Returns the OTLP request that carries `record`.
+fn export_request(record: &ExportRecord) -> ExportTraceServiceRequest {
+    let span: SpanData = record.span();
+    let scope_spans = ScopeSpans {
+        scope: Some((&span.instrumentation_scope, None).into()),
+        spans: vec![span.into()],
+        schema_url: String::new(),
+    };
+    let attributes = Attributes::from(record.resource_attributes()).0;
+    let resource = Resource { attributes, ..Resource::default() };
+    let spans = ResourceSpans {
+        resource: Some(resource),
+        scope_spans: vec![scope_spans],
+        schema_url: String::new(),
+    };
+    ExportTraceServiceRequest { resource_spans: vec![spans] }
+}
+
+/// Checks the settings without making anything.
+///
+/// # Errors
+///
+/// The warning to give. The exporter is then off.
+pub(in crate::export) fn check(otlp: &OtlpSettings) -> Result<(), String> {
+    parts(otlp).map(|_| ())
+}
+
+/// Makes the exporter.
+///
+/// # Errors
+///
+/// As [`check`].
+pub(in crate::export) fn exporter(
+    otlp: &OtlpSettings,
+    settings: &Settings,
+    helper: &Helper,
+) -> Result<Network<Otlp>, String> {
+    let (destination, headers, roots) = parts(otlp)?;
+    let client = Client::new(&destination, settings, otlp.timeout, roots, helper);
+    let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
+    Ok(Network { encoding, destination, outbox: Outbox::new(client) })
+}
+
+type Parts = (Destination, Vec<(HeaderName, HeaderValue)>, Option<RootCerts>);
+
+fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
+    let destination = Destination::parse(&otlp.endpoint).ok_or_else(|| {
+        format!(
+            "{} is not a URL; otlp is off: write http://host:4318 or https://…",
+            otlp.origins.endpoint
+        )
+    })?;
+    let headers = otlp
+        .headers
+        .iter()
+        .map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
+        .collect::<Option<_>>()
+        .ok_or_else(|| {
+            let name = &otlp.origins.headers;
+            format!("{name} holds a name or value that HTTP forbids; otlp is off")
+        })?;
+    let roots = match &otlp.certificate {
+        None => None,
+        Some(path) => Some(certificates(path).map_err(|what| {
+            let name = &otlp.origins.certificate;
+            format!("{name} {}: {what}; otlp is off", path.display())
+        })?),
+    };
+    Ok((destination, headers, roots))
+}
+
+fn certificates(path: &Path) -> Result<RootCerts, String> {
+    let pem = fs::read(path).map_err(|error| error.to_string())?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err("holds no certificate in PEM form".to_owned());
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}

@@ -1,0 +1,45 @@
+//! The `server` exporter: one flat JSON object per POST to the contract's usage server.
+
+use std::time::Duration;
+
+use otel_usage_schema::{Destination, Loss};
+use ureq::http::HeaderValue;
+use ureq::http::header::CONTENT_TYPE;
+
+use super::client::{Client, Request};
+use super::outbox::Outbox;
+use super::{Encoding, ExportRecord, Network};
+use crate::helper::Helper;
+use crate::settings::Settings;
+
+/// Time for one POST, connection included. LMCache's client takes 5 s; vLLM's has no limit.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(in crate::export) struct Flat {
+    base: Destination,
+}
+
+impl Encoding for Flat {
+    const NAME: &'static str = "server";
+
+    fn request(&self, record: &ExportRecord) -> Result<Option<Request>, Loss> {
+        let Some(message) = record.message() else { return Ok(None) };
+        let destination = self.base.below(message.endpoint()).ok_or(Loss::Refused)?;
+        let mut body = Vec::with_capacity(2048);
+        message.append_json(&mut body);
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        Ok(Some(Request { destination, headers, body }))
+    }
+}
+
+/// Makes the exporter for the usage server at `base`.
+pub(in crate::export) fn exporter(
+    base: Destination,
+    settings: &Settings,
+    helper: &Helper,
+) -> Network<Flat> {
+    let client = Client::new(&base, settings, TIMEOUT, None, helper);
+    let encoding = Flat { base: base.clone() };
+    Network { encoding, destination: base, outbox: Outbox::new(client) }
+}

@@ -1,0 +1,123 @@
+//! A record on its way to an exporter.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use opentelemetry::InstrumentationScope;
+#[cfg(feature = "otlp")]
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use otel_usage_schema::{CompiledContract, Message, Record, ResourceValues, flatten, transport};
+
+use crate::clock::{Clock, system_time};
+
+/// A record with its contract and its Resource.
+///
+/// An exporter sends it as a flat [`Message`], or as a span with a Resource.
+#[derive(Debug, Clone)]
+pub struct ExportRecord {
+    contract: Arc<CompiledContract>,
+    resource: Arc<ResourceValues>,
+    record: Arc<SpanRecord>,
+    direct: bool,
+}
+
+/// A record and the identity of the span that carries it.
+#[derive(Debug)]
+pub(crate) struct SpanRecord {
+    pub(crate) record: Record,
+    pub(crate) ids: SpanIds,
+    pub(crate) start_nanos: i64,
+    /// The span of the run, to which the record's span is linked.
+    pub(crate) run: Option<SpanIds>,
+}
+
+/// The identifiers of a span. Each record is the root of a trace of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanIds {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+}
+
+impl SpanIds {
+    pub(crate) fn random(clock: &Clock) -> Self {
+        let (trace, span) = clock.span_ids();
+        Self { trace, span }
+    }
+
+    fn context(self) -> SpanContext {
+        SpanContext::new(self.trace, self.span, TraceFlags::SAMPLED, false, TraceState::default())
+    }
+}
+
+impl ExportRecord {
+    /// `direct` tells a bridge that this process posts to the usage server itself.
+    pub(crate) fn new(
+        contract: Arc<CompiledContract>,
+        resource: Arc<ResourceValues>,
+        record: SpanRecord,
+        direct: bool,
+    ) -> Self {
+        Self { contract, resource, record: Arc::new(record), direct }
+    }
+
+    /// Returns the flat message, or `None` for the span of the whole run.
+    #[must_use]
+    pub fn message(&self) -> Option<Message<'_>> {
+        flatten(&self.contract, &self.resource, &self.record.record)
+    }
+
+    /// Returns the record.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record.record
+    }
+
+    /// Returns the record's kind, for example `lmcache.engine`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.record().kind(&self.contract)
+    }
+
+    /// Returns the span that OTLP carries. It holds declared and transport attributes only.
+    #[must_use]
+    pub fn span(&self) -> SpanData {
+        let SpanRecord { record, ids, start_nanos, run } = &*self.record;
+        let mut links = SpanLinks::default();
+        links.links.extend(run.map(|run| Link::with_context(run.context())));
+        SpanData {
+            span_context: ids.context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: Cow::Owned(self.kind().to_owned()),
+            start_time: system_time(*start_nanos),
+            end_time: system_time(record.time_nanos()),
+            attributes: self.contract.span_attributes(record, self.direct),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links,
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::builder(transport::SCOPE)
+                .with_version(env!("CARGO_PKG_VERSION"))
+                .build(),
+        }
+    }
+
+    /// Returns the Resource that OTLP carries. It holds declared attributes only.
+    #[must_use]
+    pub fn resource(&self) -> Resource {
+        let attributes = self.contract.resource_attributes(&self.resource);
+        Resource::builder_empty().with_attributes(attributes).build()
+    }
+
+    /// Returns the Resource attributes in the contract's order.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn resource_attributes(&self) -> Vec<KeyValue> {
+        self.contract.resource_attributes(&self.resource).collect()
+    }
+}

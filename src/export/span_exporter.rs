@@ -1,0 +1,119 @@
+//! An OpenTelemetry `SpanExporter`, for people who assemble their own pipeline.
+//!
+//! It runs the same pipeline as [`crate::Usage`], on the thread of the caller's span processor. A stock
+//! provider has no timer for it, so heartbeats and the end of the run are the caller's to record.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::Key;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use otel_usage_schema::Loss;
+
+use crate::run::Pipeline;
+use crate::stats::Stats;
+
+/// Exports usage records through a stock `SpanProcessor`.
+///
+/// [`Builder::span_exporter`](crate::Builder::span_exporter) makes one. It does nothing if collection
+/// is off. It reads the machine at its first export. Spans that are not records of the contract are
+/// counted and dropped, so it may share a provider with other exporters.
+pub struct UsageSpanExporter {
+    /// `None` if collection is off.
+    pipeline: Option<Mutex<Pipeline>>,
+    process: u32,
+}
+
+/// Prints only whether the exporter is enabled, because its settings may hold secrets.
+impl fmt::Debug for UsageSpanExporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageSpanExporter")
+            .field("enabled", &self.is_enabled())
+            .finish_non_exhaustive()
+    }
+}
+
+impl UsageSpanExporter {
+    pub(crate) fn new(pipeline: Option<Pipeline>) -> Self {
+        Self { pipeline: pipeline.map(Mutex::new), process: std::process::id() }
+    }
+
+    /// Returns whether collection is on.
+    #[must_use]
+    pub const fn is_enabled(&self) -> bool {
+        self.pipeline.is_some()
+    }
+
+    /// Returns the accounts so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.with(|pipeline| pipeline.counters().snapshot()).unwrap_or_default()
+    }
+
+    /// Runs `part` with the pipeline. Returns `None` if collection is off, in a forked child, or after a
+    /// panic, which would otherwise end the worker of a stock processor for good.
+    fn with<T>(&self, part: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
+        if std::process::id() != self.process {
+            return None;
+        }
+        let mut pipeline = self.pipeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        catch_unwind(AssertUnwindSafe(|| part(&mut pipeline))).ok()
+    }
+
+    fn send(&self, urgent: bool) -> OTelSdkResult {
+        let queued = self.with(|pipeline| {
+            pipeline.send_queued(urgent);
+            pipeline.queued()
+        });
+        match queued {
+            None | Some(0) => Ok(()),
+            Some(queued) => Err(OTelSdkError::InternalFailure(format!(
+                "{queued} usage messages wait for their server"
+            ))),
+        }
+    }
+}
+
+impl SpanExporter for UsageSpanExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = batch.len() as u64;
+        let taken = self.with(|pipeline| {
+            for span in &batch {
+                pipeline.accept(span);
+            }
+        });
+        if taken.is_none() {
+            self.with(|pipeline| pipeline.counters().lost.add(Loss::Panicked, count));
+        }
+        self.send(false)
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        self.send(true)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.send(true)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.with(|pipeline| {
+            let contract = pipeline.context().contract.contract();
+            let own = contract.attributes.iter().map(|attribute| attribute.name.to_string());
+            // Only what an engine may say about itself is taken: the stock `service.name` is the name
+            // of the executable, and the stock instance id may be the name of a pod.
+            let attributes = own
+                .chain(["service.version".to_owned()])
+                .filter_map(|name| {
+                    let value = resource.get(&Key::new(name.clone()))?;
+                    Some((name, value))
+                })
+                .collect();
+            pipeline.adopt(attributes);
+        });
+    }
+}

@@ -1,0 +1,266 @@
+//! The bounded queue between the engine's threads and the worker.
+//!
+//! Recording is a lock, a move and a wake-up. The first record starts the worker's thread, so that a
+//! process that never records has no thread of ours.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::SpanData;
+use otel_usage_schema::Loss;
+use otel_usage_schema::sanitize::LIST;
+
+use super::PipelineParts;
+use super::worker;
+use crate::clock::Clock;
+use crate::stats::Counters;
+
+/// Most spans that wait. An engine makes a handful at its start; more means a loop without end.
+const SPANS: usize = 256;
+
+/// Most bytes of text that wait.
+const BYTES: usize = 1024 * 1024;
+
+/// Longest text that is kept until it is sanitized. Every field has a shorter limit.
+const TEXT_BYTES: usize = 4096;
+
+/// Most unknown kinds that wait to be logged.
+const UNKNOWN: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    settled: Condvar,
+    pub(crate) counters: Arc<Counters>,
+    process: u32,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The parts of the pipeline, until the first record starts the worker.
+    parts: Option<Box<PipelineParts>>,
+    spans: VecDeque<SpanData>,
+    bytes: usize,
+    heartbeat: Vec<KeyValue>,
+    unknown: Vec<&'static str>,
+    finish: bool,
+    urgent: bool,
+    /// Whether the worker holds spans that it took.
+    busy: bool,
+    /// Messages that wait in the exporters.
+    queued: usize,
+    /// Whether the worker has ended.
+    gone: bool,
+}
+
+/// What the worker takes from the queue.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) spans: VecDeque<SpanData>,
+    pub(super) heartbeat: Vec<KeyValue>,
+    pub(super) unknown: Vec<&'static str>,
+    pub(super) finish: bool,
+    pub(super) urgent: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(parts: PipelineParts) -> Self {
+        Self {
+            counters: Arc::clone(&parts.counters),
+            state: Mutex::new(State { parts: Some(Box::new(parts)), ..State::default() }),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+            process: std::process::id(),
+        }
+    }
+
+    /// Returns whether this is a forked child. The worker does not exist here, and a thread that does
+    /// not exist either may hold the lock.
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.process
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held leaves a valid queue.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a span, and starts the worker if it is the first one.
+    pub(crate) fn push(self: &Arc<Self>, mut span: SpanData) {
+        if self.is_forked() {
+            self.counters.lost.add(Loss::Forked, 1);
+            return;
+        }
+        let bytes = shorten(&mut span);
+        let mut state = self.lock();
+        // The worker takes all spans at once, so only the first one has to wake it.
+        let first = state.spans.is_empty();
+        let full = state.spans.len() >= SPANS || state.bytes.saturating_add(bytes) > BYTES;
+        let loss = if state.finish || state.gone {
+            Some(Loss::TooLate)
+        } else if full {
+            Some(Loss::QueueFull)
+        } else {
+            state.bytes = state.bytes.saturating_add(bytes);
+            state.spans.push_back(span);
+            None
+        };
+        let parts = if loss.is_none() { state.parts.take() } else { None };
+        drop(state);
+        if let Some(loss) = loss {
+            self.counters.lost.add(loss, 1);
+        } else if let Some(parts) = parts {
+            let notifier = parts.notifier.clone();
+            if !worker::start(Arc::clone(self), *parts) {
+                self.give_up();
+                notifier.warn("no thread could be started; usage reporting is off in this process");
+            }
+        } else if first {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Counts all that waits as lost, because there is no worker.
+    fn give_up(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        let lost = state.spans.len() as u64;
+        state.spans.clear();
+        drop(state);
+        self.counters.lost.add(Loss::TooLate, lost);
+        self.settled.notify_all();
+    }
+
+    /// Counts a record of an unknown kind, and keeps the kind for the worker to log.
+    ///
+    /// An event of ours from inside the layer would disturb the filters of the engine's other layers.
+    pub(crate) fn unknown(&self, kind: &'static str) {
+        self.counters.lost.add(Loss::UnknownRecord, 1);
+        if !self.is_forked() {
+            let mut state = self.lock();
+            if state.unknown.len() < UNKNOWN && !state.unknown.contains(&kind) {
+                state.unknown.push(kind);
+            }
+        }
+    }
+
+    /// Sets the values that the next heartbeats carry.
+    pub(crate) fn set_heartbeat(&self, values: Vec<KeyValue>) {
+        if !self.is_forked() {
+            self.lock().heartbeat = values;
+        }
+    }
+
+    /// Asks the worker to finish. Messages that wait still go out.
+    pub(crate) fn finish(&self) {
+        if !self.is_forked() {
+            let mut state = self.lock();
+            state.finish = true;
+            state.urgent = true;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until everything queued so far is delivered or lost, at most `wait`. Returns how many
+    /// messages still wait.
+    pub(crate) fn settle(&self, wait: Duration, clock: &Clock) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
+        let Some(until) = clock.monotonic().checked_add(wait) else { return 0 };
+        let mut state = self.lock();
+        if state.parts.is_some() {
+            // Nothing was ever recorded.
+            return 0;
+        }
+        state.urgent = true;
+        self.wake.notify_one();
+        loop {
+            let left = until.saturating_duration_since(clock.monotonic());
+            let waiting = state.spans.len().saturating_add(state.queued);
+            let working = state.busy || state.urgent || waiting > 0;
+            if state.gone || !working || left.is_zero() {
+                return waiting.max(usize::from(working && !state.gone));
+            }
+            let waited = self.settled.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Sleeps until there is work or until `due`, and takes the work. Called by the worker.
+    pub(super) fn wait(&self, due: Option<Instant>, finished: bool, clock: &Clock) -> Work {
+        let mut state = self.lock();
+        loop {
+            let left = due.map(|due| due.saturating_duration_since(clock.monotonic()));
+            let news = !state.spans.is_empty() || state.urgent || (state.finish && !finished);
+            if news || left.is_some_and(|left| left.is_zero()) {
+                state.bytes = 0;
+                state.busy = true;
+                return Work {
+                    spans: std::mem::take(&mut state.spans),
+                    heartbeat: state.heartbeat.clone(),
+                    unknown: std::mem::take(&mut state.unknown),
+                    finish: state.finish,
+                    urgent: std::mem::take(&mut state.urgent),
+                };
+            }
+            state = match left {
+                Some(left) => {
+                    let waited = self.wake.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Tells waiting threads how many messages wait in the exporters. Called by the worker.
+    pub(super) fn publish(&self, queued: usize, busy: bool) {
+        let mut state = self.lock();
+        state.queued = queued;
+        state.busy = busy;
+        drop(state);
+        self.settled.notify_all();
+    }
+
+    /// Tells waiting threads that the worker has ended.
+    pub(super) fn end(&self) {
+        self.lock().gone = true;
+        self.settled.notify_all();
+    }
+}
+
+/// Cuts texts that are longer than any field allows. Returns the bytes that the attributes take.
+fn shorten(span: &mut SpanData) -> usize {
+    let cut = |text: &mut StringValue| {
+        if text.as_str().len() > TEXT_BYTES {
+            let end = text.as_str().char_indices().map(|(place, _)| place);
+            let end = end.take_while(|place| *place <= TEXT_BYTES).last().unwrap_or(0);
+            *text = text.as_str().get(..end).unwrap_or("").to_owned().into();
+        }
+        text.as_str().len()
+    };
+    let mut bytes = 0_usize;
+    let events = span.events.events.iter_mut().flat_map(|event| event.attributes.iter_mut());
+    for attribute in span.attributes.iter_mut().chain(events) {
+        let size = match &mut attribute.value {
+            Value::String(text) => cut(text),
+            Value::Array(Array::String(words)) => {
+                words.truncate(LIST);
+                words.iter_mut().map(cut).sum()
+            }
+            Value::Array(Array::I64(numbers)) => {
+                numbers.truncate(LIST);
+                0
+            }
+            _ => 0,
+        };
+        // An attribute takes about 64 bytes beside its text.
+        bytes = bytes.saturating_add(size).saturating_add(64);
+    }
+    bytes
+}

@@ -1,0 +1,85 @@
+//! The one long-lived thread of a `Usage`: it takes spans from the queue and runs the pipeline.
+//!
+//! Between two records it sleeps until the nearest heartbeat, interval or retry.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use otel_usage_schema::Loss;
+
+use super::queue::Work;
+use super::{Pipeline, PipelineParts, Queue};
+
+#[derive(Debug)]
+struct Worker {
+    queue: Arc<Queue>,
+    pipeline: Pipeline,
+    next_retry: Option<Instant>,
+    finished: bool,
+}
+
+/// Starts the thread. Returns `false` if the system has none to give.
+pub(super) fn start(queue: Arc<Queue>, parts: PipelineParts) -> bool {
+    let run = move || {
+        let counters = Arc::clone(&parts.counters);
+        let work = AssertUnwindSafe(|| {
+            let pipeline = Pipeline::new(parts);
+            let queue = Arc::clone(&queue);
+            Worker { queue, pipeline, next_retry: None, finished: false }.run();
+        });
+        if catch_unwind(work).is_err() {
+            counters.lost.add(Loss::Panicked, 1);
+        }
+        queue.end();
+    };
+    std::thread::Builder::new().name("otel-usage".to_owned()).spawn(run).is_ok()
+}
+
+impl Worker {
+    fn run(&mut self) {
+        loop {
+            let due = [self.next_retry, self.pipeline.next_due()].into_iter().flatten().min();
+            let clock = &self.pipeline.context().clock;
+            let work = self.queue.wait(due, self.finished, clock);
+            self.record(&work);
+            // Local exporters are done. Waiting threads learn it before the network has its turn.
+            self.queue.publish(self.pipeline.queued(), true);
+            self.next_retry = None;
+            self.guarded(|worker| {
+                worker.next_retry = worker.pipeline.send_queued(work.urgent);
+            });
+            if self.finished && self.next_retry.is_none() {
+                self.pipeline.abandon();
+            }
+            self.queue.publish(self.pipeline.queued(), false);
+            if self.finished && self.pipeline.queued() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Makes the records of `work`, and those that are due.
+    fn record(&mut self, work: &Work) {
+        for kind in &work.unknown {
+            self.queue.counters.name(Loss::UnknownRecord, kind);
+        }
+        self.guarded(|worker| {
+            for span in &work.spans {
+                worker.pipeline.accept(span);
+            }
+        });
+        if work.finish && !self.finished {
+            self.finished = true;
+            self.guarded(|worker| worker.pipeline.finish());
+        }
+        self.guarded(|worker| worker.pipeline.export_due(&work.heartbeat));
+    }
+
+    /// Runs a part of the work. A panic costs that part and not the thread.
+    fn guarded(&mut self, part: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| part(self))).is_err() {
+            self.queue.counters.lost.add(Loss::Panicked, 1);
+        }
+    }
+}

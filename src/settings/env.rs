@@ -1,0 +1,269 @@
+//! The environment variables, read once, on the initialising thread, into a snapshot.
+//!
+//! Nothing reads them later, because an engine's `setenv` would race with that. [`VARIABLES`] lists the
+//! names, and `docs/operator/environment.md` documents each.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use otel_usage_schema::{Contract, Directory};
+
+/// The environment variables that this crate reads, beside those that a contract names.
+pub const VARIABLES: &[&str] = &[
+    // Consent.
+    "DO_NOT_TRACK",
+    "OTEL_SDK_DISABLED",
+    "OTEL_USAGE_MODE",
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "JENKINS_URL",
+    "BUILDKITE",
+    // The configuration file.
+    "OTEL_USAGE_CONFIG",
+    // Where configuration and local files live.
+    "HOME",
+    "XDG_CONFIG_HOME",
+    // Exporters.
+    "OTEL_USAGE_EXPORTERS",
+    "OTEL_USAGE_FILE",
+    // Content.
+    "OTEL_USAGE_OMIT",
+    "OTEL_USAGE_OTLP_ENDPOINT",
+    "OTEL_USAGE_OTLP_HEADERS",
+    "OTEL_USAGE_OTLP_PROTOCOL",
+    "OTEL_USAGE_OTLP_COMPRESSION",
+    "OTEL_USAGE_OTLP_TIMEOUT",
+    "OTEL_USAGE_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    // Proxies, lower case before upper case.
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
+
+/// A snapshot of the environment variables that this crate, its detectors and a contract name.
+#[derive(Debug, Clone, Default)]
+pub struct Env {
+    values: BTreeMap<String, OsString>,
+    /// Whether the snapshot is that of this process.
+    #[cfg_attr(
+        not(feature = "config-file"),
+        expect(dead_code, reason = "for variables that a file names")
+    )]
+    process: bool,
+}
+
+impl Env {
+    /// Reads the environment of this process.
+    #[must_use]
+    pub fn process(contract: &Contract) -> Self {
+        let names = VARIABLES.iter().chain(crate::detectors::VARIABLES).copied();
+        Self::read(names.chain(contract.variables()))
+    }
+
+    /// Reads the variables of [`detectors::VARIABLES`](crate::detectors::VARIABLES) only.
+    #[must_use]
+    pub fn of_machine() -> Self {
+        Self::read(crate::detectors::VARIABLES.iter().copied())
+    }
+
+    fn read<'name>(names: impl Iterator<Item = &'name str>) -> Self {
+        let values = names
+            .filter_map(|name| {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the only place that reads the environment"
+                )]
+                let value = std::env::var_os(name)?;
+                Some((name.to_owned(), value))
+            })
+            .collect();
+        Self { values, process: true }
+    }
+
+    /// Returns a snapshot of the given variables, for tests and for tools that ask "what if".
+    #[must_use]
+    pub fn given<K: Into<String>, V: Into<OsString>>(
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let values = variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        Self { values, process: false }
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.values.insert(name.into(), value.into());
+        self
+    }
+
+    /// Returns whether the variable is set, to any value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    fn os(&self, name: &str) -> Option<&OsStr> {
+        self.values.get(name).map(OsString::as_os_str)
+    }
+
+    /// Returns the value as text. A value that is not UTF-8 keeps its readable part, so that a switch
+    /// with a damaged value is still a switch.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// Returns the value of a variable that a configuration file names. It may be outside the snapshot
+    /// and is then read now, on the initialising thread.
+    #[cfg(feature = "config-file")]
+    pub(crate) fn look_up(&self, name: &str) -> Option<String> {
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
+        let live = || self.process.then(|| std::env::var_os(name)).flatten();
+        let value = self.os(name).map(OsStr::to_owned).or_else(live)?;
+        Some(value.to_string_lossy().into_owned())
+    }
+
+    /// Returns the value trimmed and in lower case, as switches are compared.
+    pub(crate) fn word(&self, name: &str) -> Option<String> {
+        self.text(name).map(|value| value.trim().to_ascii_lowercase())
+    }
+
+    /// Returns the value as text, or `None` if it is blank.
+    pub(crate) fn filled(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Returns the first of `names` that has a value, with that value.
+    pub(crate) fn first_filled(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
+        names.iter().find_map(|name| Some((*name, self.filled(name)?)))
+    }
+
+    /// Returns the variables whose values are text, as
+    /// [`Machine::live`](crate::detectors::Machine::live) takes them.
+    pub fn pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.values
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.to_str()?.to_owned())))
+    }
+
+    /// Returns the user's home directory: `HOME`, else the user's line in `/etc/passwd`.
+    ///
+    /// The file is read instead of asking the name service, because such a look-up may open sockets
+    /// before consent is known. The Python clients look for their opt-out in the same directory.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        match self.os("HOME") {
+            Some(home) if home.is_empty() => Some(PathBuf::from("/")),
+            Some(home) => Some(PathBuf::from(home)),
+            None => home_of(&std::fs::read_to_string("/etc/passwd").ok()?, crate::sys::user_id()),
+        }
+    }
+
+    /// Returns `${XDG_CONFIG_HOME:-~/.config}`.
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
+        match self.os("XDG_CONFIG_HOME") {
+            Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+            _ => Some(self.home()?.join(".config")),
+        }
+    }
+
+    /// Returns the directory in which an engine keeps its configuration.
+    pub(crate) fn directory(&self, directory: &Directory) -> Option<PathBuf> {
+        match directory {
+            Directory::None => None,
+            Directory::Home(name) => Some(self.home()?.join(".config").join(name.as_ref())),
+            Directory::Xdg { variable, name } => {
+                // The path is not converted to text, because it need not be UTF-8.
+                let path = variable.as_ref().and_then(|variable| self.os(variable));
+                match path.filter(|path| !path.to_string_lossy().trim().is_empty()) {
+                    Some(path) => Some(self.expand(path)),
+                    None => Some(self.config_home()?.join(name.as_ref())),
+                }
+            }
+        }
+    }
+
+    /// Replaces a leading `~` of `path` by the home directory.
+    pub(crate) fn expand(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        match (path.strip_prefix("~"), self.home()) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
+        }
+    }
+}
+
+fn home_of(passwd: &str, user: u32) -> Option<PathBuf> {
+    passwd.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let id: u32 = parts.nth(2)?.parse().ok()?;
+        let home = parts.nth(2)?;
+        (id == user && !home.is_empty()).then(|| PathBuf::from(home))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_falls_back_to_passwd() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nvllm:x:2000:44::/srv/vllm:/bin/sh\nbad line\n";
+        assert_eq!(home_of(passwd, 2000), Some(PathBuf::from("/srv/vllm")));
+        assert_eq!(home_of(passwd, 7), None);
+    }
+
+    #[test]
+    fn directories_follow_the_contract() {
+        let env = Env::given([("HOME", "/home/a"), ("XDG_CONFIG_HOME", "/x")]);
+        let vllm = &otel_usage_schema::vllm::CURRENT.directory;
+        let lmcache = &otel_usage_schema::lmcache::V1.directory;
+        assert_eq!(env.directory(vllm), Some(PathBuf::from("/x/vllm")));
+        assert_eq!(env.directory(lmcache), Some(PathBuf::from("/home/a/.config/lmcache")));
+        let env = Env::given([("HOME", "/home/a"), ("VLLM_CONFIG_ROOT", "~/v")]);
+        assert_eq!(env.directory(vllm), Some(PathBuf::from("/home/a/v")));
+        let env = Env::given([("HOME", "/home/a"), ("XDG_CONFIG_HOME", "")]);
+        assert_eq!(env.directory(vllm), Some(PathBuf::from("/home/a/.config/vllm")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn directories_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let given = OsStr::from_bytes(b"~/\xff");
+        let env = Env::given([("HOME", OsStr::new("/home/a")), ("VLLM_CONFIG_ROOT", given)]);
+        let expected = PathBuf::from(OsStr::from_bytes(b"/home/a/\xff"));
+        assert_eq!(env.directory(&otel_usage_schema::vllm::CURRENT.directory), Some(expected));
+    }
+
+    #[test]
+    fn only_a_leading_tilde_becomes_the_home_directory() {
+        let env = Env::given([("HOME", "/home/a")]);
+        for (path, expected) in [
+            ("~", "/home/a"),
+            ("~/b", "/home/a/b"),
+            ("~//b", "/home/a/b"),
+            ("~b/c", "~b/c"),
+            ("/~/b", "/~/b"),
+        ] {
+            assert_eq!(env.expand(path), PathBuf::from(expected));
+        }
+    }
+}

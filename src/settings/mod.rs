@@ -1,0 +1,300 @@
+//! Resolves environment, configuration file and builder to one value: [`Settings`].
+//!
+//! The engine, `status`, `preview` and `config check` all look at the same value. Consent comes first,
+//! then the builder, then the environment, then the file, then the default. A mistake is one warning
+//! that switches its exporter off; it is never an error.
+
+mod env;
+mod file;
+mod operator;
+mod otlp;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use otel_usage_schema::{Contract, Directory};
+
+pub use crate::inspect::{Inspection, RunPreview};
+pub use env::{Env, VARIABLES};
+pub use otel_usage_schema::Decision;
+pub use otlp::OtlpSettings;
+
+pub(crate) use file::ConfigFile;
+pub(crate) use operator::Operator;
+
+use crate::export::ExporterName;
+
+/// What the builder sets. Each value wins over the environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides {
+    pub(crate) exporters: Option<Vec<ExporterName>>,
+    pub(crate) server_url: Option<String>,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) local_log: Option<PathBuf>,
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Whether the data is made up, so that it may reach a server on this machine only.
+    pub(crate) sample: bool,
+}
+
+/// The effective settings of one engine.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The exporters that run, if consent allows them.
+    pub exporters: Vec<ExporterName>,
+    /// Base URL of the usage server. `None` if there is none; `server` then does not run.
+    pub server: Option<String>,
+    /// The JSON-lines file, if `file` runs and no text log replaces it.
+    pub file: Option<PathBuf>,
+    /// The text log, if `file` runs and a log was asked for.
+    pub local_log: Option<PathBuf>,
+    /// The settings of the `otlp` exporter, if it runs.
+    pub otlp: Option<OtlpSettings>,
+    /// The configuration file, if one was named and read.
+    pub config_file: Option<PathBuf>,
+    /// Mistakes. Each names the variable or the place in the file, and its remedy.
+    pub warnings: Vec<String>,
+    /// Parts of the configuration file that have no effect and are no mistakes.
+    pub notes: Vec<String>,
+    /// Proxies as `(variable, value)`.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network exporters"))]
+    pub(crate) proxy: Vec<(&'static str, String)>,
+    /// The place from which the server's URL comes.
+    pub(crate) server_origin: String,
+    /// The wire names to leave out, each with the place that names it.
+    pub(crate) omitted: Vec<(String, String)>,
+    /// What the operator's interval variable holds.
+    pub(crate) interval: Option<String>,
+}
+
+impl Settings {
+    /// Resolves the settings for `contract`, consent aside.
+    pub(crate) fn resolve(
+        contract: &Contract,
+        env: &Env,
+        file: &ConfigFile,
+        over: &Overrides,
+    ) -> Self {
+        let mut settings = Self {
+            proxy: proxies(env),
+            interval: contract.interval_variable.as_ref().and_then(|name| env.text(name)),
+            omitted: omitted(env, file),
+            config_file: file.path.clone(),
+            warnings: file.mistakes.clone(),
+            notes: file.notes.clone(),
+            ..Self::default()
+        };
+        let named = settings.named_exporters(env, file, over);
+        let server = settings.server_url(contract, env, file, over);
+        let wanted =
+            |exporter: ExporterName| named.as_ref().is_none_or(|names| names.contains(&exporter));
+
+        if wanted(ExporterName::Server)
+            && let Some(url) = server
+        {
+            settings.exporters.push(ExporterName::Server);
+            settings.server = Some(url);
+        }
+        let explicit = named.as_ref().is_some_and(|names| names.contains(&ExporterName::File));
+        if wanted(ExporterName::File) {
+            settings.files(contract, env, file, over, explicit);
+        }
+        if let Some(names) = &named {
+            if names.contains(&ExporterName::Console) {
+                settings.exporters.push(ExporterName::Console);
+            }
+            if names.contains(&ExporterName::Otlp) {
+                match otlp::resolve(env, over.otlp_endpoint.as_deref(), file.otlp.as_ref()) {
+                    Ok(otlp) => {
+                        settings.exporters.push(ExporterName::Otlp);
+                        settings.otlp = Some(otlp);
+                    }
+                    Err(warning) => settings.warnings.push(warning),
+                }
+            }
+        }
+        settings.exporters.sort_unstable();
+        settings.check_omitted(contract);
+        settings
+    }
+
+    /// Warns of each name that leaves nothing out. A name of another engine is accepted, because one
+    /// list may serve several engines.
+    fn check_omitted(&mut self, contract: &Contract) {
+        for (origin, name) in &self.omitted {
+            let others = Contract::built_in().into_iter();
+            let known = others.chain([contract]).filter_map(|contract| contract.may_omit(name));
+            let warning = match known.max() {
+                Some(true) => continue,
+                Some(false) => format!(
+                    "{origin} names `{}`, which tells messages apart and is sent; leave it out of \
+                     the list",
+                    shown(name),
+                ),
+                None => format!(
+                    "{origin} names `{}`, which is not a field; see otel-usage preview for the names",
+                    shown(name),
+                ),
+            };
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Removes an exporter that cannot run, and adds the warning.
+    pub(crate) fn switch_off(&mut self, exporter: ExporterName, warning: String) {
+        self.exporters.retain(|other| *other != exporter);
+        match exporter {
+            ExporterName::Otlp => self.otlp = None,
+            ExporterName::Server => self.server = None,
+            ExporterName::Console | ExporterName::File => {}
+        }
+        self.warnings.push(warning);
+    }
+
+    /// Returns the exporters that were named, or `None` if the contract's defaults apply.
+    fn named_exporters(
+        &mut self,
+        env: &Env,
+        file: &ConfigFile,
+        over: &Overrides,
+    ) -> Option<Vec<ExporterName>> {
+        if let Some(exporters) = &over.exporters {
+            return Some(exporters.clone());
+        }
+        // The specification treats an empty variable as unset.
+        let Some(text) = env.filled("OTEL_USAGE_EXPORTERS") else { return file.exporters.clone() };
+        let text = text.to_ascii_lowercase();
+        let words: Vec<&str> =
+            text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        let mut exporters = Vec::new();
+        for word in &words {
+            match ExporterName::parse(word) {
+                Some(exporter) => exporters.push(exporter),
+                None if *word == "none" => {}
+                None => self.warnings.push(format!(
+                    "OTEL_USAGE_EXPORTERS names the unknown exporter `{}`; use server, otlp, file, \
+                     console or none, separated by commas",
+                    shown(word),
+                )),
+            }
+        }
+        if words.contains(&"none") {
+            exporters.clear();
+        }
+        Some(exporters)
+    }
+
+    fn server_url(
+        &mut self,
+        contract: &Contract,
+        env: &Env,
+        file: &ConfigFile,
+        over: &Overrides,
+    ) -> Option<String> {
+        if let Some(url) = &over.server_url {
+            return Some(url.clone());
+        }
+        if let Some(variable) = &contract.server_variable
+            && let Some(url) = env.text(variable)
+        {
+            self.server_origin = variable.to_string();
+            // For the original clients an empty value means "write the local file only".
+            return Some(url.trim().to_owned()).filter(|url| !url.is_empty());
+        }
+        if let Some(said) = &file.server {
+            self.server_origin.clone_from(&said.origin);
+            return Some(said.text.clone());
+        }
+        "the contract's server".clone_into(&mut self.server_origin);
+        if over.sample { None } else { contract.server.as_deref().map(str::to_owned) }
+    }
+
+    fn files(
+        &mut self,
+        contract: &Contract,
+        env: &Env,
+        file: &ConfigFile,
+        over: &Overrides,
+        explicit: bool,
+    ) {
+        if let Some(path) = &over.local_log {
+            self.local_log = Some(env.expand(path));
+        } else if let Some(path) = &over.file {
+            self.file = Some(env.expand(path));
+        } else if let Some(path) = env.filled("OTEL_USAGE_FILE") {
+            self.file = Some(env.expand(&path));
+        } else if let Some(path) = &file.file {
+            self.file = Some(env.expand(path));
+        } else if let Some(name) = &contract.local_file {
+            let directory = match contract.directory {
+                Directory::None => env.config_home().map(|home| home.join("otel-usage")),
+                _ => env.directory(&contract.directory),
+            };
+            self.file = directory.map(|directory| directory.join(name.as_ref()));
+        } else if explicit {
+            let name = format!("{}.jsonl", contract.system);
+            self.file = env.config_home().map(|home| home.join("otel-usage").join(name));
+        } else {
+            return;
+        }
+        if self.file.is_some() || self.local_log.is_some() {
+            self.exporters.push(ExporterName::File);
+        } else {
+            self.warnings.push(
+                "the local file is off: no home directory is known; set HOME or OTEL_USAGE_FILE"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+/// Returns the wire names to leave out, each with the place that names it.
+///
+/// The lists of environment and file are joined, because a longer list sends less.
+fn omitted(env: &Env, file: &ConfigFile) -> Vec<(String, String)> {
+    const VARIABLE: &str = "OTEL_USAGE_OMIT";
+    let list = env.filled(VARIABLE).unwrap_or_default();
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| (VARIABLE.to_owned(), name.to_owned()))
+        .chain(file.omit.iter().map(|said| (said.origin.clone(), said.text.clone())))
+        .collect()
+}
+
+/// Reads the first `limit + 1` bytes of a file, so that a longer file can be told from its start.
+///
+/// It does not wait: a pipe without a writer reads as empty.
+pub(crate) fn read_start(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    let mut text = Vec::new();
+    options.open(path)?.take(limit.saturating_add(1)).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn proxies(env: &Env) -> Vec<(&'static str, String)> {
+    const NAMES: [&[&str]; 4] = [
+        &["http_proxy", "HTTP_PROXY"],
+        &["https_proxy", "HTTPS_PROXY"],
+        &["all_proxy", "ALL_PROXY"],
+        &["no_proxy", "NO_PROXY"],
+    ];
+    NAMES
+        .iter()
+        .filter_map(|names| {
+            let (_, value) = env.first_filled(names)?;
+            Some((*names.first()?, value))
+        })
+        .collect()
+}
+
+/// Shortens an operator's word to one line of at most 40 characters, for a warning.
+pub(crate) fn shown(word: &str) -> String {
+    word.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

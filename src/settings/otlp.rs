@@ -1,0 +1,276 @@
+//! The settings of the `otlp` exporter: `OTEL_USAGE_OTLP_*`, else the configuration file, else the
+//! generic `OTEL_EXPORTER_OTLP_*`.
+//!
+//! The generic variables belong to the operator's own tracing. None of them is used if an endpoint for
+//! usage data is set, so that tracing credentials cannot travel to a usage collector. For the same
+//! reason `OTEL_USAGE_OTLP_ENDPOINT` replaces the file's exporter as a whole: the file's headers are
+//! meant for the file's endpoint.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use super::env::Env;
+use super::shown;
+
+/// The specification's default for one export.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Settings of the OTLP exporter.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtlpSettings {
+    /// The whole URL, `/v1/traces` included.
+    pub endpoint: String,
+    /// Headers to send, in the order given. Their values are secrets.
+    pub headers: Vec<(String, String)>,
+    /// Whether bodies are compressed with gzip.
+    pub gzip: bool,
+    /// Time for one export.
+    pub timeout: Duration,
+    /// PEM file with the certificates to trust instead of the built-in ones.
+    pub certificate: Option<PathBuf>,
+    /// The places from which the settings come, for warnings.
+    pub(crate) origins: Origins,
+}
+
+/// The variables or the places in a file from which the settings come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Origins {
+    pub(crate) endpoint: String,
+    pub(crate) headers: String,
+    pub(crate) certificate: String,
+}
+
+impl Origins {
+    pub(super) fn all(origin: &str) -> Self {
+        let origin = || origin.to_owned();
+        Self { endpoint: origin(), headers: origin(), certificate: origin() }
+    }
+}
+
+impl OtlpSettings {
+    /// Returns the defaults with an endpoint.
+    pub(super) const fn at(endpoint: String, origins: Origins) -> Self {
+        Self {
+            endpoint,
+            headers: Vec::new(),
+            gzip: false,
+            timeout: TIMEOUT,
+            certificate: None,
+            origins,
+        }
+    }
+}
+
+impl std::fmt::Debug for OtlpSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("OtlpSettings")
+            .field("endpoint", &self.endpoint)
+            .field("headers", &names)
+            .field("gzip", &self.gzip)
+            .field("timeout", &self.timeout)
+            .field("certificate", &self.certificate)
+            .finish()
+    }
+}
+
+/// Resolves the settings from environment, builder and file.
+///
+/// # Errors
+///
+/// The warning to give if `otlp` was asked for and cannot run.
+pub(super) fn resolve(
+    env: &Env,
+    builder: Option<&str>,
+    file: Option<&OtlpSettings>,
+) -> Result<OtlpSettings, String> {
+    let own = || env.filled("OTEL_USAGE_OTLP_ENDPOINT");
+    let at = |url: String, origin: &str| OtlpSettings::at(url, Origins::all(origin));
+    let (mut otlp, generic) = if let Some(base) = builder {
+        (at(with_path(base), "the OTLP endpoint"), false)
+    } else if let Some(base) = own() {
+        (at(with_path(&base), "OTEL_USAGE_OTLP_ENDPOINT"), false)
+    } else if let Some(file) = file {
+        (file.clone(), false)
+    } else if let Some(url) = env.filled("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
+        // The specification adds no path to the per-signal variable.
+        (at(url, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), true)
+    } else if let Some(base) = env.filled("OTEL_EXPORTER_OTLP_ENDPOINT") {
+        (at(with_path(&base), "OTEL_EXPORTER_OTLP_ENDPOINT"), true)
+    } else {
+        return Err("OTEL_USAGE_EXPORTERS names otlp but no endpoint is known; set \
+                    OTEL_USAGE_OTLP_ENDPOINT, for example to http://localhost:4318"
+            .to_owned());
+    };
+    let names = |setting: Setting| if generic { setting.generic() } else { setting.own() };
+
+    if let Some((name, protocol)) = env.first_filled(names(Setting::Protocol))
+        && protocol.trim() != "http/protobuf"
+    {
+        return Err(format!(
+            "{name} is `{}`; otlp is off: this build speaks http/protobuf",
+            shown(&protocol)
+        ));
+    }
+    if let Some((name, word)) = env.first_filled(names(Setting::Compression)) {
+        otlp.gzip = match word.trim() {
+            "gzip" => true,
+            "none" => false,
+            word => {
+                return Err(format!("{name} is `{}`; otlp is off: use gzip or none", shown(word)));
+            }
+        };
+    }
+    if let Some((name, text)) = env.first_filled(names(Setting::Timeout)) {
+        otlp.timeout = match text.trim().parse() {
+            Ok(millis) if millis > 0 => Duration::from_millis(millis),
+            _ => {
+                return Err(format!(
+                    "{name} is `{}`; otlp is off: give milliseconds, for example 10000",
+                    shown(&text)
+                ));
+            }
+        };
+    }
+    if let Some((name, text)) = env.first_filled(names(Setting::Headers)) {
+        // The value is a secret and is not shown.
+        otlp.headers = parse_headers(&text).ok_or_else(|| {
+            format!("{name} cannot be read; otlp is off: write key=value,key2=value2")
+        })?;
+        name.clone_into(&mut otlp.origins.headers);
+    }
+    if let Some((name, path)) = env.first_filled(names(Setting::Certificate)) {
+        otlp.certificate = Some(env.expand(path.trim()));
+        name.clone_into(&mut otlp.origins.certificate);
+    }
+    Ok(otlp)
+}
+
+#[derive(Clone, Copy)]
+enum Setting {
+    Certificate,
+    Compression,
+    Headers,
+    Protocol,
+    Timeout,
+}
+
+impl Setting {
+    const fn own(self) -> &'static [&'static str] {
+        match self {
+            Self::Certificate => &["OTEL_USAGE_OTLP_CERTIFICATE"],
+            Self::Compression => &["OTEL_USAGE_OTLP_COMPRESSION"],
+            Self::Headers => &["OTEL_USAGE_OTLP_HEADERS"],
+            Self::Protocol => &["OTEL_USAGE_OTLP_PROTOCOL"],
+            Self::Timeout => &["OTEL_USAGE_OTLP_TIMEOUT"],
+        }
+    }
+
+    /// Returns our own variable first, then the one for traces, then the one for all signals.
+    const fn generic(self) -> &'static [&'static str] {
+        match self {
+            Self::Certificate => &[
+                "OTEL_USAGE_OTLP_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            ],
+            Self::Compression => &[
+                "OTEL_USAGE_OTLP_COMPRESSION",
+                "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+                "OTEL_EXPORTER_OTLP_COMPRESSION",
+            ],
+            Self::Headers => &[
+                "OTEL_USAGE_OTLP_HEADERS",
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                "OTEL_EXPORTER_OTLP_HEADERS",
+            ],
+            Self::Protocol => &[
+                "OTEL_USAGE_OTLP_PROTOCOL",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+            ],
+            Self::Timeout => &[
+                "OTEL_USAGE_OTLP_TIMEOUT",
+                "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+                "OTEL_EXPORTER_OTLP_TIMEOUT",
+            ],
+        }
+    }
+}
+
+fn with_path(base: &str) -> String {
+    let base = base.trim().trim_end_matches('/');
+    if base.ends_with("/v1/traces") { base.to_owned() } else { format!("{base}/v1/traces") }
+}
+
+/// Parses `key=value` pairs separated by commas. Values are percent-decoded, as the specification says.
+pub(super) fn parse_headers(text: &str) -> Option<Vec<(String, String)>> {
+    text.split(',')
+        .filter(|pair| !pair.trim().is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let name = name.trim().to_ascii_lowercase();
+            (!name.is_empty()).then_some(())?;
+            let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+            Some((name, value.into_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_endpoint_disables_generic_variables() {
+        let env = Env::given([
+            ("OTEL_USAGE_OTLP_ENDPOINT", "http://usage:4318/"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ]);
+        let settings = resolve(&env, None, None).unwrap();
+        assert_eq!(settings.endpoint, "http://usage:4318/v1/traces");
+        assert!(settings.headers.is_empty());
+        assert!(!settings.gzip);
+    }
+
+    #[test]
+    fn generic_variables_apply_without_own_endpoint() {
+        let env = Env::given([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20secret, a=b"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+        ]);
+        let settings = resolve(&env, None, None).unwrap();
+        assert_eq!(settings.endpoint, "http://c:4318/v1/traces");
+        assert_eq!(
+            settings.headers,
+            [("authorization".into(), "Bearer secret".into()), ("a".into(), "b".into())]
+        );
+        assert!(settings.gzip);
+        assert_eq!(settings.timeout, Duration::from_millis(2500));
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn mistakes_are_one_warning_that_names_the_variable() {
+        for (name, value) in [
+            ("OTEL_USAGE_OTLP_PROTOCOL", "carrier-pigeon"),
+            ("OTEL_USAGE_OTLP_COMPRESSION", "rar"),
+            ("OTEL_USAGE_OTLP_TIMEOUT", "soon"),
+            ("OTEL_USAGE_OTLP_HEADERS", "no-equals-sign"),
+        ] {
+            let env = Env::given([("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4318"), (name, value)]);
+            let warning = resolve(&env, None, None).unwrap_err();
+            assert!(warning.contains(name), "{warning}");
+        }
+        assert!(
+            resolve(&Env::default(), None, None).unwrap_err().contains("OTEL_USAGE_OTLP_ENDPOINT")
+        );
+    }
+}

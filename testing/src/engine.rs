@@ -1,0 +1,140 @@
+//! An engine under test: the operator's environment, any record, and an exporter whose reports a test
+//! reads.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use otel_usage::export::{ExportRecord, Exporter, Outcome, UsageSpanExporter};
+use otel_usage::settings::Env;
+use otel_usage::{Builder, Contract, Flush, Usage, UsageRecord};
+use tempfile::TempDir;
+
+use crate::schemas;
+
+/// Bounds every wait of a test. A passing test never waits that long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The environment of an engine: a temporary home and variables.
+#[derive(Debug)]
+pub struct Operator {
+    /// Removed with this value.
+    pub home: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Operator {
+    /// Makes a home. Collection is on until a variable says otherwise.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let home_path = home.path().display().to_string();
+        Self { home, variables: Vec::new() }.with("HOME", home_path).with("OTEL_USAGE_MODE", "on")
+    }
+
+    /// Sets a variable.
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Returns the environment as an engine takes it.
+    pub fn env(&self) -> Env {
+        Env::given(self.variables.clone())
+    }
+
+    /// Returns the builder of an engine in this environment, marked as sample data.
+    pub fn engine(&self, contract: &Contract) -> Builder {
+        Usage::builder(contract).with_sample_data().with_environment(self.env())
+    }
+
+    /// Returns the path of a file in the home.
+    pub fn path(&self, below_home: &str) -> PathBuf {
+        self.home.path().join(below_home)
+    }
+}
+
+/// A record with any kind and any attributes.
+#[derive(Debug)]
+pub struct Given(pub String, pub Vec<KeyValue>);
+
+impl UsageRecord for Given {
+    fn kind(&self) -> &str {
+        &self.0
+    }
+
+    fn attributes(self) -> Vec<KeyValue> {
+        self.1
+    }
+}
+
+/// An exporter that keeps every report. Clones share the reports.
+#[derive(Debug, Clone, Default)]
+pub struct Collected(Arc<Mutex<Vec<ExportRecord>>>);
+
+impl Exporter for Collected {
+    fn name(&self) -> &str {
+        "collected"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn export(&mut self, report: &ExportRecord) -> Outcome {
+        self.0.lock().unwrap().push(report.clone());
+        Outcome::Delivered
+    }
+}
+
+impl Collected {
+    /// Returns the reports so far, the span of the run included.
+    pub fn reports(&self) -> Vec<ExportRecord> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Takes the reports out that came since the last call.
+    pub fn drain(&self) -> Vec<ExportRecord> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// Parses the flat messages so far. Checks each against the JSON Schema of its message; a contract
+    /// that the test extended has none.
+    pub fn messages(&self) -> Vec<serde_json::Value> {
+        let reports = self.reports();
+        let messages = reports.iter().filter_map(ExportRecord::message).map(|message| {
+            let parsed = serde_json::from_str(&message.to_json()).unwrap();
+            let built_in = Contract::built_in().into_iter();
+            for contract in built_in.filter(|one| one.messages.contains(message.spec())) {
+                schemas::check(&contract.id, message.name(), &parsed);
+            }
+            parsed
+        });
+        messages.collect()
+    }
+}
+
+/// Waits until every record so far has reached every exporter.
+pub fn settled(usage: &Usage) {
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+}
+
+/// Runs a call on a thread of its own and fails if it does not return within [`PATIENCE`].
+pub fn returns(call: impl FnOnce() + Send + 'static) {
+    let (done, returned) = mpsc::channel();
+    std::thread::spawn(move || {
+        call();
+        let _ = done.send(());
+    });
+    returned.recv_timeout(PATIENCE).expect("the call returns");
+}
+
+/// Exports spans on this thread, as a stock span processor does.
+pub fn export(exporter: &UsageSpanExporter, spans: Vec<SpanData>) {
+    let exported = pin!(exporter.export(spans));
+    assert!(exported.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+}

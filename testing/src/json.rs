@@ -1,0 +1,39 @@
+//! The text of flat JSON messages: the order of their keys, and the form that Python gives it.
+
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::{Deserializer, Serializer};
+
+/// Returns the keys of one flat JSON object in the order of the text.
+pub fn keys(json: &str) -> Vec<String> {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+            let mut keys = Vec::new();
+            while let Some((key, IgnoredAny)) = map.next_entry()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    Deserializer::from_str(json).deserialize_map(Keys).unwrap()
+}
+
+/// Writes JSON on one line as Python's `json.dumps` does. Keys, order, types and values stay.
+pub fn python_form(json: &str) -> String {
+    let mut out = Vec::new();
+    serde_transcode::transcode(
+        &mut Deserializer::from_str(json),
+        &mut Serializer::with_formatter(&mut out, otel_usage::schema::PythonFormatter),
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}

@@ -1,0 +1,52 @@
+//! What the tests, examples and benches of this workspace share. It is never published.
+//!
+//! The features split it by what it costs to build: `xtask` and the examples need no bridge, for example.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; it starts processes and reads the clock"
+)]
+
+pub mod compare;
+pub mod python;
+#[cfg(feature = "checks")]
+pub mod read;
+pub mod receiver;
+
+#[cfg(feature = "engine")]
+pub mod sample;
+#[cfg(feature = "engine")]
+pub mod scenario;
+
+#[cfg(feature = "checks")]
+pub mod decode;
+#[cfg(feature = "checks")]
+mod engine;
+#[cfg(feature = "checks")]
+pub mod json;
+#[cfg(feature = "checks")]
+pub mod otlp;
+#[cfg(feature = "checks")]
+pub mod schemas;
+#[cfg(feature = "checks")]
+pub mod unflatten;
+#[cfg(feature = "checks")]
+pub mod world;
+
+#[cfg(feature = "bridge")]
+pub mod served;
+#[cfg(feature = "bridge")]
+pub mod upstream;
+
+#[cfg(feature = "checks")]
+pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled};
+
+/// The root folder of the repository.
+pub fn root() -> &'static std::path::Path {
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
