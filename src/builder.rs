@@ -4,13 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use opentelemetry::Value;
-use opentelemetry::trace::TracerProvider as _;
-use otel_usage_schema::{
-    CompiledContract, Consent, Contract, Decision, IntoAttribute, Origin, transport,
-};
+use otel_usage_schema::{CompiledContract, Consent, Contract, Decision, IntoAttribute, Origin};
 use tracing::Level;
 
 use crate::clock::Clock;
@@ -21,7 +18,7 @@ use crate::export::{self, Exporter, ExporterName, UsageSpanExporter};
 use crate::inspect::Inspection;
 use crate::instruments::Instruments;
 use crate::notifier::{Callback, Notifier};
-use crate::run::{Pipeline, PipelineParts, Queue, RunContext, RunStart, provider};
+use crate::run::{Pipeline, PipelineParts, Queue, RunContext, RunStart};
 use crate::settings::{Env, Operator, Overrides, Settings};
 use crate::usage::{Live, State, Usage};
 
@@ -263,15 +260,12 @@ impl Builder {
         let instruments = Arc::clone(&parts.instruments);
         let direct = parts.is_direct();
         let queue = Arc::new(Queue::new(parts));
-        let provider = provider(Arc::clone(&queue));
-        let tracer = provider.tracer(transport::SCOPE);
         let finished = AtomicBool::new(false);
         Ok(Some(Live {
             context,
             queue,
             instruments,
-            provider,
-            tracer,
+            provider: OnceLock::new(),
             withdrawn,
             direct,
             finished,

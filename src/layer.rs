@@ -9,8 +9,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use opentelemetry::trace::{Span as _, SpanBuilder, Tracer as _};
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -22,7 +21,7 @@ use tracing_subscriber::layer::{Context as LayerContext, Filter, Layered, Subscr
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::clock::{Clock, system_time};
+use crate::clock::Clock;
 use crate::run::Queue;
 use otel_usage_schema::CompiledContract;
 
@@ -131,7 +130,6 @@ where
 pub(crate) struct UsageLayer {
     contract: Arc<CompiledContract>,
     queue: Arc<Queue>,
-    tracer: SdkTracer,
     clock: Clock,
     spans: Layered<OpenTelemetryLayer<Registry, SdkTracer>, Registry>,
     /// The number of our spans that are not closed yet.
@@ -158,7 +156,7 @@ impl UsageLayer {
         tracer: SdkTracer,
         clock: Clock,
     ) -> Self {
-        let layer = OpenTelemetryLayer::new(tracer.clone())
+        let layer = OpenTelemetryLayer::new(tracer)
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -166,7 +164,7 @@ impl UsageLayer {
             .with_tracked_inactivity(false)
             .with_context_activation(false);
         let spans = Registry::default().with(layer);
-        Self { contract, queue, tracer, clock, spans, open: AtomicUsize::new(0) }
+        Self { contract, queue, clock, spans, open: AtomicUsize::new(0) }
     }
 
     /// Returns whether a span that is recorded to or closed may be ours. Relaxed ordering suffices,
@@ -231,11 +229,7 @@ where
         }
         let mut fields = Fields(Vec::new());
         event.record(&mut fields);
-        let time = system_time(self.clock.unix_nanos());
-        let builder = SpanBuilder::from_name(event.metadata().name())
-            .with_start_time(time)
-            .with_attributes(fields.0);
-        self.tracer.build_with_context(builder, &Context::new()).end_with_timestamp(time);
+        self.queue.record(event.metadata().name().into(), fields.0, &self.clock);
     }
 
     fn on_close(&self, id: Id, ctx: LayerContext<'_, S>) {

@@ -2,24 +2,23 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{Span as _, SpanBuilder, Tracer as _};
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use otel_usage_schema::transport::SCOPE;
 use otel_usage_schema::{Contract, Decision, Loss, UsageRecord};
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::builder::Builder;
-use crate::clock::system_time;
 use crate::export::ExportRecord;
 use crate::inspect;
 use crate::instruments::{Counter, Gauge, Histogram, Instruments, Series};
 use crate::layer::{FilteredLayer, UsageLayer};
-use crate::run::{Queue, RunContext};
+use crate::run::{Queue, RunContext, provider};
 use crate::stats::Stats;
 
 /// Longest time that queued messages may delay the end of an engine.
@@ -89,8 +88,8 @@ pub(crate) struct Live {
     pub(crate) context: Arc<RunContext>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) instruments: Arc<Instruments>,
-    pub(crate) provider: SdkTracerProvider,
-    pub(crate) tracer: SdkTracer,
+    /// The private provider of the layer's spans, if the engine asked for a layer.
+    pub(crate) provider: OnceLock<SdkTracerProvider>,
     pub(crate) withdrawn: Arc<AtomicBool>,
     /// Whether this process posts to the usage server itself.
     pub(crate) direct: bool,
@@ -130,7 +129,9 @@ impl Usage {
     ///
     /// The name of the span or event is the record's kind. The layer obeys the engine's global filter:
     /// with `EnvFilter("error")` an `info` event never reaches it. Use [`Usage::record`] for records that
-    /// must not be lost. Returns `None` if collection is off.
+    /// must not be lost. Call this on the initialising thread, because the first call makes a tracer
+    /// provider, and the OpenTelemetry SDK reads the environment for it. Returns `None` if collection is
+    /// off.
     ///
     /// # Examples
     ///
@@ -158,7 +159,7 @@ impl Usage {
         Some(FilteredLayer::new(UsageLayer::new(
             Arc::clone(&live.context.contract),
             Arc::clone(&live.queue),
-            live.tracer.clone(),
+            live.provider.get_or_init(|| provider(Arc::clone(&live.queue))).tracer(SCOPE),
             live.context.clock.clone(),
         )))
     }
@@ -171,11 +172,7 @@ impl Usage {
     pub fn record(&self, record: impl UsageRecord) {
         let Some(live) = self.live() else { return };
         let kind = record.kind().to_owned();
-        let time = system_time(live.context.clock.unix_nanos());
-        let builder =
-            SpanBuilder::from_name(kind).with_start_time(time).with_attributes(record.attributes());
-        // An empty context keeps the record out of the engine's traces.
-        live.tracer.build_with_context(builder, &Context::new()).end_with_timestamp(time);
+        live.queue.record(kind.into(), record.attributes(), &live.context.clock);
     }
 
     /// Sets the values that the next heartbeats carry. It sends nothing, because heartbeats go out by
@@ -320,7 +317,9 @@ impl Drop for Inner {
         if let Some(live) = self.live() {
             let finished = live.finished.load(Ordering::Relaxed);
             self.finish(if finished { Duration::ZERO } else { AT_EXIT });
-            let _ = live.provider.shutdown_with_timeout(Duration::ZERO);
+            if let Some(provider) = live.provider.get() {
+                let _ = provider.shutdown_with_timeout(Duration::ZERO);
+            }
         }
     }
 }

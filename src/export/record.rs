@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use opentelemetry::InstrumentationScope;
-#[cfg(feature = "otlp")]
-use opentelemetry::KeyValue;
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use otel_usage_schema::{CompiledContract, Message, Record, ResourceValues, flatten, transport};
@@ -49,6 +47,31 @@ impl SpanIds {
         Self { trace, span }
     }
 
+    /// Returns a span with these identifiers: the root of a trace, without events and links.
+    pub(crate) fn span(
+        self,
+        kind: Cow<'static, str>,
+        start_nanos: i64,
+        end_nanos: i64,
+        attributes: Vec<KeyValue>,
+    ) -> SpanData {
+        SpanData {
+            span_context: self.context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: kind,
+            start_time: system_time(start_nanos),
+            end_time: system_time(end_nanos),
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::default(),
+        }
+    }
+
     fn context(self) -> SpanContext {
         SpanContext::new(self.trace, self.span, TraceFlags::SAMPLED, false, TraceState::default())
     }
@@ -87,25 +110,14 @@ impl ExportRecord {
     #[must_use]
     pub fn span(&self) -> SpanData {
         let SpanRecord { record, ids, start_nanos, run } = &*self.record;
-        let mut links = SpanLinks::default();
-        links.links.extend(run.map(|run| Link::with_context(run.context())));
-        SpanData {
-            span_context: ids.context(),
-            parent_span_id: SpanId::INVALID,
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Internal,
-            name: Cow::Owned(self.kind().to_owned()),
-            start_time: system_time(*start_nanos),
-            end_time: system_time(record.time_nanos()),
-            attributes: self.contract.span_attributes(record, self.direct),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links,
-            status: Status::Unset,
-            instrumentation_scope: InstrumentationScope::builder(transport::SCOPE)
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
-        }
+        let attributes = self.contract.span_attributes(record, self.direct);
+        let kind = self.kind().to_owned();
+        let mut span = ids.span(kind.into(), *start_nanos, record.time_nanos(), attributes);
+        span.links.links.extend(run.map(|run| Link::with_context(run.context())));
+        span.instrumentation_scope = InstrumentationScope::builder(transport::SCOPE)
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        span
     }
 
     /// Returns the Resource that OTLP carries. It holds declared attributes only.

@@ -3,6 +3,7 @@
 //! Recording is a lock, a move and a wake-up. The first record starts the worker's thread, so that a
 //! process that never records has no thread of ours.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use otel_usage_schema::sanitize::LIST;
 use super::PipelineParts;
 use super::worker;
 use crate::clock::Clock;
+use crate::export::SpanIds;
 use crate::stats::Counters;
 
 /// Most spans that wait. An engine makes a handful at its start; more means a loop without end.
@@ -86,6 +88,17 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held leaves a valid queue.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a record that is made now.
+    pub(crate) fn record(
+        self: &Arc<Self>,
+        kind: Cow<'static, str>,
+        attributes: Vec<KeyValue>,
+        clock: &Clock,
+    ) {
+        let nanos = clock.unix_nanos();
+        self.push(SpanIds::random(clock).span(kind, nanos, nanos, attributes));
     }
 
     /// Queues a span, and starts the worker if it is the first one.
