@@ -42,8 +42,8 @@ static RUNNING: LazyLock<Vec<Mutex<(UsageSpanExporter, Collected)>>> = LazyLock:
 fn by_the_tables(scene: &Scene) {
     let World { contract, compiled, .. } = scene.world();
     let resource = Resource::builder_empty().with_attributes(scene.resource.clone()).build();
-    let mut environment = read::resource(&compiled, &resource);
-    let record = read::span(&compiled, &scene.span, &mut |_, _| {});
+    let mut environment = read::resource(compiled, &resource);
+    let record = read::span(compiled, &scene.span, &mut |_, _| {});
     let kinds = contract.messages.iter().map(|spec| spec.record.as_ref());
     let attributes = &scene.span.attributes;
     let foreign = attributes.iter().any(|one| one.key.as_str() == transport::CONTRACT);
@@ -58,13 +58,13 @@ fn by_the_tables(scene: &Scene) {
     decode::flat(contract, message.spec(), &json);
     assert!(!holds(json.as_bytes(), CANARY), "{json}");
     let bytes = {
-        let (resource, span) = read::exported(&compiled, &environment, &record);
+        let (resource, span) = read::exported(compiled, &environment, &record);
         otlp::encode(&resource, span)
     };
     assert!(!holds(&bytes, CANARY));
     let (resource, span) = otlp::decode(&bytes).pop().unwrap();
-    let again = read::span(&compiled, &span, &mut |_, _| {}).unwrap();
-    let environment = read::resource(&compiled, &resource);
+    let again = read::span(compiled, &span, &mut |_, _| {}).unwrap();
+    let environment = read::resource(compiled, &resource);
     assert_eq!(flatten(compiled, &environment, &again).unwrap().to_json(), json);
 }
 

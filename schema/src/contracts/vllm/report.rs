@@ -25,7 +25,7 @@ typed_record! {
         /// Entry point: `ENGINE_CONTEXT`, `LLM_CLASS`, `API_SERVER`, ...
         context: String = CONTEXT("context", "vllm.usage.context").when_absent(text("UNKNOWN_CONTEXT"))
             .example(text("ENGINE_CONTEXT")).since("0.4.0");
-        /// EnvironmentSettings that come from environment variables, as a JSON object in a string.
+        /// Settings that come from environment variables, as a JSON object in a string.
         env_var_json: Option<EnvironmentSettings> = ENV_VAR_JSON("env_var_json", "vllm.env").when_absent(text("{}"))
             .sanitized(&[Sanitizer::VllmSettings, Sanitizer::CapLen(SETTINGS)])
             .example(text(EXAMPLE_SETTINGS))
