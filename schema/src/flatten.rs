@@ -121,7 +121,7 @@ impl<'a> Message<'a> {
 
     /// Appends the exact bytes of the wire to `out`.
     ///
-    /// The bytes are those of [`Serialize`] with [`crate::PythonFormatter`]. Writing is faster, because
+    /// The bytes are those of the implementation of [`Serialize`] in the spelling of Python. Writing is faster, because
     /// the keys were encoded when the contract was compiled.
     pub fn append_json(&self, out: &mut Vec<u8>) {
         out.push(b'{');

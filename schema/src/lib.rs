@@ -54,6 +54,8 @@ pub use destination::{Destination, retry_after};
 pub use error::ContractError;
 pub use field::{Attribute, Field};
 pub use flatten::{Message, flatten};
+/// Not part of the API: tests and benches of this repository write other values as messages are written.
+#[doc(hidden)]
 pub use json::PythonFormatter;
 pub use loss::Loss;
 pub use record::{Attributes, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord};
