@@ -1,6 +1,6 @@
 //! Reads facts about the machine: files, CPUID, `uname`, drivers and a few variables.
 //!
-//! [`FACTS`] is the table of facts. Each row names its [`Reader`]; a reader takes a [`Machine`] and
+//! `FACTS` is the table of facts. Each row names its `Reader`; a reader takes a `Machine` and
 //! fills [`Facts`]. `detect` runs the readers for a report, with deadlines. `otel` offers them as
 //! OpenTelemetry resource detectors.
 //!

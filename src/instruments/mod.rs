@@ -1,6 +1,6 @@
 //! Counters, gauges, histograms and series, which an engine fills between two messages.
 //!
-//! [`instrument`] is what the engine holds, [`row`] the values of one series, and [`registry`] the list
+//! `instrument` is what the engine holds, `row` the values of one series, and `registry` the list
 //! that the worker empties at each interval.
 
 mod instrument;
