@@ -1,8 +1,8 @@
-//! What counting costs an engine's hot path.
+//! Measures what the instruments cost the hot path of an engine.
 //!
-//! In: a contract with a counter, a gauge and a histogram at intervals. Out: the time of each call against a
-//! bare atomic addition in the same run (goal: below 5 ns), the same when collection is off, and two threads
-//! at once: on one counter, and on a counter each.
+//! The contract has a counter, a gauge and a histogram. The bench compares each call with a bare atomic
+//! addition in the same run (goal: below 5 ns), also if collection is off, and if two threads use the same
+//! counter or a counter each.
 //!
 //! ```sh
 //! cargo bench --bench counters
@@ -29,13 +29,13 @@ type Failure = Box<dyn std::error::Error>;
 
 const ROUNDS: usize = 200;
 
-/// Calls of one thread in one round of two: some milliseconds.
+/// Number of calls of one thread in a round of two threads, which takes some milliseconds.
 const TOGETHER: u64 = 1_000_000;
 
-/// Calls of the other thread between two looks whether it is over.
+/// Number of calls of the other thread between two checks whether the round is over.
 const BATCH: u64 = 1_000;
 
-/// A number with a cache line to itself, as each counter has.
+/// A number with its own cache line, as each counter has it.
 #[derive(Default)]
 #[repr(align(128))]
 struct Line(AtomicU64);
@@ -69,7 +69,7 @@ fn usage(contract: &Contract, mode: &str) -> Result<Usage, Failure> {
     Ok(usage.on_notice(|_, _| {}).try_init()?)
 }
 
-/// One thread that has the instruments to itself.
+/// Measures one thread that does not share its instruments.
 fn alone(on: &Usage, off: &Usage) {
     let (floor, line) = (AtomicU64::new(0), Line::default());
     let counter = on.counter(TOKENS_HIT);
@@ -93,7 +93,7 @@ fn alone(on: &Usage, off: &Usage) {
     support::print("One thread", cases, &times);
 }
 
-/// Two threads: what a call costs while another thread calls all the time.
+/// Measures a call while another thread calls all the time.
 fn together(on: &Usage) {
     let (hit, stored) = (&on.counter(TOKENS_HIT), &on.counter(TOKENS_STORED));
     let (one, other) = (&Line::default(), &Line::default());
@@ -128,7 +128,7 @@ fn together(on: &Usage) {
     );
     let Some((_, floor, _)) = rows.first() else { return };
     for (name, times, shares) in &rows {
-        // Where the two shared a processor they were not in each other's way: look at the upper end.
+        // Two threads on one processor do not disturb each other, so the upper quantile counts.
         let slow = times.quantile(0.9);
         println!(
             "  {name:<44} {:>10.1} {slow:>10.1} {:>10.2} {:>9.2}",
@@ -139,8 +139,9 @@ fn together(on: &Usage) {
     }
 }
 
-/// CPU time per call of this thread, which adds to `one` while another adds to `other`, if it is there; and
-/// how many calls the other made meanwhile for each of this one's: on a busy machine it may not run.
+/// Returns the CPU time per call of this thread, which adds to `one` while another thread adds to `other`,
+/// if it is given. Also returns how many calls the other thread made for each call of this one, because on
+/// a busy machine it may not run.
 #[expect(clippy::cast_precision_loss, reason = "figures of three digits are printed")]
 fn beside<T: Sync>(one: &T, other: Option<&T>, add: impl Fn(&T) + Sync) -> (f64, f64) {
     let add = &add;

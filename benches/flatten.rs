@@ -1,9 +1,9 @@
-//! Flatten + serialise, against `serde_json` on an equivalent struct.
+//! Compares flattening and encoding a record with `serde_json` on an equivalent struct.
 //!
-//! In: one record of vLLM (45 keys) and one of LMCache, with values as the contracts' examples have
-//! them. Out: the CPU time of [`Message::append_json`] into a kept buffer by that of a derived
-//! `Serialize` with the same formatter into a kept buffer. Goal: 1.15 at most. Both write the same
-//! bytes, which is checked first.
+//! The records are one of vLLM (45 keys) and one of LMCache, with the values of the contracts' examples.
+//! The bench prints the CPU time of [`Message::append_json`] divided by the time of a derived `Serialize`
+//! with the same formatter. Both write into a reused buffer, and the bench first checks that they write the
+//! same bytes. Goal: at most 1.15.
 //!
 //! ```sh
 //! cargo bench --bench flatten
@@ -33,7 +33,7 @@ use support::Case;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Rounds of all cases in turn.
+/// Number of rounds, in each of which every case has its turn.
 const ROUNDS: usize = 41;
 
 fn main() -> Result<(), Failure> {
@@ -58,7 +58,7 @@ fn main() -> Result<(), Failure> {
     lmcache.measure::<LmcacheEngine>("lmcache/1 EngineMessage")
 }
 
-/// A record and what is known of its machine, ready to be flattened.
+/// A record and the values of its Resource, ready to be flattened.
 struct Subject {
     contract: CompiledContract,
     resource: ResourceValues,
@@ -115,7 +115,7 @@ impl Subject {
         out
     }
 
-    /// The same message as a struct.
+    /// Returns the same message as a struct.
     fn equivalent<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Failure> {
         Ok(serde_json::from_slice(&self.bytes())?)
     }
@@ -149,8 +149,8 @@ impl Subject {
                 black_box(self).append(&mut b);
                 black_box(&b);
             }),
-            // Other bytes (`,` and `:` without spaces, UTF-8), so no goal: it shows what the form
-            // of Python's `json.dumps` costs.
+            // This writes other bytes (`,` and `:` without spaces, UTF-8), so it has no goal. It shows
+            // what the format of Python's `json.dumps` costs.
             Case::new("derived struct, serde_json's own formatter", || {
                 c.clear();
                 let _ = serde_json::to_writer(&mut c, black_box(&equivalent));
@@ -200,7 +200,8 @@ fn count(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Instructions of one call: those of 3000 calls less those of 1000, which have the start in common.
+/// Returns the instructions of one call. It subtracts those of 1000 calls from those of 3000 calls, to
+/// remove the start of the process.
 fn instructions(subject: &str, way: &str) -> Result<u64, Failure> {
     let total = |calls: &str| -> Result<u64, Failure> {
         #[expect(clippy::disallowed_methods, reason = "valgrind is a program")]
@@ -256,7 +257,7 @@ fn resource() -> Resource {
         .build()
 }
 
-/// What `vllm/current` sends, as an engine would write it down without us.
+/// The message of `vllm/current` as a struct that an engine might write without us.
 #[derive(Debug, Serialize, Deserialize)]
 struct Vllm {
     uuid: String,
@@ -306,7 +307,7 @@ struct Vllm {
     num_experts: i64,
 }
 
-/// What `lmcache/1` sends for its engine.
+/// The engine message of `lmcache/1` as a struct.
 #[derive(Debug, Serialize, Deserialize)]
 struct LmcacheEngine {
     message_type: String,

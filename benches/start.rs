@@ -1,10 +1,13 @@
-//! What reporting costs an engine when it starts, and when it says something later.
+//! Measures what usage telemetry costs an engine at its start, at a later record, and at its end.
 //!
-//! In: made-up engines, a usage server on a loopback port of this program. Out: the time of the
-//! initialiser against a bare thread spawn (goals: 1.5 times, 1 ms at the 99th percentile), opted out
-//! against three variables and a `stat`, the whole start report of a process (from the initialiser
-//! to the server, CPU, memory, threads) against an empty process, a usage event against the plain
-//! OpenTelemetry layer, and the end of a process whose server never answers.
+//! The engines are made up, and the usage server is a loopback port of this program. The bench compares:
+//!
+//! - the initialiser with a bare thread spawn (goals: 1.0 times, 1 ms at the 99th percentile);
+//! - an initialiser that finds an opt-out with reading three variables and a `stat`;
+//! - the first record of a process, from the initialiser to the server, with an empty process (wall time,
+//!   CPU, memory, threads);
+//! - a usage event with the plain OpenTelemetry layer;
+//! - the end of a process whose server never answers.
 //!
 //! ```sh
 //! cargo bench --bench start
@@ -36,16 +39,16 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Calls of everything that is timed one by one: enough for a 99th percentile.
+/// Number of calls of everything that is timed one by one. It is enough for a 99th percentile.
 const CALLS: usize = 1000;
 
-/// Processes of each kind.
+/// Number of processes of each case.
 const PROCESSES: usize = 15;
 
-/// Events in a row; fewer than the queue holds.
+/// Number of events in a row, fewer than the queue holds.
 const BURST: usize = 64;
 
-/// Time for anything that has to arrive.
+/// Longest wait for a message that has to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<(), Failure> {
@@ -65,7 +68,7 @@ fn main() -> Result<(), Failure> {
     hanging_server()
 }
 
-/// An engine's `Usage`. It has made-up data and no default destination.
+/// Returns the handle of an engine with made-up data and no default destination.
 fn usage(contract: &Contract, exporters: &str, url: &str) -> Result<Usage, Failure> {
     let variable = contract.server_variable.as_deref().unwrap_or_default();
     let usage = Usage::builder(contract)
@@ -86,7 +89,7 @@ fn usage(contract: &Contract, exporters: &str, url: &str) -> Result<Usage, Failu
     }
 }
 
-/// Wall time and CPU time of one call on this thread.
+/// Returns the wall time and CPU time of one call on this thread.
 fn timed<T>(call: impl FnOnce() -> T) -> (T, f64, f64) {
     let (wall, cpu) = (support::machine_time(), support::thread_cpu());
     let result = call();
@@ -95,7 +98,7 @@ fn timed<T>(call: impl FnOnce() -> T) -> (T, f64, f64) {
     (result, wall as f64, cpu as f64)
 }
 
-/// Wall and CPU times of several things that take turns, and their table.
+/// Wall and CPU times of several cases that take turns, and their table.
 #[derive(Default)]
 struct Turns(Vec<(&'static str, Times, Times)>);
 
@@ -151,7 +154,7 @@ fn initialiser() -> Result<(), Failure> {
         drop(sender);
         let _ = thread?.join();
 
-        // What comes right after the bare thread pays for what that leaves behind.
+        // The case after the bare thread pays for the work that the thread leaves behind.
         let mut kinds = [("init, no exporter", "none"), ("init, server", "server")];
         kinds.rotate_left(round % 2);
         for (name, exporters) in kinds {
@@ -165,10 +168,10 @@ fn initialiser() -> Result<(), Failure> {
         let usage = usage(&vllm::CURRENT, "none", &url)?;
         let report = sample::vllm_report();
         let ((), wall, cpu) = timed(|| usage.record(report));
-        turns.add("start(report)", wall, cpu);
+        turns.add("record(report)", wall, cpu);
         usage.finish();
     }
-    turns.print("The initialiser's and the first report's part of the engine's thread");
+    turns.print("The initialiser's and the first record's part of the engine's thread");
     Ok(())
 }
 
@@ -222,7 +225,7 @@ fn opted_out() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a child process says about itself, and when its messages arrived.
+/// The figures that a child process prints, and the times at which its messages arrived.
 #[derive(Default)]
 struct Lives(BTreeMap<String, Times>);
 
@@ -263,7 +266,7 @@ fn start_report() -> Result<(), Failure> {
             }
         }
     }
-    println!("\nThe start report of a process, medians of {PROCESSES} processes of each kind");
+    println!("\nThe first record of a process, medians of {PROCESSES} processes of each kind");
     println!("  {:<46} {:>10} {:>10} {:>10}", "", "empty", "vLLM", "LMCache");
     let row = |title: &str, name: &str, unit: f64| {
         let values =
@@ -272,7 +275,7 @@ fn start_report() -> Result<(), Failure> {
     };
     row("messages to the server", "messages", 1.0);
     row("init, wall ms", "init", 1e6);
-    row("start(report), wall ms", "start", 1e6);
+    row("record(report), wall ms", "start", 1e6);
     row("both, CPU of the engine's thread ms", "caller", 1e6);
     row("init to the last message's arrival, wall ms", "arrived", 1e6);
     row("init to the last answer, CPU of all threads ms", "cpu", 1e6);
@@ -310,7 +313,7 @@ fn report_once(contract: &Contract, url: &str, report: impl UsageRecord) -> Resu
         return Err("the server did not answer".into());
     }
     let cpu = support::process_cpu().saturating_sub(cpu);
-    let delivered: u64 = usage.stats().exporters.iter().map(|sink| sink.delivered).sum();
+    let delivered: u64 = usage.stats().exporters.iter().map(|exporter| exporter.delivered).sum();
     say("messages", delivered);
     say("begun", begun);
     #[expect(
@@ -330,7 +333,7 @@ fn report_once(contract: &Contract, url: &str, report: impl UsageRecord) -> Resu
     Ok(())
 }
 
-/// Peak memory and the number of threads, as the kernel has them.
+/// Returns the peak memory and the number of threads from the kernel.
 fn life_signs() -> Result<(), Failure> {
     for line in std::fs::read_to_string("/proc/self/status")?.lines() {
         let number = || line.split_whitespace().nth(1).and_then(|number| number.parse().ok());
@@ -343,7 +346,7 @@ fn life_signs() -> Result<(), Failure> {
     Ok(())
 }
 
-/// How often threads other than this one went to sleep so far.
+/// Returns how often the other threads of the process have gone to sleep.
 fn wakeups() -> u64 {
     let own = std::process::id().to_string();
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
@@ -360,7 +363,7 @@ fn wakeups() -> u64 {
         .sum()
 }
 
-/// CPU time of the child processes that have ended, in nanoseconds.
+/// Returns the CPU time of the child processes that have ended. Unit: nanoseconds.
 fn children_cpu() -> u64 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     #[expect(
@@ -381,8 +384,8 @@ fn children_cpu() -> u64 {
         .sum()
 }
 
-/// Events and spans with ten fields. Each way is a process of its own: who listens to a callsite is
-/// remembered for the whole process.
+/// Measures events and spans with ten fields. Each way runs in its own process, because `tracing`
+/// remembers the listeners of a callsite for the whole process.
 fn events() -> Result<(), Failure> {
     let ways = [
         ("lean-span", "a span, lean OpenTelemetry layer, null processor"),
@@ -483,7 +486,7 @@ fn event_child(way: &str) -> Result<(), Failure> {
         let cpu = support::thread_cpu().saturating_sub(before);
         times.0.push(cpu as f64 / BURST as f64);
         if let Some(usage) = &engine {
-            // The worker has to have taken them all, or the next ones would be refused.
+            // Waits until the worker has taken all of them, because a full queue would refuse the next ones.
             let _ = usage.flush(PATIENCE);
         }
     }

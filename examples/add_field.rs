@@ -1,4 +1,4 @@
-//! One more field in vLLM's report, declared at initialisation. From then on the contract is closed again.
+//! Adds a field to vLLM's start message when the engine initialises. After that the contract is closed again.
 //!
 //! ```sh
 //! cargo run --example add_field
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("VLLM_USAGE_STATS_SERVER", server.url()),
     ]);
 
-    // These five lines.
+    // These lines declare the field.
     let contract = vllm::CURRENT.clone().with_field(
         "report",
         Field::record("num_lora", Type::Int, "vllm.lora.count", "LoRA adapters loaded at start.")

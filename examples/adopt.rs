@@ -1,5 +1,7 @@
-//! An engine that has moved from a Python original to this library, in one of the scenarios that the
-//! two are compared in, and what its reports cost the process.
+//! Plays an engine that has moved from a Python original to this library, and prints what telemetry costs
+//! its process.
+//!
+//! The engine plays a scenario in which original and library are compared.
 //!
 //! ```sh
 //! cargo run --example adopt                                  # a scenario and a server of its own
@@ -7,9 +9,9 @@
 //! cargo xtask demo adopt                                     # beside the original
 //! ```
 //!
-//! The configuration is made up, so a server elsewhere is refused. `ENGINE_LIFE` says how the engine
-//! lives: through all of its scenario (`whole`), until its start is reported (`start`), or until its
-//! standard input ends, whatever is still on its way (`cut`).
+//! The data is made up, so a server on another machine is refused. `ENGINE_LIFE` chooses when the engine
+//! ends: after its scenario (`whole`), when its first message is delivered (`start`), or when its standard
+//! input ends, even if messages wait (`cut`).
 
 #![allow(
     clippy::disallowed_methods,
@@ -47,11 +49,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let (cpu, wall) = (cpu_seconds() - before, begun.elapsed().as_secs_f64());
     println!("{{\"cpu_seconds\": {cpu}, \"wall_seconds\": {wall}}}");
-    // The end of the engine: the last handle is dropped.
+    // Dropping the last handle ends the engine.
     Ok(())
 }
 
-/// Everything in this process and a temporary home.
+/// Plays a scenario with a server in this process and a temporary home.
 fn alone() -> Result<(), Box<dyn std::error::Error>> {
     let (server, home) = (Receiver::start(), tempfile::tempdir()?);
     let scenario: Value = serde_json::from_str(SCENARIO)?;
@@ -64,7 +66,7 @@ fn alone() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Processor time of this process and of its children, of which there are none.
+/// Returns the processor time of this process and of its children, of which there are none.
 fn cpu_seconds() -> f64 {
     [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
         .into_iter()

@@ -1,114 +1,145 @@
-//! One engine, six deployments: the exporters are swapped by environment variables alone, and then the
-//! same six by a file.
+//! An exporter of the engine's own: it queues messages and sends them to a place that may be unavailable.
+//!
+//! The exporter shows the whole contract of [`Exporter`]. `export` only puts a message into a bounded queue
+//! and returns [`Outcome::Queued`], because a slow send would delay the other exporters. `send_queued` asks
+//! consent before each message, sends it, and accounts for it. So `flush` and `stats` treat this exporter
+//! like a built-in one.
 //!
 //! ```sh
 //! cargo run --example custom_exporters
 //! ```
+//!
+//! An operator chooses among the built-in exporters without any code, see `docs/operator/configuration.md`.
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
-use otel_usage::Usage;
+use otel_usage::export::{ExportRecord, Exporter, Loss, Outcome, Turn};
 use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
-use otel_usage_testing::receiver::Receiver;
+use otel_usage::{Flush, Usage};
 use otel_usage_testing::sample;
 
-/// What an operator says: in variables, and the same in a configuration file.
-struct Deployment {
-    name: &'static str,
-    variables: &'static [(&'static str, &'static str)],
-    file: &'static str,
+/// Longest queue. A further message is dropped and counted, because memory must stay bounded.
+const QUEUE: usize = 100;
+
+/// Pause after a failed attempt.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Puts messages on a message bus.
+#[derive(Debug)]
+struct BusExporter {
+    bus: Bus,
+    queue: VecDeque<String>,
+    /// Time of the next attempt after a failed one.
+    retry: Option<Instant>,
 }
 
-const DEPLOYMENTS: [Deployment; 6] = [
-    Deployment { name: "as it comes: server and local file", variables: &[], file: "" },
-    Deployment {
-        name: "the local file only",
-        variables: &[("OTEL_USAGE_EXPORTERS", "file")],
-        file: "tracer_provider: {processors: [simple: {exporter: {usage_file: }}]}",
-    },
-    Deployment {
-        name: "our own collector only",
-        variables: &[("OTEL_USAGE_EXPORTERS", "otlp")],
-        file: "
-tracer_provider:
-  processors:
-    - batch: {exporter: {otlp_http: {endpoint: \"${COLLECTOR}/v1/traces\"}}}",
-    },
-    Deployment {
-        name: "server, collector and console",
-        variables: &[("OTEL_USAGE_EXPORTERS", "server,otlp,console")],
-        file: "
-tracer_provider:
-  processors:
-    - simple: {exporter: {usage_server: }}
-    - batch: {exporter: {otlp_http: {endpoint: \"${COLLECTOR}/v1/traces\"}}}
-    - simple: {exporter: {console: }}",
-    },
-    Deployment {
-        name: "no exporter",
-        variables: &[("OTEL_USAGE_EXPORTERS", "none")],
-        file: "tracer_provider: {processors: []}",
-    },
-    Deployment { name: "opted out", variables: &[("DO_NOT_TRACK", "1")], file: "disabled: true" },
-];
+impl Exporter for BusExporter {
+    fn name(&self) -> &str {
+        "bus"
+    }
+
+    /// The bus is on another machine, so every message needs the operator's consent.
+    fn is_network(&self) -> bool {
+        true
+    }
+
+    /// The notice shows this to the user before the first message leaves.
+    fn destination(&self) -> String {
+        "bus://usage".to_owned()
+    }
+
+    fn export(&mut self, record: &ExportRecord) -> Outcome {
+        // The span of the whole run has no flat message.
+        let Some(message) = record.message() else { return Outcome::Ignored };
+        if self.queue.len() >= QUEUE {
+            return Outcome::Dropped(Loss::QueueFull);
+        }
+        self.queue.push_back(message.to_json());
+        Outcome::Queued
+    }
+
+    fn send_queued(&mut self, turn: &mut Turn<'_>) -> Option<Instant> {
+        // An engine that flushes does not want to wait for the pause to end.
+        if let Some(retry) = self.retry.filter(|retry| turn.now() < *retry && !turn.is_urgent()) {
+            return Some(retry);
+        }
+        self.retry = None;
+        while let Some(message) = self.queue.front() {
+            if !turn.may_send() {
+                // Consent was withdrawn. The library now calls `discard_queued` and counts the rest.
+                return None;
+            }
+            if self.bus.send(message).is_err() {
+                // The message stays in the queue and counts as queued.
+                self.retry = turn.now().checked_add(PAUSE);
+                break;
+            }
+            self.queue.pop_front();
+            turn.delivered();
+            if turn.now() >= turn.until() {
+                // Other exporters wait. The library calls again at once.
+                return Some(turn.now());
+            }
+        }
+        self.retry
+    }
+
+    fn discard_queued(&mut self) {
+        self.queue.clear();
+    }
+}
+
+/// Stands for the client of a message bus. Its first send fails.
+#[derive(Debug)]
+struct Bus {
+    topic: Sender<String>,
+    is_up: bool,
+}
+
+impl Bus {
+    fn send(&mut self, message: &str) -> io::Result<()> {
+        if !std::mem::replace(&mut self.is_up, true) {
+            return Err(io::Error::other("the bus is unavailable"));
+        }
+        self.topic.send(message.to_owned()).map_err(io::Error::other)
+    }
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for deployment in &DEPLOYMENTS {
-        let by_variables = run(deployment, false)?;
-        let by_file = run(deployment, true)?;
-        println!("{}: {by_variables}", deployment.name);
-        println!("  the same by a file: {by_file}\n");
-        assert_eq!(by_variables, by_file);
-    }
-    Ok(())
-}
-
-/// Runs the engine in a deployment, and says what came of it.
-fn run(deployment: &Deployment, by_file: bool) -> Result<String, Box<dyn std::error::Error>> {
-    let (server, collector, home) = (Receiver::start(), Receiver::start(), tempfile::tempdir()?);
-    let mut environment = vec![
-        ("HOME", home.path().display().to_string()),
-        ("OTEL_USAGE_MODE", "on".to_owned()),
-        // vLLM's own variable, in place of its real server.
-        ("VLLM_USAGE_STATS_SERVER", server.url()),
-    ];
-    if by_file {
-        let path = home.path().join("usage.yaml");
-        std::fs::write(&path, format!("file_format: \"1.0\"\n{}\n", deployment.file))?;
-        environment.extend([
-            ("OTEL_USAGE_CONFIG", path.display().to_string()),
-            // The file names it.
-            ("COLLECTOR", collector.url()),
-        ]);
-    } else {
-        environment.push(("OTEL_USAGE_OTLP_ENDPOINT", collector.url()));
-        let variables = deployment.variables.iter();
-        environment.extend(variables.map(|(name, value)| (*name, (*value).to_owned())));
-    }
-    engine(Env::given(environment))?;
-
-    let file = home.path().join(".config/vllm/usage_stats.json");
-    Ok(format!(
-        "{} POST(s) to the server, {} to the collector, local file: {}",
-        server.requests.try_iter().count(),
-        collector.requests.try_iter().count(),
-        if file.exists() { "written" } else { "none" },
-    ))
-}
-
-/// The engine: it knows nothing of all this.
-fn engine(environment: Env) -> Result<(), otel_usage::Error> {
+    let (topic, messages): (_, Receiver<String>) = channel();
+    let home = tempfile::tempdir()?;
     let usage = Usage::builder(&vllm::CURRENT)
         .with_sample_data()
-        .with_environment(environment)
+        .with_environment(Env::given([
+            ("HOME", home.path().display().to_string()),
+            ("OTEL_USAGE_MODE", "on".to_owned()),
+        ]))
         .with_version("0.33.0")
         .with_accelerators(sample::accelerators())
+        // No built-in exporter, only our own.
+        .with_exporters([])
+        .with_exporter(BusExporter {
+            bus: Bus { topic, is_up: false },
+            queue: VecDeque::new(),
+            retry: None,
+        })
         .try_init()?;
+
     usage.record(sample::vllm_report());
-    let _ = usage.flush(Duration::from_secs(5));
+    // The bus refuses the first message, which waits in the exporter's queue.
+    println!("first flush: {:?}", usage.flush(Duration::from_secs(1)));
+    // Each flush skips the pause once.
+    assert_eq!(usage.flush(Duration::from_secs(5)), Flush::Settled);
+    for exporter in usage.stats().exporters {
+        println!("{}: {} delivered, {} queued", exporter.name, exporter.delivered, exporter.queued);
+    }
+    println!("on the bus: {}", messages.recv_timeout(Duration::from_secs(1))?);
     usage.finish();
     Ok(())
 }

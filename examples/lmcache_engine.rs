@@ -1,4 +1,4 @@
-//! LMCache as its documentation describes it: three messages, and a text log instead of sending.
+//! Runs LMCache as its documentation describes it: three messages, which go to a text log and not to a server.
 //!
 //! ```sh
 //! cargo run --example lmcache_engine
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = tempfile::tempdir()?;
     let environment = Env::given([
         ("HOME", home.path().display().to_string()),
-        // Reports stay on this machine.
+        // Messages stay on this machine.
         ("OTEL_USAGE_MODE", "local".to_owned()),
     ]);
     let usage = Usage::builder(&lmcache::DOC)
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     };
     usage.record(sample::lmcache_engine());
-    // The end of the run: the metadata message carries its duration.
+    // The metadata message at the end of the run carries its duration.
     usage.finish();
 
     let log = home.path().join(".config/lmcache/usage.log");

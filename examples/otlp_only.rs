@@ -1,4 +1,4 @@
-//! OTLP and nothing else: the same reports to any OpenTelemetry receiver, here one in this process.
+//! Sends the records by OTLP only, to any OpenTelemetry receiver. Here the receiver runs in this process.
 //!
 //! ```sh
 //! cargo run --example otlp_only
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     usage.record(sample::lmcache_engine());
     usage.finish();
 
-    // Three reports, and the span of the whole run.
+    // Three records, and the span of the whole run.
     for request in collector.take(4) {
         let decoded = ExportTraceServiceRequest::decode(request.body.as_slice())?;
         for group in decoded.resource_spans {

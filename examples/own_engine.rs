@@ -1,4 +1,5 @@
-//! A new engine, with its own contract and endpoint and no change to the library.
+//! Runs a new engine with its own contract and endpoint, without a change to the library.
+//!
 //! `cargo run --example own_engine -- contract.json` also keeps the contract as a file.
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 use otel_usage::schema::{Contract, MessageSpec, resource};
@@ -6,7 +7,7 @@ use otel_usage::settings::Env;
 use otel_usage::{Usage, UsageRecord};
 use otel_usage_testing::receiver::Receiver;
 
-/// The engine's settings. A field that does not say whether it may leave does not compile.
+/// The engine's settings. A field without `sent` or `private` does not compile.
 #[derive(UsageRecord)]
 #[usage(record = "my_engine.report")]
 struct Settings {

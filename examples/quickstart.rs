@@ -1,12 +1,14 @@
-//! The whole job in one program: a small simulated engine reports through the `tracing` layer and
-//! the handle, and a usage server on a loopback port in the same process prints what arrives.
+//! Runs a small simulated engine and its usage server in one program.
+//!
+//! The engine records through the `tracing` layer and through the handle. The server listens on a loopback
+//! port and prints what arrives.
 //!
 //! ```sh
 //! cargo run --example quickstart
 //! ```
 //!
-//! It needs no GPU and no network. The local file lies in a temporary home, and consent is set here,
-//! so it also runs where collection is off or under continuous integration.
+//! It needs no GPU and no network. The local file lies in a temporary home. The program sets consent, so it
+//! also runs if collection is off or under continuous integration.
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
@@ -66,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             lmcache.kv.dtype = "torch.bfloat16",
             lmcache.kv.shape = ?[32, 2, 256, 8, 128],
         );
-        tracing::info!("an event of the engine's own, which is none of our business");
+        tracing::info!("an event of the engine's own, which is not sent");
     });
 
     for request in server.take(4) {

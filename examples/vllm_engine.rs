@@ -1,11 +1,13 @@
-//! How a vLLM-like engine adopts it: one handle at start-up, one typed record when the device is
-//! ready, heartbeats by themselves, and one more field that only this engine knows.
+//! Shows how an engine like vLLM adopts the library.
+//!
+//! It makes one handle at start-up and records one typed record when the device is ready. Heartbeats follow
+//! by themselves, with one more field that only this engine has.
 //!
 //! ```sh
 //! cargo run --example vllm_engine
 //! ```
 //!
-//! A beat is a second here instead of ten minutes. Everything goes to this process and a temporary
+//! The heartbeat interval is one second here instead of ten minutes. Everything goes to this process and a temporary
 //! home.
 
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
@@ -25,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("VLLM_USAGE_SOURCE", "ci-test".to_owned()),
     ]);
 
-    // The contract is a value: this engine's heartbeat carries one more, declared field.
+    // A contract is a value, so this engine adds a declared field to its heartbeat.
     let mut contract = vllm::CURRENT.clone().with_field(
         "heartbeat",
         Field::record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions."),
@@ -40,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_sample_data()
         .with_environment(environment)
         .with_version("0.33.0")
-        // As torch counts them; they win over what the driver says.
+        // The counts of torch win over those of the driver.
         .with_accelerators(sample::accelerators())
         .try_init()?;
     usage.record(sample::vllm_report());

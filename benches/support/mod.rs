@@ -1,27 +1,27 @@
-//! What the benches share: a CPU clock, interleaved rounds, ratios.
+//! The harness of the benches: a CPU clock, cases that take turns, and ratios.
 //!
-//! In: cases that do the same job in different ways. Out: for each its time per call, and its ratio
-//! to the first case of the same run. The machine is expected to be busy with other work, so the
-//! clock is the thread's CPU time, the cases take turns round by round, and what is printed is the
-//! ratio: it repeats where the nanoseconds do not. That is also why there is a small harness here
-//! and not `criterion` or `divan`, which time each case on its own by the wall clock.
+//! A bench has cases that do the same job in different ways. The harness prints the time per call of each
+//! case and its ratio to the first case. The machine may be busy with other work. So the clock is the CPU
+//! time of the thread, the cases take turns in each round, and the ratio is the result, because it repeats
+//! better than nanoseconds. `criterion` and `divan` time each case by itself with the wall clock, so they
+//! do not serve here.
 
-// Each bench uses a part of it.
+// Each bench uses a part of this file.
 #![allow(dead_code, reason = "shared between benches")]
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use std::time::{Duration, Instant};
 
-/// The shortest time a round of one case may take; shorter ones drown in the clock's own cost.
+/// Shortest time of one case in a round. In a shorter time the cost of the clock would be too large.
 const ROUND: u64 = 2_000_000;
 
-/// Whether `cargo bench` started us. `cargo test --all-targets` starts benches too: to see that
-/// they build, not to wait for figures.
+/// Returns whether `cargo bench` started this process. `cargo test --all-targets` starts benches too, but
+/// only to see that they build.
 pub(crate) fn is_bench() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
 
-/// The value after `--name` on the command line.
+/// Returns the value after `--name` on the command line.
 pub(crate) fn option(name: &str) -> Option<String> {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
     arguments.nth(1)
@@ -40,17 +40,17 @@ fn clock(id: libc::clockid_t) -> u64 {
     nanos(time)
 }
 
-/// CPU time of this thread, in nanoseconds.
+/// Returns the CPU time of this thread. Unit: nanoseconds.
 pub(crate) fn thread_cpu() -> u64 {
     clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// CPU time of this process with all its threads, in nanoseconds.
+/// Returns the CPU time of this process with all its threads. Unit: nanoseconds.
 pub(crate) fn process_cpu() -> u64 {
     clock(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// The monotonic clock, in nanoseconds; the same for every process of this machine.
+/// Returns the monotonic time, which is the same in every process of this machine. Unit: nanoseconds.
 pub(crate) fn machine_time() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
 }
@@ -67,7 +67,7 @@ pub(crate) fn now() -> Instant {
 /// One way to do the job.
 pub(crate) struct Case<'a> {
     pub(crate) name: &'a str,
-    /// Does it that many times.
+    /// Does the job this number of times.
     pub(crate) run: Box<dyn FnMut(u64) + 'a>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What one case took in the rounds: nanoseconds per call, in the order of the rounds.
+/// The times of one case in the order of the rounds. Unit: nanoseconds per call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Times(pub(crate) Vec<f64>);
 
@@ -103,14 +103,14 @@ impl Times {
         self.quantile(0.0)
     }
 
-    /// The median over the rounds of this case's time by `floor`'s in the same round.
+    /// Returns the median ratio of this case to `floor` in the same round.
     pub(crate) fn ratio(&self, floor: &Self) -> f64 {
         let ratios = self.0.iter().zip(&floor.0).map(|(own, floor)| own / floor);
         Self(ratios.collect()).median()
     }
 }
 
-/// CPU time per call of each case: as many `rounds`, in each of which every case has its turn.
+/// Measures the CPU time per call of each case. In each of the `rounds`, every case has its turn.
 pub(crate) fn rounds(cases: &mut [Case<'_>], rounds: usize) -> Vec<Times> {
     let calls: Vec<u64> = cases.iter_mut().map(calls_per_round).collect();
     let mut times = vec![Times::default(); cases.len()];
@@ -129,7 +129,7 @@ fn per_call(case: &mut Case<'_>, calls: u64) -> f64 {
     thread_cpu().saturating_sub(before) as f64 / calls as f64
 }
 
-/// Enough calls to fill a round; warms the case up on the way.
+/// Returns the number of calls that fill a round. It warms the case up at the same time.
 fn calls_per_round(case: &mut Case<'_>) -> u64 {
     let mut calls = 16_u64;
     loop {
@@ -162,7 +162,7 @@ pub(crate) fn print(title: &str, cases: &[Case<'_>], times: &[Times]) {
     }
 }
 
-/// This program once more, as a process of its own with these arguments.
+/// Returns a command that starts this program again with these arguments.
 #[expect(clippy::disallowed_methods, reason = "a set-up that is process-wide needs a process")]
 pub(crate) fn again(arguments: &[&str]) -> std::io::Result<std::process::Command> {
     let mut command = std::process::Command::new(std::env::current_exe()?);

@@ -1,8 +1,8 @@
-//! What a sender is told, over HTTP and over gRPC.
+//! The answer to a sender, as a response over HTTP or gRPC.
 //!
-//! In: an [`Answer`]. Out: a response. A collector repeats a request on 429, 502, 503 and 504 only
-//! (gRPC: `UNAVAILABLE` and a few more) and drops it on anything else, so whatever can still be
-//! delivered is "later", and nothing is ever a partial success.
+//! A collector repeats a request on 429, 502, 503 and 504 only (gRPC: `UNAVAILABLE` and a few more) and
+//! drops it on any other answer. So a request with a record that can still be delivered is answered
+//! "later", and no answer is a partial success.
 
 use std::time::Duration;
 
@@ -14,28 +14,29 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::deliver::Verdict;
 
-/// A pause if no server asked for one: a collector's own back-off goes up to 60 s from there.
+/// Pause if no server asked for one. The back-off of a collector starts there and goes up to 60 s.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest pause that is passed on. A server that asks for a day would fill the queues.
+/// Longest pause that is passed on, because a server that asks for a day would fill the queues of senders.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// What a sender is told.
+/// The answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Everything is where it belongs.
+    /// Every record is delivered or skipped.
     Done,
-    /// Send it again after a while.
+    /// The sender has to repeat the request after this pause, for this reason.
     Later(Duration, &'static str),
-    /// Never send it again: it cannot be read.
+    /// The request cannot be read and must not be sent again.
     Undecodable(String),
-    /// Never send it again: so many records are refused by their server, the others are delivered.
+    /// Servers refuse this number of records for good; the others are delivered. The request must not be
+    /// sent again.
     Refused(usize),
-    /// Never send it again: it is larger than allowed.
+    /// The request is larger than allowed and must not be sent again.
     TooLarge,
 }
 
-/// How HTTP spells a body.
+/// Encoding of a body over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Json,
@@ -56,12 +57,12 @@ impl From<Verdict> for Answer {
 }
 
 impl Answer {
-    /// The bridge itself has no room or time.
+    /// Returns the answer if the bridge itself has no room or time.
     pub(crate) const fn busy(why: &'static str) -> Self {
         Self::Later(PAUSE, why)
     }
 
-    /// Its word in metrics.
+    /// Returns the word for the answer in metrics.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -86,11 +87,11 @@ impl Answer {
         }
     }
 
-    /// For OTLP over gRPC.
+    /// Returns the answer as OTLP over gRPC expects it.
     ///
     /// # Errors
     ///
-    /// Anything but [`Answer::Done`].
+    /// Every answer except [`Answer::Done`].
     pub(crate) fn grpc(&self) -> Result<(), tonic::Status> {
         let code = match self {
             Self::Done => return Ok(()),
@@ -102,14 +103,14 @@ impl Answer {
                     details,
                 ));
             }
-            // Without a word on when to try again, RESOURCE_EXHAUSTED is final.
+            // RESOURCE_EXHAUSTED is final, because it names no time for the next attempt.
             Self::TooLarge => tonic::Code::ResourceExhausted,
             Self::Refused(_) | Self::Undecodable(_) => tonic::Code::InvalidArgument,
         };
         Err(tonic::Status::new(code, self.text()))
     }
 
-    /// For OTLP over HTTP. The messages of both signals look the same when all is well.
+    /// Returns the answer as OTLP over HTTP expects it. The success messages of both signals are the same.
     pub(crate) fn http(&self, form: Form) -> Response<Body> {
         let (status, code) = match self {
             Self::Done => (StatusCode::OK, tonic::Code::Ok),

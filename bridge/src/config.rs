@@ -22,7 +22,7 @@ pub struct Config {
     /// Usage servers by contract id or system (`vllm/current`, `vllm`); each wins over the
     /// environment, which wins over the contract.
     pub servers: Vec<(String, String)>,
-    /// The operator of this machine, who is asked for consent. The default allows nothing.
+    /// The operator of this machine, which decides on consent. The default allows nothing.
     pub operator: Arc<dyn Operator>,
     /// Post also what the engine has posted itself.
     pub forward_direct: bool,
@@ -112,7 +112,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // The collector's own limit for OTLP is 20 MiB; a batch of 1,000 reports has 1.2 MiB.
+            // The collector's own limit for OTLP is 20 MiB; a batch of 1,000 records has 1.2 MiB.
             body_bytes: 4 << 20,
             decoded_bytes: 16 << 20,
             connections: 1024,

@@ -1,9 +1,9 @@
-//! From flat messages to sinks, and what came of it.
+//! Delivers the flat messages of one request and gives one verdict on the whole request.
 //!
-//! In: the messages of one request. Out: a [`Verdict`] for the whole request, because that is what
-//! a sender can repeat. Local sinks come first. Messages of one engine go to its server in order,
-//! engines side by side; what a server refuses for good stops nobody, and what has to wait stops
-//! only what comes after it from the same engine.
+//! The verdict covers the whole request because a sender can repeat only that. The local exporters come
+//! first. Messages of one engine go to its server in order, and engines run side by side. A message that
+//! the server refuses for good does not stop the next ones. A message that has to wait stops only the
+//! later messages of the same engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,29 +25,30 @@ use crate::window::{Done, Held, Window};
 /// The bit of the `server` exporter in a record's [`Done`].
 const SERVER: u8 = 1;
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Something has to be sent again; the longest pause that a server asked for.
+    /// Set if a message has to be sent again, with the longest pause that a server asked for.
     pub(crate) later: Option<Option<Duration>>,
-    /// Records that their server refuses for good.
+    /// Number of records that their server refuses for good.
     pub(crate) refused: usize,
 }
 
+/// Delivers messages to the exporters, and remembers what it has delivered.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// Each with its bit.
+    /// The local exporters, each with its bit in [`Done`].
     local: Vec<(u8, Arc<Lines>)>,
     poster: Option<Poster>,
     window: Window,
     forward_direct: bool,
     limits: Limits,
     metrics: Arc<Metrics>,
-    /// By contract: whether its server failed the last time, so that the log says it once.
+    /// For each contract, whether its server failed the last time. Logs the change only.
     failing: Vec<AtomicBool>,
 }
 
-/// A message and what is known of it.
+/// A message and the state of its delivery.
 struct Task {
     flat: Flat,
     held: Held,
@@ -109,7 +110,7 @@ impl Delivery {
             match self.window.claim(flat.key, now) {
                 Some(held) => tasks.push(Task { flat, held }),
                 None => {
-                    // The same record, sent again before the first answer.
+                    // The sender repeated the record before it had the first answer.
                     self.metrics.postpone("in_flight", 1);
                     verdict.postpone(None);
                 }
@@ -126,16 +127,18 @@ impl Delivery {
         verdict
     }
 
-    /// Whether every sink has the record, or will never have it.
+    /// Returns whether every exporter has the record or will never have it.
     fn is_finished(&self, done: Done) -> bool {
-        let posted = self.poster.is_none() || done.refused || done.sinks & SERVER != 0;
-        posted && done != Done::default() && self.local.iter().all(|(bit, _)| done.sinks & bit != 0)
+        let posted = self.poster.is_none() || done.refused || done.exporters & SERVER != 0;
+        posted
+            && done != Done::default()
+            && self.local.iter().all(|(bit, _)| done.exporters & bit != 0)
     }
 
-    /// Writes what `lines` does not have yet, in one piece.
+    /// Writes the messages that `lines` does not have yet, in one piece.
     async fn write(&self, bit: u8, lines: &Arc<Lines>, tasks: &mut [Task], verdict: &mut Verdict) {
         let mut wanted: Vec<&mut Task> =
-            tasks.iter_mut().filter(|task| task.held.done.sinks & bit == 0).collect();
+            tasks.iter_mut().filter(|task| task.held.done.exporters & bit == 0).collect();
         if wanted.is_empty() {
             return;
         }
@@ -147,14 +150,14 @@ impl Delivery {
             text.push(b'\n');
         }
         let writer = Arc::clone(lines);
-        // A disk may hang; the other requests must not.
+        // A disk may hang, and must not hold up the other requests.
         match tokio::task::spawn_blocking(move || writer.write(&text)).await {
             Ok(Ok(())) => {
                 self.metrics.deliver(lines.name(), wanted.len());
-                wanted.iter_mut().for_each(|task| task.held.done.sinks |= bit);
+                wanted.iter_mut().for_each(|task| task.held.done.exporters |= bit);
             }
             Ok(Err(error)) => {
-                tracing::warn!(sink = lines.name(), %error, "not written; the sender has to send it again");
+                tracing::warn!(exporter = lines.name(), %error, "not written; the sender has to send it again");
                 self.metrics.postpone("write_failed", wanted.len());
                 verdict.postpone(None);
             }
@@ -165,6 +168,7 @@ impl Delivery {
         }
     }
 
+    /// Posts the messages that the server does not have yet, with one queue for each engine.
     async fn post(
         &self,
         poster: &Poster,
@@ -177,12 +181,12 @@ impl Delivery {
         let mut queues: Vec<Vec<&mut Task>> = Vec::new();
         for task in tasks {
             if task.held.done.refused {
-                // Refused once, refused again: the server is not asked a second time.
+                // The server would refuse it again, so it is not posted a second time.
                 verdict.refused = verdict.refused.saturating_add(1);
-            } else if task.held.done.sinks & SERVER != 0 {
+            } else if task.held.done.exporters & SERVER != 0 {
             } else if task.flat.direct && !self.forward_direct {
                 self.metrics.skip("direct", 1);
-                task.held.done.sinks |= SERVER;
+                task.held.done.exporters |= SERVER;
             } else if task.flat.consent != Consent::Granted {
                 self.metrics.skip("consent", 1);
             } else {
@@ -195,7 +199,7 @@ impl Delivery {
                 }
             }
         }
-        // By contract: whether its server is not there, as far as this request knows.
+        // For each contract, whether this request has found its server unavailable.
         let paused: Vec<AtomicBool> = self.failing.iter().map(|_| AtomicBool::new(false)).collect();
         let mut running: FuturesUnordered<_> = queues
             .into_iter()
@@ -248,7 +252,7 @@ impl Delivery {
             match posted {
                 Posted::Delivered => {
                     self.metrics.deliver("server", 1);
-                    task.held.done.sinks |= SERVER;
+                    task.held.done.exporters |= SERVER;
                 }
                 Posted::Refused => {
                     self.metrics.lose("refused", 1);

@@ -1,8 +1,7 @@
-//! Flat JSON that unmodified engines post, as a collector's webhook receiver hands it on.
+//! Recognises flat JSON that unmodified engines post to a collector's webhook receiver.
 //!
-//! In: the body of a log record. Out: the object in it, and the contract and message it belongs to,
-//! found by the contracts' tables: constants such as `message_type` tell a message where it has
-//! them, the set of keys where it has none.
+//! The collector sends such JSON as the body of a log record. The tables of the contracts identify the
+//! message: by its constants, such as `message_type`, or by its set of keys if it has no constants.
 
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -11,7 +10,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::catalog::Catalog;
 
-/// The flat object in a log record's body: as text, as bytes, or as OTLP's own map.
+/// Returns the flat object in the body of a log record, which is text, bytes, or OTLP's own map.
 pub(crate) fn object(body: AnyValue) -> Option<Map<String, Json>> {
     match body.value? {
         Any::StringValue(text) => serde_json::from_str(&text).ok(),
@@ -26,7 +25,7 @@ pub(crate) fn object(body: AnyValue) -> Option<Map<String, Json>> {
     }
 }
 
-/// OTLP's value as JSON. Maps inside the object become `null`: messages are flat.
+/// Returns OTLP's value as JSON. Maps inside the object become `null`, because messages are flat.
 fn json(any: AnyValue) -> Json {
     match any.value {
         Some(Any::BoolValue(value)) => Json::Bool(value),
@@ -38,13 +37,13 @@ fn json(any: AnyValue) -> Json {
     }
 }
 
-/// Finds the message of an object: the place of its contract, and its table.
+/// Returns the position of the object's contract and the table of its message.
 ///
-/// A message with constants (`message_type`, `schema_version`) is meant when the object has each of
-/// them, and no constant that only other messages have: schema version 2 is not version 1 with a
-/// few keys more. A message without is meant when the object has all its keys and none that only
-/// another message of that contract has: half a start report is no heartbeat. Of several, the one
-/// that knows most keys.
+/// A message with constants (`message_type`, `schema_version`) matches if the object has all of them and
+/// no constant of other messages only, because schema version 2 is not version 1 with more keys. A
+/// message without constants matches if the object has all its keys and no key of another message of the
+/// contract only, because a part of a start message is not a heartbeat. If several messages match, the
+/// one with the most keys in the object is taken.
 pub(crate) fn recognise<'c>(
     catalog: &'c Catalog,
     object: &Map<String, Json>,
@@ -76,7 +75,7 @@ pub(crate) fn recognise<'c>(
                     || message.fields.iter().any(|own| own.name == field.name)
             })
     };
-    // The first of equals: built-in contracts come newest first.
+    // Takes the first of equals, because the newest built-in contract is first.
     messages().filter(|(place, message)| fits(*place, message)).fold(
         None,
         |best, next| match best {
@@ -90,8 +89,8 @@ fn best_of(message: &MessageSpec, object: &Map<String, Json>) -> usize {
     message.fields.iter().filter(|field| object.contains_key(field.name.as_ref())).count()
 }
 
-/// The constant that tells messages apart. Constant switches and fractions do not: older engines
-/// had settings where today's have constants.
+/// Returns the constant that identifies a message. Constant booleans and fractions do not, because older
+/// engines had settings in their place.
 fn tag(field: &Field) -> Option<Json> {
     match &field.source {
         Source::Constant(Literal::Str(text)) => Some(Json::String(text.to_string())),

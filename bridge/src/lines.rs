@@ -1,7 +1,8 @@
-//! The local sinks: JSON lines in a file, or on standard output.
+//! The local exporters: JSON lines in a file or on standard output.
 //!
-//! In: the lines of one request. Out: one `write`, all or nothing as far as the file system allows.
-//! The file is opened anew for each request, so an operator may move or remove it at any time.
+//! The lines of one request are one `write`, which happens completely or not at all, as far as the file
+//! system allows. The file is opened anew for each request, so an operator may move or remove it at any
+//! time.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::config::FileExporter;
 
-/// A place that takes lines. One writer at a time, so lines of two requests do not mix.
+/// A file or standard output. A lock keeps the lines of two requests apart.
 #[derive(Debug)]
 pub(crate) struct Lines(Mutex<Target>);
 
@@ -27,13 +28,13 @@ impl Lines {
 
     /// # Errors
     ///
-    /// When the file cannot be written: better now than with the first record.
+    /// The file cannot be written. This shows at the start and not with the first record.
     pub(crate) fn file(file: FileExporter) -> io::Result<Self> {
         open(&file.path)?;
         Ok(Self(Mutex::new(Target::File(file))))
     }
 
-    /// Its word in metrics and on the command line.
+    /// Returns the name in metrics and on the command line.
     pub(crate) fn name(&self) -> &'static str {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Target::Console => "console",
@@ -54,21 +55,21 @@ impl Lines {
     }
 }
 
-fn append(sink: &FileExporter, lines: &[u8]) -> io::Result<()> {
-    let (mut file, mut length) = open(&sink.path)?;
+fn append(exporter: &FileExporter, lines: &[u8]) -> io::Result<()> {
+    let (mut file, mut length) = open(&exporter.path)?;
     let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-    if length > 0 && length.saturating_add(added) > sink.rotate_bytes {
-        rotate(sink)?;
-        (file, length) = open(&sink.path)?;
+    if length > 0 && length.saturating_add(added) > exporter.rotate_bytes {
+        rotate(exporter)?;
+        (file, length) = open(&exporter.path)?;
     }
     file.write_all(lines).inspect_err(|_| {
-        // A full disk leaves half a line, and the request comes again: take it back.
+        // A full disk leaves half a line. The sender repeats the request, so the half line is removed.
         let _ = file.set_len(length);
     })
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Asked first: opening a named pipe without a reader would hang.
+    // Checked first, because opening a named pipe without a reader would hang.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::other("not a regular file"));
     }
@@ -81,18 +82,18 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-fn rotate(sink: &FileExporter) -> io::Result<()> {
+fn rotate(exporter: &FileExporter) -> io::Result<()> {
     let older = |n: u32| {
-        let mut path = sink.path.as_os_str().to_owned();
+        let mut path = exporter.path.as_os_str().to_owned();
         if n > 0 {
             path.push(format!(".{n}"));
         }
         PathBuf::from(path)
     };
-    if sink.keep == 0 {
-        return fs::remove_file(&sink.path);
+    if exporter.keep == 0 {
+        return fs::remove_file(&exporter.path);
     }
-    for n in (0..sink.keep).rev() {
+    for n in (0..exporter.keep).rev() {
         match fs::rename(older(n), older(n.saturating_add(1))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -108,9 +109,9 @@ mod tests {
     #[test]
     fn a_full_file_is_put_aside_and_the_last_ones_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let mut sink = FileExporter::new(folder.path().join("flat.jsonl"));
-        (sink.rotate_bytes, sink.keep) = (10, 2);
-        let lines = Lines::file(sink).unwrap();
+        let mut exporter = FileExporter::new(folder.path().join("flat.jsonl"));
+        (exporter.rotate_bytes, exporter.keep) = (10, 2);
+        let lines = Lines::file(exporter).unwrap();
         for line in ["one one\n", "two two\n", "three three three\n", "four\n"] {
             lines.write(line.as_bytes()).unwrap();
         }

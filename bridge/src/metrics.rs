@@ -28,7 +28,8 @@ pub(crate) struct Signal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Sink {
+pub(crate) struct Delivered {
+    /// Name of the exporter. The label keeps its older name for dashboards.
     pub(crate) sink: &'static str,
 }
 
@@ -57,9 +58,9 @@ pub(crate) struct Metrics {
     pub(crate) requests: Counters<Answered>,
     /// Records that were decoded.
     pub(crate) received: Counters<Signal>,
-    /// Records that reached a sink.
-    pub(crate) delivered: Counters<Sink>,
-    /// Records that are none of this bridge's business.
+    /// Records that reached an exporter.
+    pub(crate) delivered: Counters<Delivered>,
+    /// Records that this bridge has nothing to deliver for.
     pub(crate) skipped: Counters<Reason>,
     /// Records that are lost for good.
     pub(crate) dropped: Counters<Reason>,
@@ -100,7 +101,7 @@ impl Default for Metrics {
             received: register!("records_received", "Records decoded", Counters::default()),
             delivered: register!(
                 "records_delivered",
-                "Records that reached a sink",
+                "Records that reached an exporter",
                 Counters::default()
             ),
             skipped: register!(
@@ -155,11 +156,11 @@ impl Metrics {
         add(&self.postponed, Reason { reason }, records);
     }
 
-    pub(crate) fn deliver(&self, sink: &'static str, records: usize) {
-        add(&self.delivered, Sink { sink }, records);
+    pub(crate) fn deliver(&self, exporter: &'static str, records: usize) {
+        add(&self.delivered, Delivered { sink: exporter }, records);
     }
 
-    /// All of it, as text.
+    /// Returns all metrics in the text form of Prometheus.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;

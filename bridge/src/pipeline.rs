@@ -1,6 +1,6 @@
-//! One request from decoded to answered.
+//! Takes a decoded request of either signal, delivers its records, and returns the [`Answer`].
 //!
-//! In: a request of either signal. Out: an [`Answer`]. Holds what all requests share.
+//! [`Pipeline`] holds the parts that all requests share.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,16 +36,16 @@ impl Records for ExportLogsServiceRequest {
     }
 }
 
-/// What all requests share.
+/// The parts that all requests share.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     reader: Reader,
     delivery: Delivery,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    /// A permit for each request at work.
+    /// A permit for each request in progress.
     pub(crate) places: Semaphore,
-    /// Deliveries that run; they outlive their sender's patience.
+    /// Deliveries in progress. They go on if their sender hangs up.
     pub(crate) deliveries: TaskTracker,
 }
 

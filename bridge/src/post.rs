@@ -1,7 +1,7 @@
 //! The `server` exporter: one flat message, one POST.
 //!
-//! Connections are kept. Redirects are not followed, because nobody has consented to the place that they
-//! name. The number of concurrent POSTs is limited.
+//! Connections are kept. Redirects are not followed, because the consent does not cover the server that
+//! they name. The number of concurrent POSTs is limited.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,8 +1,7 @@
 //! The paths of the bridge: OTLP over HTTP and gRPC, health and metrics, on every port.
 //!
-//! In: a request. Out: a response. Each request that carries records takes one of a limited number
-//! of places; decoded, it is delivered by a task of its own, so that a sender which hangs up does
-//! not leave records half way.
+//! Each request with records takes one of a limited number of places. A task of its own delivers the
+//! decoded request, so that a sender that hangs up does not stop a delivery half way.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,7 +34,7 @@ use crate::answer::{Answer, Form};
 use crate::metrics::{Answered, MEDIA_TYPE, add};
 use crate::pipeline::{Pipeline, Records};
 
-/// Every path.
+/// Returns the router with every path.
 pub(crate) fn routes(pipeline: &Arc<Pipeline>) -> Router {
     let limits = &pipeline.limits;
     let http = Router::new()
@@ -60,8 +59,7 @@ pub(crate) fn routes(pipeline: &Arc<Pipeline>) -> Router {
         .route("/metrics", get(metrics).with_state(Arc::clone(pipeline)))
 }
 
-/// A path that is not here. tonic would say 200 to everybody, and a sender with a mistake in its
-/// path would never know.
+/// Answers an unknown path. tonic would answer 200, and a sender with a wrong path would not notice.
 async fn elsewhere(headers: HeaderMap) -> Response<Body> {
     if is_grpc(&headers) {
         tonic::Status::unimplemented("no such service here").into_http()
@@ -85,7 +83,7 @@ async fn metrics(State(pipeline): State<Arc<Pipeline>>) -> Response<Body> {
     }
 }
 
-/// A place for a request, or "later"; and the clock for all of it.
+/// Gives a request a place, or answers "later" if none is free. Limits and measures the whole time.
 #[expect(clippy::disallowed_methods, reason = "the latency of a request, for the metrics")]
 async fn place(
     State(pipeline): State<Arc<Pipeline>>,
@@ -118,8 +116,8 @@ async fn place(
     }
 }
 
-/// tonic says `OUT_OF_RANGE` of a message that is too large, which makes a collector send it again
-/// for ever, and `INTERNAL` of one that it cannot decode.
+/// Replaces two codes of tonic by final ones. It answers `OUT_OF_RANGE` to a message that is too large,
+/// which a collector would send again for ever, and `INTERNAL` to a message that it cannot decode.
 fn final_where_it_is(mut response: Response<Body>) -> Response<Body> {
     if let Some(code) = response.headers_mut().get_mut("grpc-status") {
         match code.as_bytes() {
@@ -131,7 +129,7 @@ fn final_where_it_is(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// OTLP over HTTP.
+/// Handles OTLP over HTTP.
 async fn http<R: Records>(
     State(pipeline): State<Arc<Pipeline>>,
     headers: HeaderMap,
@@ -150,7 +148,7 @@ async fn http<R: Records>(
 }
 
 fn decode<R: Records>(form: Form, bytes: &Bytes) -> Result<R, Answer> {
-    // What the parsers say may quote the request; it stays out of answers and logs.
+    // The parsers' errors may quote the request, so they stay out of answers and logs.
     match form {
         Form::Json => serde_json::from_slice(bytes).map_err(|error| {
             Answer::Undecodable(format!(
@@ -164,7 +162,7 @@ fn decode<R: Records>(form: Form, bytes: &Bytes) -> Result<R, Answer> {
     }
 }
 
-/// The decompressed body.
+/// Returns the decompressed body.
 async fn read(pipeline: &Pipeline, body: Body) -> Result<Bytes, Answer> {
     let reading = axum::body::to_bytes(body, pipeline.limits.decoded_bytes);
     match tokio::time::timeout(pipeline.limits.read, reading).await {
@@ -173,7 +171,7 @@ async fn read(pipeline: &Pipeline, body: Body) -> Result<Bytes, Answer> {
         Ok(Err(_)) => Err(Answer::Undecodable(
             "the body ends early, or is not compressed as it says".to_owned(),
         )),
-        // On a slow way a second try may do; 408 would make a collector drop it.
+        // On a slow network a second attempt may succeed, and a collector would drop the request on 408.
         Err(_) => Err(Answer::busy("the request came too slowly")),
     }
 }
@@ -182,7 +180,7 @@ fn is_limit(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<http_body_util::LengthLimitError>() || error.source().is_some_and(is_limit)
 }
 
-/// OTLP over gRPC.
+/// The services for OTLP over gRPC.
 #[derive(Debug)]
 struct Grpc(Arc<Pipeline>);
 

@@ -1,7 +1,7 @@
-//! Sockets: listening, connections and their limits, and the way to stop.
+//! Listens, serves connections within their limits, and stops without losing requests.
 //!
-//! In: a [`Config`] and a signal to stop. Out: a served [`Bridge`], and in the end a process with
-//! nothing at work: no new connections, what is at work is finished, as far as time allows.
+//! When asked to stop, the bridge accepts no new connection and finishes the requests in progress, as far
+//! as the time allows.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,12 +40,13 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// Names what is wrong and what to do: no sink, a contract or URL that cannot be used, a file
+    /// Names what is wrong and what to do: no exporter, a contract or URL that cannot be used, a file
     /// that cannot be written, a port that is taken, collection switched off on this machine.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         if config.exporters.is_empty() {
             bail!(
-                "no sink: say where records go, with --sink server, --sink file or --sink console"
+                "no exporter: say where records go, with --exporter server, --exporter file or \
+                 --exporter console"
             );
         }
         let pipeline = Arc::new(Pipeline::new(config)?);
@@ -62,17 +63,17 @@ impl Bridge {
         Ok(Self { listeners, pipeline })
     }
 
-    /// The addresses it listens on.
+    /// Returns the addresses on which the bridge listens.
     ///
     /// # Errors
     ///
-    /// When the operating system does not say.
+    /// The operating system does not return an address.
     pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         self.listeners.iter().map(TcpListener::local_addr).collect()
     }
 
-    /// Serves until `stop` is ready, then finishes what is at work. `false`: not all of it was
-    /// finished in time.
+    /// Serves until `stop` is ready, then finishes the requests in progress. Returns `false` if some of
+    /// them were not finished in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let limits = &self.pipeline.limits;
         let places = Arc::new(Semaphore::new(limits.connections));
@@ -98,7 +99,7 @@ impl Bridge {
     }
 }
 
-/// What every connection of one listener gets.
+/// The parts that all connections of one listener share.
 struct Connections {
     router: Router,
     pipeline: Arc<Pipeline>,
@@ -121,7 +122,7 @@ impl Connections {
             let metrics = Arc::clone(&self.pipeline.metrics);
             tokio::spawn(async move {
                 metrics.connections.inc();
-                // Whatever went wrong concerns this sender alone.
+                // An error of this connection concerns its sender only.
                 let _ = connection.await;
                 metrics.connections.dec();
                 drop(place);
@@ -131,7 +132,7 @@ impl Connections {
         graceful.shutdown().await;
     }
 
-    /// The next connection, once there is a place for it.
+    /// Returns the next connection, once there is a place for it.
     async fn next(
         &self,
         listener: &TcpListener,
@@ -143,7 +144,7 @@ impl Connections {
                 Some((stream, place))
             }
             Err(error) => {
-                // Out of file descriptors, most likely: some connection has to end first.
+                // Most likely no file descriptor is left, and a connection has to end first.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 None

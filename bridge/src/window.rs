@@ -1,8 +1,8 @@
-//! What was delivered lately, so that a repeated request does not send it twice.
+//! Remembers what was delivered lately, so that a repeated request does not send it twice.
 //!
-//! A collector repeats a whole request when one record of it has to wait. In: the identity of a
-//! record. Out: which sinks have it already, or that another request is at it this moment. Bounded
-//! in entries and age; what was forgotten is sent again.
+//! A collector repeats a whole request when one record of it has to wait. The window knows for each record
+//! which exporters have it already, and whether another request is delivering it now. It is bounded in
+//! entries and age. A record that it has forgotten is sent again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,10 +13,11 @@ use lru::LruCache;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 24]);
 
-/// A set of sinks, and whether the server refused the record for good.
+/// The exporters that have a record, and whether the server refused the record for good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Done {
-    pub(crate) sinks: u8,
+    /// One bit for each exporter that has the record.
+    pub(crate) exporters: u8,
     pub(crate) refused: bool,
 }
 
@@ -35,8 +36,8 @@ pub(crate) struct Window {
     age: Duration,
 }
 
-/// A record that this request works on. Writes down what became of it when dropped, so that not
-/// even a panic leaves it locked.
+/// A record that one request is delivering. `Drop` stores the result, so that even a panic does not leave
+/// the record locked.
 #[derive(Debug)]
 pub(crate) struct Held {
     window: Window,
@@ -45,7 +46,8 @@ pub(crate) struct Held {
 }
 
 impl Key {
-    /// `None`: the ids are not valid, and say nothing about the record.
+    /// Makes a key of valid ids. Returns `None` for ids that are not valid, because they do not identify the
+    /// record.
     pub(crate) fn of_span(trace: &[u8], span: &[u8]) -> Option<Self> {
         let mut key = [0; 24];
         let (left, right) = key.split_at_mut(16);
@@ -58,7 +60,7 @@ impl Key {
         valid.then_some(Self(key))
     }
 
-    /// From three hashes of what tells a record without ids apart.
+    /// Makes a key of three hashes of the parts that distinguish a record without ids.
     pub(crate) fn of_hashes(hashes: [u64; 3]) -> Self {
         let mut key = [0; 24];
         for (place, hash) in key.chunks_exact_mut(8).zip(hashes) {
@@ -73,9 +75,9 @@ impl Window {
         Self { entries: Arc::new(Mutex::new(LruCache::unbounded())), size, age }
     }
 
-    /// Takes the record for this request. `None`: another request has it now.
+    /// Takes the record for this request. Returns `None` if another request is delivering it.
     ///
-    /// A record without identity is never known, and never anybody else's.
+    /// A record without identity is always free and never remembered.
     pub(crate) fn claim(&self, key: Option<Key>, now: Instant) -> Option<Held> {
         let mut done = Done::default();
         if let Some(key) = key {
@@ -106,7 +108,7 @@ impl Drop for Held {
         let Some(key) = self.key else { return };
         let mut entries = self.window.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if self.done == Done::default() {
-            // Nothing was done: nothing to remember.
+            // Nothing was delivered, so there is nothing to remember.
             entries.pop(&key);
         } else if let Some(entry) = entries.get_mut(&key) {
             (entry.busy, entry.done) = (false, self.done);
@@ -129,12 +131,12 @@ mod tests {
         let now = Instant::now();
         let mut held = window.claim(key(1), now).unwrap();
         assert!(window.claim(key(1), now).is_none());
-        held.done.sinks = 2;
+        held.done.exporters = 2;
         drop(held);
-        assert_eq!(window.claim(key(1), now).unwrap().done.sinks, 2);
+        assert_eq!(window.claim(key(1), now).unwrap().done.exporters, 2);
         // Without identity nothing is known.
         let mut anonymous = window.claim(None, now).unwrap();
-        anonymous.done.sinks = 2;
+        anonymous.done.exporters = 2;
         assert_eq!(window.claim(None, now).unwrap().done, Done::default());
     }
 
@@ -143,13 +145,13 @@ mod tests {
         let window = Window::new(3, Duration::from_secs(9));
         let now = Instant::now();
         for n in 0..100 {
-            window.claim(key(n), now).unwrap().done.sinks = 1;
+            window.claim(key(n), now).unwrap().done.exporters = 1;
         }
         assert!(window.entries.lock().unwrap().len() <= 4);
-        assert_eq!(window.claim(key(0), now).unwrap().done.sinks, 0);
-        assert_eq!(window.claim(key(99), now).unwrap().done.sinks, 1);
+        assert_eq!(window.claim(key(0), now).unwrap().done.exporters, 0);
+        assert_eq!(window.claim(key(99), now).unwrap().done.exporters, 1);
         let later = now + Duration::from_secs(10);
-        assert_eq!(window.claim(key(99), later).unwrap().done.sinks, 0);
+        assert_eq!(window.claim(key(99), later).unwrap().done.exporters, 0);
     }
 
     #[test]

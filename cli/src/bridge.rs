@@ -19,7 +19,7 @@ use crate::{contract, exit, output};
 
 /// Where the bridge delivers messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Sink {
+enum ExporterName {
     /// One POST a message to the contract's usage server
     Server,
     /// JSON lines in the file of --file
@@ -31,15 +31,15 @@ enum Sink {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where flat messages go. May be given several times; there is no default
-    #[arg(long, value_enum, value_name = "SINK", required = true)]
-    sink: Vec<Sink>,
+    #[arg(long, value_enum, value_name = "EXPORTER", required = true)]
+    exporter: Vec<ExporterName>,
     /// Address to listen on, for OTLP over HTTP and gRPC. May be given several times
     #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:4318", "127.0.0.1:4317"])]
     listen: Vec<SocketAddr>,
     /// Usage server of a contract (`vllm/current`) or an engine (`vllm`). Overrides the environment
     #[arg(long, value_name = "CONTRACT=URL", value_parser = server)]
     server: Vec<(String, String)>,
-    /// The file of `--sink file`
+    /// The file of `--exporter file`
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Size in bytes after which a new file begins
@@ -154,22 +154,22 @@ fn config(args: &Args) -> anyhow::Result<Config> {
         .iter()
         .map(|path| contract::from_file(path))
         .collect::<anyhow::Result<_>>()?;
-    config.exporters.server = args.sink.contains(&Sink::Server);
-    config.exporters.console = args.sink.contains(&Sink::Console);
-    config.exporters.file = match (args.sink.contains(&Sink::File), &args.file) {
+    config.exporters.server = args.exporter.contains(&ExporterName::Server);
+    config.exporters.console = args.exporter.contains(&ExporterName::Console);
+    config.exporters.file = match (args.exporter.contains(&ExporterName::File), &args.file) {
         (true, Some(path)) => {
             let mut file = FileExporter::new(path);
             (file.rotate_bytes, file.keep) = (args.file_rotate, args.file_keep);
             Some(file)
         }
-        (true, None) => bail!("--sink file needs a file: add --file PATH"),
+        (true, None) => bail!("--exporter file needs a file: add --file PATH"),
         (false, Some(_)) => {
-            bail!("--file has no effect without --sink file: add --sink file")
+            bail!("--file has no effect without --exporter file: add --exporter file")
         }
         (false, None) => None,
     };
     if !config.exporters.server && !args.server.is_empty() {
-        bail!("--server has no effect without --sink server: add --sink server");
+        bail!("--server has no effect without --exporter server: add --exporter server");
     }
     let limits = &mut config.limits;
     limits.body_bytes = args.max_body;

@@ -1,5 +1,5 @@
-//! Fuzzes accelerators by variables that choose devices and the kernel's files about them. A described
-//! machine has no driver.
+//! Fuzzes the accelerator detector by the variables that choose devices and the kernel's files about them.
+//! A described machine has no driver.
 
 #![no_main]
 
@@ -30,7 +30,7 @@ static TREE: LazyLock<Tree> = LazyLock::new(|| {
 
 fuzz_target!(|input: ([Option<&[u8]>; 15], Vec<(u8, &str)>)| {
     let (files, variables) = input;
-    // Whatever variables the probe declares.
+    // All variables that the detectors declare.
     let names = otel_usage::detectors::VARIABLES;
     let set = variables.into_iter().filter_map(|(name, value)| {
         let name = names.get(usize::from(name) % names.len())?;

@@ -1,4 +1,4 @@
-//! Fuzzes the cloud provider by DMI files and a variable; it must be one of few words.
+//! Fuzzes the cloud provider by DMI files and a variable. It must be one of a few words.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ fuzz_target!(|input: ([Option<&[u8]>; 5], Option<&str>)| {
     let (files, runpod) = input;
     let runpod = runpod.map(|value| ("RUNPOD_DC_ID".to_owned(), value.to_owned()));
     let facts = look(&TREE.machine(files).with_environment(runpod));
-    // A word of ours, never text of the files.
+    // One of our words, never text of the files.
     let word = |text: &&str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     assert!(facts.cloud_provider.iter().all(word), "{facts:?}");
 });

@@ -1,5 +1,5 @@
-//! Any bytes as a configuration file in; a decision and settings out. No file makes an on of an off, no
-//! value that is a secret is shown, and a second look finds the same.
+//! Resolves decision and settings from any bytes as a configuration file. No file widens an opt-out, no
+//! secret is shown, and a second inspection gives the same result.
 
 #![no_main]
 
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 static HOME: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
-/// What a variable holds that a file may name as `${S}`.
+/// Value of the variable that a file may name as `${S}`.
 const SECRET: &str = "s3cret-of-a-variable";
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (local, bytes) = input;
     let (path, home) = (HOME.path().join("f.yaml"), HOME.path().to_str().unwrap());
-    // A certificate's path is shown, and read: files are no matter of this target.
+    // A certificate's path is shown and read, and this target does not cover other files.
     if bytes.windows(7).any(|window| window == b"ca_file") {
         return;
     }

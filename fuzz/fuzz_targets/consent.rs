@@ -1,5 +1,5 @@
-//! Environment variables and a mode file in; a decision and settings out. No mode file makes an on
-//! of an off, and no variable beside `DO_NOT_TRACK` does.
+//! Resolves decision and settings from any environment variables and mode file. An opt-out by
+//! `DO_NOT_TRACK` holds with every mode file and every other variable.
 
 #![no_main]
 
@@ -33,7 +33,7 @@ fuzz_target!(|input: (u8, Vec<(u8, &str)>, Option<&[u8]>)| {
         .into_iter()
         .filter_map(|(name, value)| {
             let name = names.get(usize::from(name) % names.len())?;
-            // Where the files are is fixed; nothing else on this machine is looked at.
+            // The places of the files are fixed, so that no other file of this machine is read.
             let fixed =
                 ["HOME", "XDG_CONFIG_HOME", "OTEL_USAGE_CONFIG", "OTEL_USAGE_OTLP_CERTIFICATE"]
                     .contains(name);
@@ -52,7 +52,7 @@ fuzz_target!(|input: (u8, Vec<(u8, &str)>, Option<&[u8]>)| {
         "a second look finds the same"
     );
     let _ = builder(&given).inspect().unwrap().settings().clone();
-    // What the mode file allows, the variables can only narrow.
+    // Variables can only narrow what the mode file allows.
     let alone = builder(&given[given.len() - 1..]).inspect().unwrap().decision().clone();
     assert!(decision.consent >= alone.consent || alone.consent == Consent::Local);
     given.push(("DO_NOT_TRACK".to_owned(), "1".to_owned()));

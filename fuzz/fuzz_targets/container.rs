@@ -1,4 +1,4 @@
-//! Fuzzes kind of container and install source by cgroups, mounts, marker files and variables. Each must
+//! Fuzzes the container runtime and the install source by cgroups, mounts, marker files and variables. Each must
 //! be one of few words, because these files hold ids, pod names and image names.
 
 #![no_main]

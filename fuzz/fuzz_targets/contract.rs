@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use opentelemetry::{KeyValue, StringValue, Value};
 use otel_usage::schema::{CompiledContract, Contract, RESOURCE_ATTRIBUTES, Source, flatten};
 
-/// A contract, and the names it knows: of records, of the Resource.
+/// A contract with the names of its records and Resource attributes.
 struct Known {
     contract: &'static Contract,
     compiled: CompiledContract,
@@ -65,7 +65,7 @@ impl From<Any<'_>> for Value {
     }
 }
 
-/// A name of the contract, or any other.
+/// Returns a name of the contract or any other name.
 type Attributes<'a> = Vec<(Result<u8, &'a str>, Any<'a>)>;
 
 fn attributes(given: Attributes<'_>, known: &[String]) -> Vec<KeyValue> {

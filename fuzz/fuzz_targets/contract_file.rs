@@ -1,5 +1,5 @@
-//! Any text in, as a contract file: an error of one line, or a contract that comes back as it was and can be
-//! used.
+//! Parses any text as a contract file. The result is an error of one line, or a contract that can be used and
+//! is the same after writing and reading it again.
 
 #![no_main]
 

@@ -11,7 +11,7 @@ static TREE: LazyLock<Tree> = LazyLock::new(|| {
     Tree::new(&["/proc/cpuinfo", "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1"])
 });
 
-/// The leaves that are asked; any other number is left out anyway.
+/// The leaves that are read. Any other number is left out.
 const LEAVES: [u32; 6] = [0, 1, 0x8000_0000, 0x8000_0002, 0x8000_0003, 0x8000_0004];
 
 fuzz_target!(|input: (Option<[[u32; 4]; 6]>, Option<&[u8]>, Option<&[u8]>)| {

@@ -13,9 +13,9 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Creates the folder. `files`: absolute paths on the machine.
+    /// Creates the folder. `files` are absolute paths on the machine.
     pub fn new(files: &[&str]) -> Self {
-        // In memory where that is offered: a run writes some hundred thousand files.
+        // In memory if possible, because a run writes some hundred thousand files.
         let memory = ["/dev/shm"].into_iter().find(|path| fs::metadata(path).is_ok());
         let folder = memory.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
         let place = |path: &&str| folder.path().join(path.trim_start_matches('/'));

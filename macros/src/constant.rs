@@ -1,6 +1,5 @@
-//! A constant in an attribute: `0`, `-1`, `0.5`, `"none"`, `true`, `null`, `[1, 2]`.
-//!
-//! In: its tokens. Out: the expression of a `Literal` of the library.
+//! Parses a constant in an attribute (`0`, `-1`, `0.5`, `"none"`, `true`, `null`, `[1, 2]`) and writes the
+//! library's `Literal` for it.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -53,7 +52,7 @@ const NOT_ONE: &str =
     "expected a number, a text, `true`, `false`, `null` or a list of numbers or texts";
 
 impl Constant {
-    /// As an expression; `schema` is the path to the library's tables.
+    /// Returns the expression of the `Literal`. `schema` is the path to the library's tables.
     pub(crate) fn expression(&self, schema: &Path) -> TokenStream {
         match self {
             Self::Null => quote!(#schema::Literal::Null),

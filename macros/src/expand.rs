@@ -1,13 +1,13 @@
-//! The code behind a record: its rows by the library's public constructors, and its members taken apart.
+//! Writes the two implementations for a record, and checks of its types.
 //!
-//! In: a [`Record`]. Out: two implementations, and the checks that need to know what a type is: they are
-//! constants that do not evaluate where something is wrong.
+//! The code uses only public constructors of the library. A check that needs to know a type is a constant
+//! whose evaluation fails if the type is wrong.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Path;
 
-use crate::options::{Kind, Options, Sanitizer, Step};
+use crate::options::{DataClass, Options, Sanitizer, Step};
 use crate::record::{Member, Record, Row};
 
 pub(crate) fn expand(record: &Record) -> TokenStream {
@@ -18,7 +18,7 @@ pub(crate) fn expand(record: &Record) -> TokenStream {
         .filter_map(|(place, member)| Some((place, member, member.row.as_ref()?)))
         .collect();
     let checks = sent.iter().map(|(_, member, row)| checks(member, row, schema));
-    // By name: a value with a destructor cannot stand in an argument of a constant.
+    // A named constant, because a value with a destructor cannot be an argument in a constant.
     let steps = sent.iter().map(|(place, _, row)| {
         let steps = row.options.steps().iter().map(|step| step.expression(schema));
         let name = steps_of(*place);
@@ -62,7 +62,7 @@ fn steps_of(place: usize) -> Ident {
     format_ident!("SANITIZE_{place}")
 }
 
-/// The row of one member.
+/// Returns the contract's row for one member.
 fn field(place: usize, member: &Member, row: &Row, schema: &Path) -> TokenStream {
     let Row { attribute, wire, meaning, options } = row;
     let ty = type_of(member, schema);
@@ -72,12 +72,13 @@ fn field(place: usize, member: &Member, row: &Row, schema: &Path) -> TokenStream
     let left_out = options.left_out.map(|_| quote!(.left_out_when_absent()));
     let steps = steps_of(place);
     let sanitized = options.sanitize.as_ref().map(|_| quote!(.sanitized(#steps)));
-    let kind = options.kind.as_ref().map(|Kind(kind)| quote!(.privacy(#schema::Privacy::#kind)));
+    let privacy =
+        options.privacy.as_ref().map(|DataClass(class)| quote!(.privacy(#schema::Privacy::#class)));
     let example = options.example.as_ref().map(constant).map(|value| quote!(.example(#value)));
     let since = options.since.as_ref().map(|version| quote!(.since(#version)));
     quote! {
         #schema::Field::record(#wire, #ty, #attribute, #meaning)
-            #unit #absent #left_out #sanitized #kind #example #since
+            #unit #absent #left_out #sanitized #privacy #example #since
     }
 }
 
@@ -85,7 +86,7 @@ fn type_of(Member { ty, .. }: &Member, schema: &Path) -> TokenStream {
     quote!(<#ty as #schema::TypedAttribute>::TYPE)
 }
 
-/// What only the compiler can tell: whether the words fit the type.
+/// Returns the checks that only the compiler can make: whether the options fit the type.
 fn checks(member: &Member, row: &Row, schema: &Path) -> TokenStream {
     let name = member.ident.to_string();
     let ty = type_of(member, schema);
@@ -125,7 +126,7 @@ impl Options {
 }
 
 impl Step {
-    /// As the library's `Sanitizer::leaves_free_text`.
+    /// Returns the same as the library's `Sanitizer::leaves_free_text`.
     pub(crate) const fn leaves_free_text(&self) -> bool {
         matches!(self.sanitizer, Sanitizer::CapLen(_) | Sanitizer::RoundSignificant(_))
     }

@@ -1,7 +1,6 @@
-//! What `#[usage(..)]` says on a field, word by word.
+//! Parses the options of `#[usage(..)]` on a field, or returns an error at the wrong word.
 //!
-//! In: the attribute. Out: each option at most once, or an error at the word that is wrong. Whether they
-//! go together is [`crate::record`]'s business.
+//! Each option stands at most once. [`crate::record`] checks whether the options fit together.
 
 use proc_macro2::{Group, Span};
 use syn::meta::ParseNestedMeta;
@@ -21,10 +20,10 @@ pub(crate) struct Options {
     pub(crate) left_out: Option<Span>,
     pub(crate) sanitize: Option<Vec<Step>>,
     pub(crate) free_text: Option<Span>,
-    pub(crate) kind: Option<Kind>,
+    pub(crate) privacy: Option<DataClass>,
     pub(crate) example: Option<Constant>,
     pub(crate) since: Option<LitStr>,
-    /// The first word that only a field that is sent can have.
+    /// The first option that only a field with `sent` may have.
     pub(crate) beside_sent: Option<Span>,
 }
 
@@ -44,7 +43,7 @@ pub(crate) enum Sanitizer {
 }
 
 /// A variant of the library's `Privacy`.
-pub(crate) struct Kind(pub(crate) Ident);
+pub(crate) struct DataClass(pub(crate) Ident);
 
 impl Options {
     pub(crate) fn of(attributes: &[Attribute]) -> syn::Result<Self> {
@@ -67,12 +66,12 @@ impl Options {
             "left_out" => once(&mut self.left_out, span, meta),
             "sanitize" => once(&mut self.sanitize, steps(meta)?, meta),
             "free_text" => once(&mut self.free_text, span, meta),
-            "kind" => once(&mut self.kind, kind(meta)?, meta),
+            "privacy" => once(&mut self.privacy, data_class(meta)?, meta),
             "example" => once(&mut self.example, meta.value()?.parse()?, meta),
             "since" => once(&mut self.since, named(meta)?, meta),
             _ => Err(meta.error(
                 "no such option; there are `sent`, `private`, and beside `sent`: `wire`, `unit`, \
-                 `absent`, `left_out`, `sanitize`, `free_text`, `kind`, `example`, `since`",
+                 `absent`, `left_out`, `sanitize`, `free_text`, `privacy`, `example`, `since`",
             )),
         }?;
         self.beside_sent.get_or_insert(span);
@@ -80,7 +79,11 @@ impl Options {
     }
 }
 
-/// Puts `value` in its place, unless something is there.
+/// Stores the value of an option.
+///
+/// # Errors
+///
+/// The option has a value already.
 pub(crate) fn once<T>(
     place: &mut Option<T>,
     value: T,
@@ -92,7 +95,7 @@ pub(crate) fn once<T>(
     }
 }
 
-/// The text after `=`.
+/// Returns the text after `=`.
 pub(crate) fn named(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
     let text: LitStr = meta.value()?.parse()?;
     if text.value().trim().is_empty() {
@@ -101,7 +104,7 @@ pub(crate) fn named(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
     Ok(text)
 }
 
-fn kind(meta: &ParseNestedMeta<'_>) -> syn::Result<Kind> {
+fn data_class(meta: &ParseNestedMeta<'_>) -> syn::Result<DataClass> {
     let word: Ident = meta.value()?.parse()?;
     let variant = match word.to_string().as_str() {
         "configuration" => "Configuration",
@@ -111,11 +114,11 @@ fn kind(meta: &ParseNestedMeta<'_>) -> syn::Result<Kind> {
         _ => {
             return Err(syn::Error::new(
                 word.span(),
-                "no such kind of data; there are `configuration`, `identity`, `machine`, `workload`",
+                "no such data class; there are `configuration`, `identity`, `machine`, `workload`",
             ));
         }
     };
-    Ok(Kind(Ident::new(variant, word.span())))
+    Ok(DataClass(Ident::new(variant, word.span())))
 }
 
 fn steps(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Step>> {

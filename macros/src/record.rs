@@ -1,7 +1,7 @@
-//! A record as its author means it: every field classified, or an error at the first word that is wrong.
+//! Reads the struct of a record, and checks that every field is classified and its options fit together.
 //!
-//! In: the struct. Out: what [`crate::expand`] writes down. What depends on a field's type, which may hide
-//! behind an alias, is checked later, by the compiler, in constants that the expansion asserts.
+//! [`crate::expand`] writes the code for it. A field's type may be an alias, so the compiler checks what
+//! depends on the type, in constants that the expansion contains.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;
@@ -25,11 +25,11 @@ pub(crate) struct Record {
 pub(crate) struct Member {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
-    /// `None`: it is private.
+    /// `None` if the field is private.
     pub(crate) row: Option<Row>,
 }
 
-/// What a field that is sent says about itself.
+/// The contract's row for a field that is sent.
 pub(crate) struct Row {
     pub(crate) attribute: LitStr,
     pub(crate) wire: LitStr,
@@ -77,7 +77,7 @@ impl Record {
     }
 }
 
-/// All mistakes at once: an author should not have to find them one build after the other.
+/// Collects all mistakes, so that an author sees them in one build.
 struct Mistakes(Option<Error>);
 
 impl Mistakes {
@@ -97,7 +97,7 @@ impl Mistakes {
     }
 }
 
-/// The record's kind, and where the library is.
+/// Returns the record's kind and the path to the library.
 fn on_struct(input: &DeriveInput) -> syn::Result<(LitStr, Path)> {
     let (mut kind, mut library) = (None, None);
     for attribute in input.attrs.iter().filter(|one| one.path().is_ident("usage")) {
@@ -148,7 +148,7 @@ fn member(field: &Field, kind: &str) -> syn::Result<Member> {
     Ok(Member { ident, ty: field.ty.clone(), row })
 }
 
-/// The mistake that the macro exists for.
+/// Returns the error for a field without classification, the mistake that the macro exists for.
 fn unclassified(ident: &Ident, kind: &str) -> Error {
     let name = ident.unraw();
     let system = kind.split('.').next().unwrap_or(kind);
@@ -187,7 +187,7 @@ fn row(field: &Field, ident: &Ident, attribute: LitStr, options: Options) -> syn
     Ok(Row { attribute, wire, meaning, options })
 }
 
-/// The first paragraph of the doc comment, in one line.
+/// Returns the first paragraph of the doc comment, in one line.
 fn meaning(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
@@ -202,7 +202,7 @@ fn meaning(attributes: &[Attribute]) -> String {
     paragraph.collect::<Vec<_>>().join(" ")
 }
 
-/// Where a name stands that an earlier row has too.
+/// Returns the places of names that an earlier row has too.
 fn duplicates(members: &[Member], name: impl Fn(&Row) -> &LitStr) -> Vec<Span> {
     let mut seen: Vec<String> = Vec::new();
     let mut twice = Vec::new();

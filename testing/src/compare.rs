@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 
 use crate::receiver::Request;
 
-/// A field, when its two values (original, ours, as text) are excused, and the line that says so.
+/// A field, the condition on its two values (original, ours, as text) under which they may differ, and the
+/// line of the document that allows it.
 pub type Difference = (&'static str, fn(&str, &str) -> bool, &'static str);
 
-/// Every difference that the engines of the scenarios may show.
+/// The differences that the engines of the scenarios may show.
 pub const DIFFERENCES: [Difference; 7] = [
     (
         "remote_url",
@@ -26,7 +27,7 @@ pub const DIFFERENCES: [Difference; 7] = [
         "| LMCache `model_name` |",
     ),
     ("gpu_type", |_, ours| ours == "\"\"", "| LMCache `gpu_type` without accelerator |"),
-    // Where there are devices, the driver says them to us; the originals are told that there are none.
+    // The library reads existing devices from the driver. The originals are told that there are none.
     ("gpu_type", |_, _| has_accelerator(), "| `gpu_*`, `cuda_runtime` |"),
     ("gpu_count", |_, _| has_accelerator(), "| `gpu_*`, `cuda_runtime` |"),
     ("gpu_memory_per_device", |_, _| has_accelerator(), "| `gpu_*`, `cuda_runtime` |"),
@@ -37,7 +38,7 @@ pub const DIFFERENCES: [Difference; 7] = [
     ),
 ];
 
-/// Messages of the reporters of intervals, which have no order among each other.
+/// Messages at intervals, which have no order among each other.
 const INTERVALS: [&str; 4] = [
     "ContinuousContextMessage",
     "CacheLifespanMessage",
@@ -47,7 +48,7 @@ const INTERVALS: [&str; 4] = [
 
 type Form = fn(&str) -> bool;
 
-/// Fields that are random or tell the time: both values must have this form.
+/// Fields that are random or hold a time. Both values must have this form.
 const VARIES: [(&str, Form); 7] = [
     ("uuid", is_uuid),
     ("session_id", is_uuid),
@@ -61,13 +62,13 @@ const VARIES: [(&str, Form); 7] = [
 /// One message, compared.
 #[derive(Debug)]
 pub struct Compared {
-    /// Its name; of a repeated message with its number.
+    /// Its name, with a number if the message is repeated.
     pub message: String,
     /// Fields of the original.
     pub fields: usize,
     /// Fields that differ as documented.
     pub documented: Vec<&'static str>,
-    /// What is not documented.
+    /// Differences that are not documented.
     pub differences: Vec<String>,
 }
 
@@ -144,7 +145,7 @@ impl Message {
         for (key, theirs) in &self.fields.0 {
             let Some(mine) = ours.fields.get(key) else { continue };
             let theirs = theirs.get();
-            // The same on both sides, and not the empty one of a machine where it cannot be kept.
+            // The same on both sides, and not the empty one of a machine that cannot store it.
             compared.unless(key != "machine_id" || is_uuid(theirs), || format!("{key}: {theirs}"));
             if let Some((_, form)) = VARIES.iter().find(|(name, _)| name == key) {
                 compared.unless(form(theirs), || format!("{key}: the original's form {theirs}"));
@@ -175,7 +176,7 @@ fn messages(requests: &[Request]) -> Result<Vec<Message>, String> {
         let fields: Fields =
             serde_json::from_str(&body).map_err(|error| format!("{error} in {body}"))?;
         let word = |key| fields.get(key).map(|text| text.trim_matches('"').to_owned());
-        // vLLM has no name in its messages: a start report is told apart by its keys.
+        // vLLM's messages have no name, so the keys identify the start message.
         let vllm = if fields.get("provider").is_some() { "report" } else { "heartbeat" };
         let mut name = word("message_type").unwrap_or_else(|| vllm.to_owned());
         name.extend(word("l2_name").map(|adapter| format!(" {adapter}")));
@@ -198,7 +199,7 @@ fn messages(requests: &[Request]) -> Result<Vec<Message>, String> {
     Ok(messages)
 }
 
-/// A flat JSON object: its keys in order, each value in its own text.
+/// A flat JSON object: its keys in order, each with the text of its value.
 struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl Fields {
@@ -206,7 +207,7 @@ impl Fields {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.get())
     }
 
-    /// The whole text as the originals' encoder spaces it.
+    /// The whole text, with spaces as the originals' encoder writes them.
     fn text(&self) -> String {
         let pairs: Vec<String> =
             self.0.iter().map(|(key, value)| format!("\"{key}\": {}", value.get())).collect();
@@ -247,7 +248,7 @@ fn is_uuid(text: &str) -> bool {
         && words.get(3).is_some_and(|word| word.starts_with(['8', '9', 'a', 'b']))
 }
 
-/// Nanoseconds since the epoch, a few minutes ago at most.
+/// Returns whether the value is nanoseconds since the epoch, at most a few minutes ago.
 fn is_now(text: &str) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let then = text.parse().map(Duration::from_nanos);

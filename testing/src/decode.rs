@@ -22,22 +22,22 @@ use crate::otlp;
 /// Longest list that may leave.
 const LIST: usize = 64;
 
-/// Returns every form in which an exporter could send `report`: its name, the message, the bytes.
-pub fn forms(report: &ExportRecord) -> Vec<(&'static str, String, Vec<u8>)> {
-    let name = report.message().map(|message| message.name().to_owned()).unwrap_or_default();
+/// Returns every form in which an exporter could send `record`: its name, the message, the bytes.
+pub fn forms(record: &ExportRecord) -> Vec<(&'static str, String, Vec<u8>)> {
+    let name = record.message().map(|message| message.name().to_owned()).unwrap_or_default();
     let mut all = Vec::new();
-    if let Some(message) = report.message() {
+    if let Some(message) = record.message() {
         all.push(("flat", name.clone(), message.to_json().into_bytes()));
         all.push(("text", name.clone(), message.to_text().into_bytes()));
         all.push(("console", name.clone(), message.to_pretty_json().into_bytes()));
     }
-    all.push(("otlp", name, otlp::encode(&report.resource(), report.span())));
+    all.push(("otlp", name, otlp::encode(&record.resource(), record.span())));
     all
 }
 
-/// Checks every form of `report`, and that none holds `secret`.
-pub fn inspect(contract: &Contract, report: &ExportRecord, secret: &str) {
-    for (form, name, bytes) in forms(report) {
+/// Checks every form of `record`, and that none holds `secret`.
+pub fn inspect(contract: &Contract, record: &ExportRecord, secret: &str) {
+    for (form, name, bytes) in forms(record) {
         assert!(!holds(&bytes, secret), "{form} {name}: {}", String::from_utf8_lossy(&bytes));
         let spec = || contract.messages.iter().find(|spec| spec.name == name).unwrap();
         match form {
@@ -79,7 +79,7 @@ pub fn text(spec: &MessageSpec, text: &str) {
     in_order(spec, names);
 }
 
-/// These are the table's names in its order; only what may be left out is.
+/// Checks that the names are the table's, in its order, and that only optional fields are left out.
 fn in_order<'a>(spec: &MessageSpec, names: impl Iterator<Item = Option<&'a str>>) {
     let mut fields = spec.fields.iter();
     for name in names {
@@ -121,7 +121,7 @@ fn fits(contract: &Contract, field: &Field, value: &Json) -> bool {
     }
 }
 
-/// The most characters that a text of `field` may have.
+/// Returns the most characters that a text of `field` may have.
 fn longest(contract: &Contract, field: &Field) -> usize {
     match &field.source {
         Source::Record(_) => cap(&field.sanitize),
@@ -204,7 +204,7 @@ fn declared(spec: Option<&MessageSpec>, name: &str) -> Option<Type> {
     fields.find(|field| field.source.record() == Some(name)).map(|field| field.ty)
 }
 
-/// The attribute is declared, and its value has the declared type.
+/// Checks that the attribute is declared and that its value has the declared type.
 fn typed(attribute: &KeyValue, ty: Option<Type>) {
     let ty = ty.unwrap_or_else(|| panic!("`{}` is in no table", attribute.key));
     let all = |values: &[AnyValue], right: fn(&Any) -> bool| {

@@ -1,4 +1,4 @@
-//! An engine under test: the operator's environment, any record, and an exporter whose reports a test
+//! An engine under test: the operator's environment, any record, and an exporter whose records a test
 //! reads.
 
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ impl UsageRecord for Given {
     }
 }
 
-/// An exporter that keeps every report. Clones share the reports.
+/// An exporter that keeps every record. Clones share the records.
 #[derive(Debug, Clone, Default)]
 pub struct Collected(Arc<Mutex<Vec<ExportRecord>>>);
 
@@ -85,28 +85,28 @@ impl Exporter for Collected {
         false
     }
 
-    fn export(&mut self, report: &ExportRecord) -> Outcome {
-        self.0.lock().unwrap().push(report.clone());
+    fn export(&mut self, record: &ExportRecord) -> Outcome {
+        self.0.lock().unwrap().push(record.clone());
         Outcome::Delivered
     }
 }
 
 impl Collected {
-    /// Returns the reports so far, the span of the run included.
-    pub fn reports(&self) -> Vec<ExportRecord> {
+    /// Returns the records so far, the span of the run included.
+    pub fn records(&self) -> Vec<ExportRecord> {
         self.0.lock().unwrap().clone()
     }
 
-    /// Takes the reports out that came since the last call.
+    /// Takes the records out that arrived since the last call.
     pub fn drain(&self) -> Vec<ExportRecord> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// Parses the flat messages so far. Checks each against the JSON Schema of its message; a contract
-    /// that the test extended has none.
+    /// Parses the flat messages so far. Checks each against the JSON Schema of its message, which a
+    /// contract that the test extended does not have.
     pub fn messages(&self) -> Vec<serde_json::Value> {
-        let reports = self.reports();
-        let messages = reports.iter().filter_map(ExportRecord::message).map(|message| {
+        let records = self.records();
+        let messages = records.iter().filter_map(ExportRecord::message).map(|message| {
             let parsed = serde_json::from_str(&message.to_json()).unwrap();
             let built_in = Contract::built_in().into_iter();
             for contract in built_in.filter(|one| one.messages.contains(message.spec())) {

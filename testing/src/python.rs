@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Originals {
     python: PathBuf,
-    /// Where the wheels lie. Outside the checkout: one is 340 MB, and the same for every checkout.
+    /// The folder of the wheels. It lies outside the checkout, because one wheel has 340 MB and serves every
+    /// checkout.
     wheels: PathBuf,
 }
 
@@ -18,7 +19,7 @@ impl Originals {
     /// Returns a command that runs a script of `tests/interop`. It needs the packages, not the wheels.
     pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
-        // No compiled files in the checkout.
+        // Keeps compiled files out of the checkout.
         command.arg("-B").arg(crate::root().join("tests/interop").join(name));
         command
     }
@@ -39,7 +40,7 @@ impl Originals {
         crate::root().join(format!("tests/interop/wire/scenarios/{name}.json"))
     }
 
-    /// Installs the packages without the wheels. The error says why that is not possible here.
+    /// Installs the packages without the wheels. The error gives the reason if that is not possible here.
     pub fn packages() -> Result<&'static Self, String> {
         static HERE: OnceLock<Result<Originals, String>> = OnceLock::new();
         HERE.get_or_init(|| {
@@ -57,7 +58,7 @@ impl Originals {
         Ok(originals)
     }
 
-    /// Takes both wheels from the registry, by their hashes, unless they are there.
+    /// Downloads both wheels from the registry by their hashes, unless they are in the folder.
     fn download(&self) -> Result<(), String> {
         let mut version = Command::new(&self.python);
         let check = "import sys; assert sys.version_info >= (3, 11), \
@@ -97,8 +98,8 @@ fn wheel(folder: &Path, package: &str) -> Option<PathBuf> {
     })
 }
 
-/// Makes the virtual environment, once for each list of packages. Not in the target folder: that is
-/// swept away, and the registry asked again.
+/// Makes the virtual environment, once for each list of packages. It lies outside the target folder,
+/// because that is often deleted, and the registry would have to be asked again.
 fn python(root: &Path) -> Result<PathBuf, String> {
     let packages = root.join("tests/interop/requirements.txt");
     let wanted = std::fs::read_to_string(&packages).map_err(|error| error.to_string())?;

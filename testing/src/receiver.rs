@@ -18,7 +18,7 @@ pub struct Request {
     pub path: String,
     /// Names in small letters, values without spaces around them.
     pub headers: Vec<(String, String)>,
-    /// As many bytes as `content-length` says.
+    /// The body, `content-length` bytes.
     pub body: Vec<u8>,
 }
 
@@ -60,7 +60,7 @@ impl Receiver {
         Self::scripted(Vec::new(), Answer::Status(200, ""))
     }
 
-    /// Starts a server that follows `script`, request by request, and then answers `finally` always.
+    /// Starts a server that follows `script`, request by request, and after that always answers `finally`.
     pub fn scripted(script: Vec<Answer>, finally: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
         Self::on(listener, script, finally)

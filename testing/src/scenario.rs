@@ -27,14 +27,14 @@ pub struct Engine<'a> {
     /// Its handle.
     pub usage: Usage,
     scenario: &'a Value,
-    /// A message for each report that came by itself.
+    /// Receives a signal for each message of the schedule.
     later: Receiver<()>,
-    /// The adapter types of a server's second level; those that are left live until its end.
+    /// The adapter types of a server's second level. Those that are not removed live until its end.
     adapters: RefCell<BTreeMap<String, Series>>,
 }
 
 impl<'a> Engine<'a> {
-    /// Starts the engine. It sends to `url` if that is on this machine, and else nowhere.
+    /// Starts the engine. It sends to `url` only if that is on this machine.
     pub fn start(
         scenario: &'a Value,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -77,8 +77,8 @@ impl<'a> Engine<'a> {
         Ok(Self { usage, scenario, later, adapters: RefCell::default() })
     }
 
-    /// Lives through the scenario's heartbeats or intervals. A server's last interval is still open
-    /// afterwards: its end reports it.
+    /// Plays the scenario's heartbeats or intervals. A server's last interval is still open afterwards, and
+    /// its end sends it.
     pub fn run(&self) {
         for beat in items(&self.scenario["heartbeats"]) {
             self.usage.set_heartbeat(vllm_heartbeat(beat));
@@ -92,17 +92,17 @@ impl<'a> Engine<'a> {
                 self.wait_for(2);
                 continue;
             }
-            // Cache usage, the first level, and every adapter type that is there or was used.
-            let reports = self.server_interval(interval).saturating_add(2);
+            // Messages for cache usage, the first level, and every adapter type that exists or was used.
+            let messages = self.server_interval(interval).saturating_add(2);
             if intervals.peek().is_some() {
-                self.wait_for(reports);
+                self.wait_for(messages);
             }
         }
     }
 
-    fn wait_for(&self, reports: usize) {
-        // The worker's own timer makes them; when it is gone there are no more.
-        for _ in 0..reports {
+    fn wait_for(&self, messages: usize) {
+        // The timer of the worker makes the messages. Without a worker there are no more.
+        for _ in 0..messages {
             let _ = self.later.recv();
         }
     }
@@ -119,7 +119,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// What happens in a server, and how many adapter types were there or used.
+    /// Plays one interval of a server. Returns how many adapter types existed or were used.
     fn server_interval(&self, interval: &Value) -> usize {
         let mut adapters = self.adapters.borrow_mut();
         let usage = &self.usage;
@@ -172,13 +172,13 @@ impl<'a> Engine<'a> {
             }
         }
         let reported = adapters.len();
-        // One that was removed meanwhile still reports what it did.
+        // An adapter that was removed meanwhile still sends its counts.
         adapters.retain(|name, _| interval["l2"].get(name).is_some());
         reported
     }
 }
 
-/// Hears of every report that comes by itself: heartbeats and intervals.
+/// An exporter that signals each message of the schedule: heartbeats and intervals.
 #[derive(Debug)]
 struct Later(Sender<()>);
 
@@ -191,7 +191,7 @@ impl Exporter for Later {
         false
     }
 
-    fn export(&mut self, report: &ExportRecord) -> Outcome {
+    fn export(&mut self, record: &ExportRecord) -> Outcome {
         let later = [
             vllm::HEARTBEAT,
             names::CACHE_USAGE,
@@ -199,7 +199,7 @@ impl Exporter for Later {
             names::L1_USAGE,
             names::L2_USAGE,
         ];
-        if later.contains(&report.kind()) {
+        if later.contains(&record.kind()) {
             let _ = self.0.send(());
         }
         Outcome::Delivered
@@ -215,13 +215,13 @@ fn with_accelerators(builder: Builder, device: &Value) -> Builder {
     builder.with_accelerators(match (device["kind"].as_str(), maybe_text(&device["runtime"])) {
         (Some("cuda"), Some(version)) => seen.with_runtime(Runtime::Cuda(version)),
         (Some("xpu"), Some(version)) => seen.with_runtime(Runtime::Xpu(version)),
-        // vLLM says so in the field of CUDA's version.
+        // vLLM sends this text in the field of CUDA's version.
         (Some("tpu"), None) => seen.with_runtime(Runtime::Cuda("tpu_inference".to_owned())),
         _ => seen,
     })
 }
 
-/// The contract with this engine's own keys of a heartbeat.
+/// Returns the contract with this engine's own keys of a heartbeat.
 fn vllm_contract(scenario: &Value) -> Contract {
     let mut contract = vllm::CURRENT.clone();
     let mut known: Vec<&String> = Vec::new();
@@ -303,7 +303,7 @@ fn vllm_report(scenario: &Value) -> vllm::Report {
     }
 }
 
-/// The five settings as vLLM resolves them from its environment.
+/// Returns the five settings as vLLM resolves them from its environment.
 fn vllm_settings(environment: &Value) -> vllm::EnvironmentSettings {
     let on = |name: &str, otherwise| {
         environment[name].as_str().map_or(otherwise, |value| matches!(value, "1" | "True"))

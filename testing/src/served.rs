@@ -49,12 +49,12 @@ impl otel_usage_bridge::Operator for OfEnvironment {
     }
 }
 
-/// Returns the same with the server exporter to `upstream`.
+/// Returns the same configuration with the server exporter to `upstream`.
 pub fn to(upstream: &Upstream) -> Config {
     to_url(&upstream.url)
 }
 
-/// Returns the same with the server exporter to a URL.
+/// Returns the same configuration with the server exporter to a URL.
 pub fn to_url(url: &str) -> Config {
     let mut config = config();
     config.exporters.server = true;

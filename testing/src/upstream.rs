@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 pub struct Post {
     /// Without the query.
     pub path: String,
-    /// All of them.
+    /// All headers.
     pub headers: HeaderMap,
     /// Text, as every flat message is.
     pub body: String,
@@ -81,7 +81,7 @@ impl Upstream {
         Self { url, posts: Arc::default(), script, gate: Arc::new(Semaphore::new(0)) }
     }
 
-    /// Waits until so many POSTs have arrived, 20 s at most.
+    /// Waits until this number of POSTs has arrived, 20 s at most.
     pub async fn until(&self, posts: usize) {
         let all = async {
             while self.posts.lock().unwrap().len() < posts {
@@ -108,7 +108,7 @@ impl Upstream {
 }
 
 /// Returns a URL on this machine at which no server listens.
-pub async fn nobody() -> String {
+pub async fn unreachable() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }

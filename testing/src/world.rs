@@ -115,12 +115,12 @@ impl Scene {
     }
 }
 
-/// A name before the place is known at which it stands.
+/// A name that is chosen before its place is known.
 #[derive(Debug, Clone)]
 enum Name {
-    /// Of the message or Resource at hand.
+    /// Of the message or Resource at this place.
     Declared(Index),
-    /// Of the contract's Resource, wherever it stands.
+    /// Of the contract's Resource, at any place.
     Resource(Index),
     /// An attribute that only the exporter may set.
     Transport(&'static str),
@@ -176,7 +176,7 @@ pub fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A regular expression would be parsed anew for each text.
+/// Makes short text. A regular expression would be parsed anew for each text.
 fn of(letter: impl Strategy<Value = char>, length: Range<usize>) -> impl Strategy<Value = String> {
     prop::collection::vec(letter, length).prop_map(String::from_iter)
 }
@@ -203,7 +203,7 @@ fn items(most: usize) -> impl Strategy<Value = Items> {
     prop::collection::vec((name(), value()), 0..most)
 }
 
-/// The attributes at a place that declares `own`.
+/// Makes the attributes at a place that declares `own`.
 fn attributes(items: Items, own: &[String], resource: &[String]) -> Vec<KeyValue> {
     let named = items.into_iter().map(|(name, value)| {
         let name = match name {
@@ -230,7 +230,7 @@ fn tainted(value: Value) -> Value {
     }
 }
 
-/// A kind of the contract, or one that only looks like it, with its attributes.
+/// Makes a record with a kind of the contract, or with a similar unknown kind.
 fn happening(world: &World, (kind, known, items): Happening) -> (String, Vec<KeyValue>) {
     let spec = kind.get(&world.contract.messages);
     let own = if known { declared(spec) } else { Vec::new() };

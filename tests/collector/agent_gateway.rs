@@ -48,7 +48,7 @@ fn records_pass_agent_and_gateway() {
     let sent = client::sent(&client::run(&vllm::CURRENT, agent.http, sample::vllm_report()));
     assert_eq!(client::arrived(&bridge, sent.len()), sent);
 
-    // Nobody gets in without the token, or in clear text.
+    // The gateway refuses connections without the token or in clear text.
     let authority = std::fs::read(file("ca.crt")).unwrap();
     let roots = RootCerts::new_with_certs(&[Certificate::from_pem(&authority).unwrap()]);
     let agent: ureq::Agent = ureq::Agent::config_builder()

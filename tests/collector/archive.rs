@@ -14,7 +14,7 @@ fn a_replayed_archive_delivers_every_record() {
     let Some(binary) = find() else { return };
     let mut archive = Otelcol::new(&binary, "archive.yaml").started();
     let mut sent = client::sent(&client::run(&vllm::CURRENT, archive.http, sample::vllm_report()));
-    // What is acknowledged is written; a new start adds to the file.
+    // Acknowledged records are written, and a new start appends to the file.
     archive.kill();
     archive.start();
     sent.extend(client::sent(&client::run(&lmcache::V1, archive.http, sample::lmcache_engine())));
@@ -28,7 +28,7 @@ fn a_replayed_archive_delivers_every_record() {
         .started();
     assert_eq!(client::arrived(&bridge, sent.len()), sent);
 
-    // A second start goes on where the first one ended.
+    // A second start continues after the first one.
     replay.stop();
     replay.start();
     let more = client::sent(&{
@@ -38,7 +38,7 @@ fn a_replayed_archive_delivers_every_record() {
     assert_eq!(client::arrived(&bridge, more.len()), more);
 }
 
-/// Nobody but the collector's user reads an archive.
+/// Checks that only the collector's user can read an archive.
 #[test]
 fn an_archive_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -17,7 +17,7 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// A bridge to one usage server for every engine, not yet started.
+    /// Returns a bridge that is not yet started, with one usage server for every engine.
     pub(crate) fn new(command: &Path, server: &str) -> Self {
         Self { command: command.to_owned(), server: server.to_owned(), at: free(), child: None }
     }
@@ -33,7 +33,7 @@ impl Bridge {
 
     pub(crate) fn start(&mut self) {
         let child = Command::new(&self.command)
-            .args(["bridge", "--sink", "server", "--listen", &self.at.to_string()])
+            .args(["bridge", "--exporter", "server", "--listen", &self.at.to_string()])
             .args(["--server", &format!("vllm={}", self.server)])
             .args(["--server", &format!("lmcache={}", self.server)])
             .env_clear()
@@ -51,12 +51,12 @@ impl Bridge {
         }
     }
 
-    /// Its number while it runs.
+    /// Returns its process id while it runs.
     pub(crate) fn process(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Ends it by SIGKILL.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();

@@ -15,10 +15,10 @@ use crate::bridge::Bridge;
 use crate::otelcol::{Otelcol, find, free};
 use crate::{client, peers};
 
-/// The flat messages that engines made: body, and how often it is there.
+/// Returns the flat messages that engines made, with the number of each.
 fn flat<'a>(seen: impl IntoIterator<Item = &'a Collected>) -> BTreeMap<String, usize> {
-    let reports = seen.into_iter().flat_map(Collected::reports);
-    count(reports.filter_map(|report| Some(report.message()?.to_json())))
+    let records = seen.into_iter().flat_map(Collected::records);
+    count(records.filter_map(|record| Some(record.message()?.to_json())))
 }
 
 fn count(bodies: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
@@ -44,7 +44,7 @@ fn the_chain_delivers_the_bytes_an_engine_would_post() {
         client::run(&lmcache::DOC, otelcol.http, sample::lmcache_engine()),
     ];
     let sent = flat(&seen);
-    // The server's end sends the interval that has begun: cache usage and the first level.
+    // The end of the server sends the open interval: cache usage and the first level.
     assert_eq!(sent.values().sum::<usize>(), 1 + 1 + 3 + 4 + 3);
     let arrived = server.take(sent.values().sum());
     assert_eq!(count(arrived.iter().map(|request| request.text())), sent);
@@ -58,7 +58,7 @@ fn the_chain_delivers_the_bytes_an_engine_would_post() {
         };
         assert_eq!(request.path, path);
     }
-    // Nor anything else: the runs' own spans are no messages.
+    // Nothing else arrives, because the spans of the runs are not messages.
     otelcol.stop();
     assert!(server.is_silent());
 }
@@ -72,9 +72,9 @@ fn the_chain_sanitizes_flat_json_of_an_old_engine() {
         .with("COLLECTOR_BRIDGE", bridge.url())
         .with("COLLECTOR_FLAT", at.to_string())
         .started();
-    let reports =
+    let records =
         Operator::new().engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
-    let clean = reports.iter().find(|report| report.kind() == lmcache::ENGINE).unwrap();
+    let clean = records.iter().find(|record| record.kind() == lmcache::ENGINE).unwrap();
     let clean = clean.message().unwrap().to_json();
     assert!(clean.contains("\"redis://\""));
     let raw = clean.replace("\"redis://\"", "\"redis://user:pw@host\"");
@@ -125,7 +125,7 @@ fn the_unmodified_originals_reach_the_server_through_the_collector() {
         let arrived = server.take(expected.len());
         let mut names: Vec<String> = arrived.iter().map(name).collect();
         let mut expected = expected;
-        // The collector may hand a batch on in any order.
+        // The collector may forward a batch in any order.
         names.sort_unstable();
         expected.sort_unstable();
         assert_eq!(names, expected, "{scenario}");
@@ -140,7 +140,7 @@ fn the_unmodified_originals_reach_the_server_through_the_collector() {
     assert!(server.is_silent());
 }
 
-/// The message of a request, which a JSON Schema allows.
+/// Checks the message of a request against its JSON Schema and returns its name.
 fn name(request: &Request) -> String {
     let message: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     schemas::check_any(&message);
@@ -157,7 +157,7 @@ fn an_outage_of_the_whole_chain_loses_nothing() {
         Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
     let mut seen = Vec::new();
     let run = |otelcol: &Otelcol| client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
-    // No server; then no bridge either; then a new collector.
+    // First no server, then no bridge either, then a new collector.
     seen.push(run(&otelcol));
     bridge.kill();
     seen.push(run(&otelcol));
@@ -172,6 +172,6 @@ fn an_outage_of_the_whole_chain_loses_nothing() {
     let mut arrived = server.take(sent.values().sum());
     otelcol.stop();
     arrived.extend(server.requests.try_iter());
-    // Nor twice: nothing was delivered when something was killed.
+    // Nothing arrives twice, because nothing was being delivered when a program was killed.
     assert_eq!(count(arrived.iter().map(|request| request.text())), sent);
 }

@@ -1,4 +1,4 @@
-//! `clickhouse.yaml`: records become rows of ClickHouse's own engine, also after it was away.
+//! `clickhouse.yaml`: records become rows of a real ClickHouse, also after an outage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpStream};
@@ -14,10 +14,10 @@ use serde_json::Value;
 use crate::otelcol::{Otelcol, find, free, root};
 use crate::{client, peers};
 
-/// Long enough for a query on a slow machine.
+/// Time limit of a query on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// ClickHouse's engine behind HTTP, in a process, gone when dropped; its tables stay in `folder`.
+/// A ClickHouse process with an HTTP port. It ends when dropped, and its tables stay in `folder`.
 struct Server(Child);
 
 impl Server {
@@ -55,7 +55,7 @@ fn query(at: SocketAddr, sql: &str) -> Option<String> {
 /// The names of the attributes of each span.
 type Names = BTreeMap<String, BTreeSet<String>>;
 
-/// The rows, once there are `count`.
+/// Returns the rows, once there are `count`.
 fn rows(at: SocketAddr, count: usize) -> Names {
     let sql = "SELECT SpanId, mapKeys(ResourceAttributes) AS resource, mapKeys(SpanAttributes) AS span \
                FROM usage.otel_traces";
@@ -104,14 +104,14 @@ fn clickhouse_stores_every_record_as_a_row() {
     assert_eq!(rows(at, sent.len()), names(&sent));
 }
 
-/// The statements that `otel-usage schema --format clickhouse` writes, as they are checked in.
+/// Returns the checked-in statements that `otel-usage schema --format clickhouse` writes.
 fn statements(contract: &Contract) -> Vec<String> {
     let file = format!("otel-collector/clickhouse/{}.sql", contract.id.replace('/', "-"));
     let text = std::fs::read_to_string(root().join(file)).unwrap();
     text.split(";\n").filter(|part| part.contains("CREATE")).map(str::to_owned).collect()
 }
 
-/// The rows of a table or view as JSON, in the order of their text.
+/// Returns the rows of a table or view as JSON, in the order of their text.
 fn select(at: SocketAddr, from: &str) -> Vec<Value> {
     let sql = format!("SELECT * FROM {from} SETTINGS output_format_json_quote_64bit_integers=0");
     let answer = query(at, &sql).unwrap();
@@ -121,7 +121,7 @@ fn select(at: SocketAddr, from: &str) -> Vec<Value> {
     rows
 }
 
-/// Without what only the table has, and with whole numbers as one kind of number.
+/// Removes the columns that only the table has, and gives all whole numbers the same type.
 fn plain(row: Value) -> Value {
     match row {
         Value::Object(row) => row
@@ -161,15 +161,15 @@ fn the_generated_views_show_what_an_engine_posts() {
             assert!(query(at, &statement).is_some(), "{statement}");
         }
     }
-    // What is posted, by the table that it belongs to.
+    // The messages that would be posted, by table.
     let mut posted: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (contract, seen) in &runs {
-        for message in seen.reports().iter().filter_map(|report| report.message()) {
+        for message in seen.records().iter().filter_map(|record| record.message()) {
             let joined = format!("usage_{}_{}", contract.id, message.name());
             let table = joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
             let json = message.to_json();
             let table: String = table.collect();
-            // A retry brings a row a second time.
+            // A retry inserts a row a second time.
             for _ in 0..2 {
                 query(at, &format!("INSERT INTO {table} FORMAT JSONEachRow {json}")).unwrap();
             }

@@ -15,7 +15,7 @@ use otel_usage_testing::receiver::{Receiver, Request};
 use otel_usage_testing::{Collected, Operator, PATIENCE, otlp};
 use prost::Message as _;
 
-/// An engine that sends OTLP to `collector`; `seen` gets the same reports.
+/// Returns an engine that sends OTLP to `collector`. `seen` gets the same records.
 pub(crate) fn engine(contract: &Contract, collector: SocketAddr, seen: &Collected) -> Usage {
     Operator::new()
         .with("OTEL_USAGE_EXPORTERS", "otlp")
@@ -27,7 +27,7 @@ pub(crate) fn engine(contract: &Contract, collector: SocketAddr, seen: &Collecte
         .unwrap()
 }
 
-/// Runs an engine from start to end; every record was acknowledged by the collector.
+/// Runs an engine from start to end. When it returns, the collector has acknowledged every record.
 pub(crate) fn run(
     contract: &Contract,
     collector: SocketAddr,
@@ -42,7 +42,7 @@ pub(crate) fn run(
     seen
 }
 
-/// One record by its identity: attributes of the Resource and of the span.
+/// Records by their identity, each with the attributes of its Resource and span.
 pub(crate) type Records = BTreeMap<String, BTreeSet<String>>;
 
 pub(crate) fn record(resource: &Resource, span: &SpanData) -> (String, BTreeSet<String>) {
@@ -56,7 +56,7 @@ pub(crate) fn record(resource: &Resource, span: &SpanData) -> (String, BTreeSet<
     (span.span_context.span_id().to_string(), attributes)
 }
 
-/// A value with its type, however its text is owned.
+/// Returns a value with its type, in a form that does not depend on how its text is owned.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{:?}", text.as_str()),
@@ -64,12 +64,12 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What an engine handed over.
+/// Returns the records that an engine handed to its exporters.
 pub(crate) fn sent(seen: &Collected) -> Records {
-    seen.reports().iter().map(|report| record(&report.resource(), &report.span())).collect()
+    seen.records().iter().map(|sent| record(&sent.resource(), &sent.span())).collect()
 }
 
-/// What has arrived, once `count` records have.
+/// Returns the records that have arrived, once there are `count`.
 pub(crate) fn arrived(receiver: &Receiver, count: usize) -> Records {
     let mut records = Records::new();
     while records.len() < count {
@@ -81,7 +81,7 @@ pub(crate) fn arrived(receiver: &Receiver, count: usize) -> Records {
     records
 }
 
-/// The body of a request, unpacked.
+/// Returns the decompressed body of a request.
 pub(crate) fn body(request: &Request) -> Vec<u8> {
     match request.header("content-encoding") {
         Some("gzip") => {
@@ -94,7 +94,7 @@ pub(crate) fn body(request: &Request) -> Vec<u8> {
     }
 }
 
-/// Posts OTLP protobuf; the status of the answer. `None`: nobody answered.
+/// Posts OTLP protobuf and returns the status of the answer, or `None` without an answer.
 pub(crate) fn post_spans(to: SocketAddr, request: &ExportTraceServiceRequest) -> Option<u16> {
     post(to, "/v1/traces", "application/x-protobuf", &request.encode_to_vec())
 }

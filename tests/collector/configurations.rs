@@ -1,4 +1,5 @@
-//! The configuration files themselves: accepted by the collector, alike, and up to date.
+//! Checks the configuration files themselves: the collector accepts them, and they are consistent and up
+//! to date.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -34,14 +35,14 @@ fn every_configuration_is_valid() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        // A deprecated name is a warning first, and an error some releases later.
+        // A deprecated name is a warning now, and an error some releases later.
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         count += 1;
     }
     assert_eq!(count, SPANS.len() + 1);
 }
 
-/// What protects is in each file, so that each is complete; it must not differ by accident.
+/// Checks that the protecting parts are the same in each file. Each file repeats them to be complete.
 #[test]
 fn every_configuration_has_the_same_gate() {
     let processors = |name: &str| {

@@ -31,7 +31,7 @@ fn records_arrive_as_they_were_sent() {
         client::run(&lmcache::V1, otelcol.http, sample::lmcache_mp_server()),
     ];
     let sent: client::Records = seen.iter().flat_map(client::sent).collect();
-    // The start reports and what accompanies them, a server's last interval, and the span of each run.
+    // The start records with their companions, a server's last interval, and the span of each run.
     assert_eq!(sent.len(), 2 + 4 + 5);
     assert_eq!(client::arrived(&bridge, sent.len()), sent);
 }
@@ -72,7 +72,7 @@ fn the_gate_stops_planted_attributes() {
     map.attributes.push(key("vllm.env", nested()));
     let mut list = span("0000000000000004");
     list.attributes.push(key("lmcache.kv.shape", array([any("a]\\\""), nested()])));
-    // Not a usage record, though its scope says so; and one whose scope does not.
+    // A span with our scope that is not a usage record, and one with another scope.
     let mut nameless = span("0000000000000005");
     nameless.attributes = vec![text("usage.platform", SECRET)];
     let mut foreign = span("0000000000000006");
@@ -104,7 +104,7 @@ fn the_gate_stops_planted_attributes() {
     let ids: Vec<u8> = passed.iter().map(|span| span.span_id[7]).collect();
     assert_eq!(ids, [1, 2]);
     assert!(passed.iter().all(|span| span.name == vllm::REPORT));
-    // Of the loud one, everything that may be there is still there.
+    // The span with foreign attributes keeps all allowed ones.
     let masked = |key: &str| {
         let found = passed[1].attributes.iter().find(|attribute| attribute.key == key).unwrap();
         let Some(Any::StringValue(text)) = found.value.clone().unwrap().value else { panic!() };
@@ -119,7 +119,7 @@ fn the_gate_stops_planted_attributes() {
     assert_eq!(masked("vllm.kv_connector").len(), 1024);
 }
 
-/// Masks look for secrets, not for words that begin like one.
+/// Checks that the masks hide secrets and keep words that only begin like a secret.
 #[test]
 fn the_gate_passes_model_names() {
     let Some(binary) = find() else { return };
@@ -146,7 +146,7 @@ fn the_gate_passes_model_names() {
     }
 }
 
-/// A third engine's contract: its operator gives the collector a second file with a longer list.
+/// Checks a third engine's contract, whose operator gives the collector a second file with a longer list.
 #[test]
 fn an_own_allow_list_passes_an_own_engine() {
     let Some(binary) = find() else { return };
@@ -179,7 +179,7 @@ fn an_own_allow_list_passes_an_own_engine() {
     );
 }
 
-/// The configurations clear links with a function that a feature gate switches on.
+/// Checks that links are cleared, by a function that a feature gate switches on.
 #[test]
 fn links_do_not_pass_even_without_the_gate() {
     let Some(binary) = find() else { return };
@@ -232,7 +232,7 @@ pub(crate) fn span(id: &str) -> Span {
         attributes: vec![
             text("usage.contract", "vllm/current"),
             text("usage.record", vllm::REPORT),
-            // A map inside a string is a string.
+            // A map written as text is text.
             text("vllm.env", "{\"VLLM_USE_MODELSCOPE\": {\"a\": [{}]}}"),
         ],
         ..Default::default()

@@ -1,4 +1,4 @@
-//! `kafka.yaml`: records reach a topic of a real broker, also one that comes up late.
+//! `kafka.yaml`: records reach a topic of a real broker, also of one that starts late.
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use otel_usage_testing::sample;
 use crate::otelcol::{Otelcol, find, free};
 use crate::{client, peers};
 
-/// A broker in a process, gone when dropped. It keeps everything in memory.
+/// A broker process. It ends when dropped, and keeps everything in memory.
 struct Broker(Child);
 
 impl Broker {

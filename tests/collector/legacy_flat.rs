@@ -1,4 +1,4 @@
-//! `legacy-flat.yaml`: flat JSON of engines that speak no OTLP, as log records for the bridge.
+//! `legacy-flat.yaml`: flat JSON of engines without OTLP becomes log records for the bridge.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -28,7 +28,7 @@ fn flat_bodies_reach_the_bridge_unchanged() {
     assert_eq!(post("/", bodies[0]), Some(200));
     assert_eq!(post("/context?who=planted", bodies[1]), Some(200));
     assert_eq!(post("/any/where", bodies[2]), Some(200));
-    // What is no object goes no further; what is too large is refused.
+    // Text that is not an object is dropped, and a request that is too large is refused.
     assert_eq!(post("/context", "user=planted"), Some(200));
     assert_ne!(
         post("/context", &format!("{{\"planted\": \"{}\"}}", "x".repeat(70_000))),
@@ -58,7 +58,7 @@ fn flat_bodies_reach_the_bridge_unchanged() {
     let mut sent = bodies;
     sent.sort_unstable();
     assert_eq!(arrived, sent);
-    // No raw body on the disk.
+    // The disk holds no raw body.
     let state: Vec<_> = std::fs::read_dir(otelcol.state.path()).unwrap().flatten().collect();
     assert_eq!(state.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["otelcol.log"]);
 }

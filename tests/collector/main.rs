@@ -1,7 +1,7 @@
 //! Starts every shipped configuration of a real OpenTelemetry Collector and sends records through it.
 //!
 //! The collector is that of `cargo xtask collector` or of `OTELCOL=/path`. The receiver behind it is
-//! scripted: it can be away, refuse, and come back. Without a collector the tests print a line and do
+//! scripted: it can be unavailable, refuse, and recover. Without a collector the tests print a line and do
 //! nothing; under CI they fail.
 
 #![cfg(unix)]

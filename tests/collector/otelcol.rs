@@ -16,16 +16,17 @@ use tempfile::TempDir;
 
 use crate::{client, peers};
 
-/// Without it `set(…, nil)` of the configurations does nothing, and their last filter lets nothing pass.
+/// The feature gate without which `set(…, nil)` in the configurations does nothing, so that their last
+/// filter drops everything.
 pub(crate) const GATE: &str = "--feature-gates=ottl.set.allowNil";
 
-/// Long enough for a collector to start or end on a slow machine.
+/// Time limit for a collector to start or end on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The collector to test with. `None`: there is none; a line says so, and under CI the test fails.
+/// Returns the collector to test with. Without one it prints a line and returns `None`, and fails under CI.
 pub(crate) fn find() -> Option<PathBuf> {
     static SAID: Once = Once::new();
-    // Where `cargo xtask collector` builds it.
+    // `cargo xtask collector` builds it there.
     let built = root().join(".cache/collector/build/otelcol-usage");
     match std::env::var_os("OTELCOL") {
         Some(given) => Some(PathBuf::from(given)),
@@ -49,8 +50,8 @@ pub(crate) fn configuration(name: &str) -> PathBuf {
     root().join("otel-collector/config").join(name)
 }
 
-/// A port of this machine that nothing listens on, and that nobody is given by chance until somebody
-/// listens there: the system takes the ports it gives away from 32768 upwards.
+/// Returns a free port of this machine. It is below 32768, because the system assigns ports above that by
+/// itself and another program could get it.
 pub(crate) fn free() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id() * 50;
@@ -77,7 +78,7 @@ pub(crate) struct Otelcol {
 }
 
 impl Otelcol {
-    /// A collector with a shipped configuration, not yet started.
+    /// Returns a collector with a shipped configuration, not yet started.
     pub(crate) fn new(binary: &Path, configuration_name: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
         let (http, health) = (free(), free());
@@ -106,7 +107,7 @@ impl Otelcol {
         self
     }
 
-    /// With a second configuration file, whose values replace those of the first.
+    /// Adds a second configuration file, whose values replace those of the first.
     pub(crate) fn with_addition(mut self, text: &str) -> Self {
         let path = self.state.path().join("addition.yaml");
         std::fs::write(&path, text).unwrap();
@@ -124,7 +125,7 @@ impl Otelcol {
         self
     }
 
-    /// Starts it, and waits until its own health endpoint says that it runs.
+    /// Starts it and waits until its health endpoint answers.
     pub(crate) fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = Command::new(&self.binary);
@@ -132,7 +133,7 @@ impl Otelcol {
             .arg("--config")
             .arg(&self.configuration)
             .args(self.addition.iter().flat_map(|path| [OsStr::new("--config"), path.as_os_str()]))
-            // Nothing of this shell, not even a home directory.
+            // It gets no variable of this shell, not even a home directory.
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.state.path())
@@ -152,12 +153,12 @@ impl Otelcol {
         }
     }
 
-    /// Its number while it runs.
+    /// Returns its process id while it runs.
     pub(crate) fn process(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Ends it as an operator does; what it can still deliver it delivers.
+    /// Stops it as an operator does, so that it delivers what it can.
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let pid = child.id().to_string();
@@ -169,7 +170,7 @@ impl Otelcol {
         }
     }
 
-    /// Ends it by SIGKILL, in the middle of whatever it does.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         child.kill().unwrap();

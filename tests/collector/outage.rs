@@ -1,4 +1,4 @@
-//! Checks that acknowledged records arrive although the receiver was away or the collector was killed.
+//! Checks that acknowledged records arrive although the receiver was unavailable or the collector was killed.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -43,11 +43,11 @@ fn a_busy_receiver_gets_every_record() {
         Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
     let seen = client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
     let sent = client::sent(&seen);
-    // Whatever was refused comes again, so that only the records count, not the requests.
+    // Refused requests are repeated, so only the number of records counts.
     assert_eq!(client::arrived(&bridge, sent.len()), sent);
 }
 
-/// A full queue says "later", so that the sender keeps its record.
+/// Checks that a full queue answers "later", so that the sender keeps its record.
 #[test]
 fn a_full_queue_refuses_and_asks_to_retry() {
     let Some(binary) = find() else { return };
@@ -60,7 +60,7 @@ fn a_full_queue_refuses_and_asks_to_retry() {
     assert_eq!(answers.find(|answer| *answer != Some(200)), Some(Some(503)));
 }
 
-/// A request that can never be delivered must not stand in the way of the next.
+/// Checks that a request that can never be delivered does not block the next one.
 #[test]
 fn a_refused_request_does_not_block_the_queue() {
     let Some(binary) = find() else { return };
@@ -71,7 +71,7 @@ fn a_refused_request_does_not_block_the_queue() {
     bridge.next();
     let seen = client::run(&lmcache::V1, otelcol.http, sample::lmcache_engine());
     let sent = client::sent(&seen);
-    // What was not refused of the first engine may come before it.
+    // Records of the first engine that were not refused may arrive earlier.
     let mut missing = sent.clone();
     while !missing.is_empty() {
         for id in client::arrived(&bridge, 1).keys() {
@@ -92,7 +92,7 @@ fn a_killed_collector_loses_no_acknowledged_record() {
     let http = otelcol.http;
     let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let acknowledged = std::thread::scope(|scope| {
-        // Two senders that never pause, so that each kill comes in the middle of something.
+        // Two senders never pause, so that each kill interrupts a request.
         let senders = [1, 2].map(|sender| {
             let (stop, count) = (&stop, &count);
             scope.spawn(move || {
@@ -127,7 +127,7 @@ fn a_killed_collector_loses_no_acknowledged_record() {
     let mut missing = acknowledged;
     assert!(missing.len() >= 200);
     while !missing.is_empty() {
-        // What was under way when the collector was killed may come twice.
+        // Records that were being sent when the collector was killed may arrive twice.
         for id in client::arrived(&bridge, 1).keys() {
             missing.remove(id);
         }

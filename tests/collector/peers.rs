@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Once;
 
-/// Says what is missing, once; under CI everything has to be there.
+/// Prints once what is missing. Under CI nothing may be missing.
 pub(crate) fn missing(what: &str, remedy: &str, said: &Once) {
     let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
     assert!(!ci, "no {what}: {remedy}");
-    // Past the test harness, which keeps the output of tests that pass to itself.
+    // Writes around the test harness, which hides the output of passing tests.
     said.call_once(|| drop(writeln!(std::io::stderr(), "not tested: no {what}; {remedy}")));
 }
 
-/// The command `otel-usage` with its bridge, which Cargo puts beside the tests of the workspace.
+/// Returns the command `otel-usage` with its bridge, which Cargo puts beside the tests of the workspace.
 pub(crate) fn command() -> Option<PathBuf> {
     static SAID: Once = Once::new();
     let tests = std::env::current_exe().unwrap();
@@ -28,8 +28,8 @@ pub(crate) fn command() -> Option<PathBuf> {
     None
 }
 
-/// The Python of `cargo xtask e2e --all`, which has the packages of `requirements.txt`. Not even CI
-/// must have it.
+/// Returns the Python of `cargo xtask e2e --all` with the packages of `requirements.txt`. It is optional,
+/// also under CI.
 pub(crate) fn python(what: &str) -> Option<String> {
     let python = std::env::var("OTEL_USAGE_E2E_PYTHON").ok();
     if python.is_none() {

@@ -26,10 +26,10 @@ use otel_usage_testing::compare::has_accelerator;
 use otel_usage_testing::python::Originals;
 use serde_json::{Map, Value};
 
-/// Fields that may differ, under which condition, and the line that says so.
+/// Fields that may differ, the condition, and the line of the document that allows it.
 ///
-/// An accelerator is seen by us through its driver and by the originals through torch, which is not
-/// part of this comparison: they are asked as on a machine without one.
+/// We see an accelerator through its driver and the originals see it through torch, which is not a part of
+/// this comparison. So the originals run as on a machine without accelerators.
 const DIFFERENCES: [Difference; 7] = [
     ("vllm", "gpu_count", has_accelerator, GPU),
     ("vllm", "gpu_type", has_accelerator, GPU),
@@ -51,7 +51,7 @@ fn always() -> bool {
     true
 }
 
-/// This process's environment, without what the rules depend on, and with `more` instead.
+/// Returns this process's environment with `more` in place of the variables on which the rules depend.
 fn environment(more: &[(&str, &str)]) -> Variables {
     const RULED: [&str; 5] =
         ["RUNPOD_DC_ID", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "VLLM_USAGE_SOURCE"];
@@ -62,13 +62,13 @@ fn environment(more: &[(&str, &str)]) -> Variables {
         .collect()
 }
 
-/// The first report as the library would send it.
-fn fields(reports: &[ExportRecord]) -> Map<String, Value> {
-    let text = reports.first().unwrap().message().unwrap().to_json();
+/// Returns the fields of the first message that the library would send.
+fn fields(records: &[ExportRecord]) -> Map<String, Value> {
+    let text = records.first().unwrap().message().unwrap().to_json();
     serde_json::from_str(&text).unwrap()
 }
 
-/// What `found` has, or nothing after one line that says why; under CI that is an error.
+/// Returns the value of `found`. On an error it prints one line with the reason, and fails under CI.
 fn or_skip<T>(found: Result<T, String>) -> Option<T> {
     found
         .map_err(|because| {
@@ -79,7 +79,7 @@ fn or_skip<T>(found: Result<T, String>) -> Option<T> {
         .ok()
 }
 
-/// What `originals.py` says in this environment.
+/// Returns the output of `originals.py` in this environment.
 fn rules(environment: &Variables) -> Option<Value> {
     let mut script = or_skip(Originals::packages())?.script("originals.py");
     let output = script.env_clear().envs(environment.iter().cloned()).output().unwrap();
@@ -87,15 +87,15 @@ fn rules(environment: &Variables) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// What the library would send in this environment, for both engines, after comparing it with the
-/// originals. `None`: they cannot be run here.
+/// Compares the library's messages in this environment with those of the originals, and returns them for
+/// both engines. Returns `None` if the originals cannot be run here.
 fn compare(environment: &Variables) -> Option<[Map<String, Value>; 2]> {
     let originals = rules(environment)?;
     let given = || Env::given(environment.iter().cloned());
-    let report = Usage::builder(&vllm::CURRENT).with_environment(given());
-    let vllm = fields(&report.inspect().unwrap().preview(vllm::Report::default()));
-    let report = Usage::builder(&lmcache::V1).with_environment(given());
-    let lmcache = fields(&report.inspect().unwrap().preview(lmcache::Engine::default()));
+    let engine = Usage::builder(&vllm::CURRENT).with_environment(given());
+    let vllm = fields(&engine.inspect().unwrap().preview(vllm::Report::default()));
+    let engine = Usage::builder(&lmcache::V1).with_environment(given());
+    let lmcache = fields(&engine.inspect().unwrap().preview(lmcache::Engine::default()));
 
     let documented = include_str!("../../docs/receiver/compatibility.md");
     let mut differences = Vec::new();

@@ -123,7 +123,7 @@ fn a_read_only_home_loses_only_the_local_file() {
     settled(&usage);
     assert_eq!(warnings.all().len(), 1, "{:?}", warnings.all());
     let stats = usage.stats();
-    let file = stats.exporters.iter().find(|sink| sink.name == "file").unwrap();
+    let file = stats.exporters.iter().find(|exporter| exporter.name == "file").unwrap();
     assert_eq!(file.dropped[&Loss::Io], 1);
 }
 
@@ -174,7 +174,7 @@ fn values_of_the_wrong_type_become_null_and_are_counted() {
     assert_eq!(lost[&Loss::WrongType], 5);
 }
 
-/// A sink that panics the first time.
+/// An exporter that panics the first time.
 #[derive(Debug)]
 struct Panics(bool);
 
@@ -188,7 +188,7 @@ impl Exporter for Panics {
     }
 
     fn export(&mut self, _: &ExportRecord) -> Outcome {
-        assert!(std::mem::replace(&mut self.0, false), "sink failure played by the test");
+        assert!(std::mem::replace(&mut self.0, false), "exporter failure played by the test");
         Outcome::Delivered
     }
 }

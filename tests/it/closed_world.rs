@@ -83,8 +83,8 @@ proptest! {
         let running = RUNNING[scene.world].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (exporter, collected) = &*running;
         export(exporter, vec![scene.span.clone()]);
-        for report in collected.drain() {
-            inspect(&scene.world().contract, &report, CANARY);
+        for record in collected.drain() {
+            inspect(&scene.world().contract, &record, CANARY);
         }
     }
 }
@@ -136,12 +136,12 @@ proptest! {
             export(&exporter, vec![scene.span.clone()]);
             prop_assert!(exporter.force_flush().is_ok());
         }
-        let reports = collected.drain();
+        let records = collected.drain();
         let contract = &scene.world().contract;
         let mut expected: Vec<(String, String)> = Vec::new();
-        for report in &reports {
-            inspect(contract, report, CANARY);
-            expected.extend(report.message().map(|message| {
+        for record in &records {
+            inspect(contract, record, CANARY);
+            expected.extend(record.message().map(|message| {
                 // The text log leaves counts out.
                 let counts = matches!(message.spec().trigger, Trigger::Interval { .. });
                 (message.to_json(), if counts { String::new() } else { message.to_text() })
@@ -150,7 +150,7 @@ proptest! {
         let (json, texts): (Vec<String>, Vec<String>) = expected.into_iter().unzip();
         let posted = servers.0.take_of_any_contract(json.len());
         prop_assert_eq!(posted.iter().map(|request| request.text()).collect::<Vec<_>>(), json.clone());
-        let spans = servers.1.take(reports.len());
+        let spans = servers.1.take(records.len());
         for request in posted.iter().chain(&spans) {
             prop_assert!(!format!("{request:?}").contains(CANARY), "in a head");
             prop_assert!(!holds(&request.body, CANARY));
@@ -195,10 +195,10 @@ proptest! {
             });
         });
         settled(&usage);
-        let reports = collected.drain();
-        prop_assert!(reports.len() >= 4, "{}", reports.len());
-        for report in &reports {
-            inspect(&lmcache::V1, report, CANARY);
+        let records = collected.drain();
+        prop_assert!(records.len() >= 4, "{}", records.len());
+        for record in &records {
+            inspect(&lmcache::V1, record, CANARY);
         }
     }
 }

@@ -143,8 +143,8 @@ fn builder_beats_environment_beats_file_beats_default() {
 fn file_and_environment_together_omit_fields() {
     let operator =
         operator(&own("    omit: [max_model_len]\n")).with("OTEL_USAGE_OMIT", "model_architecture");
-    let reports = operator.engine(&vllm::CURRENT).inspect().unwrap().preview(sample::vllm_report());
-    let text = reports[0].message().unwrap().to_json();
+    let records = operator.engine(&vllm::CURRENT).inspect().unwrap().preview(sample::vllm_report());
+    let text = records[0].message().unwrap().to_json();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_ne!(json["max_model_len"], 131_072, "{text}");
     assert_ne!(json["model_architecture"], "LlamaForCausalLM", "{text}");

@@ -152,19 +152,19 @@ struct Everything {
     /// it is.
     ///
     /// What else there is to know stands in a second paragraph.
-    #[usage(sent = "my_engine.run", sanitize(uuid), kind = identity, since = "1.2")]
+    #[usage(sent = "my_engine.run", sanitize(uuid), privacy = identity, since = "1.2")]
     run: &'static str,
     /// Where it runs.
-    #[usage(sent = "my_engine.device", sanitize(choice("cuda", "xpu")), kind = machine, left_out)]
+    #[usage(sent = "my_engine.device", sanitize(choice("cuda", "xpu")), privacy = machine, left_out)]
     device: Option<String>,
     /// Bytes moved.
-    #[usage(sent = "my_engine.moved", sanitize(round_significant(2)), kind = workload, absent = -1)]
+    #[usage(sent = "my_engine.moved", sanitize(round_significant(2)), privacy = workload, absent = -1)]
     moved: Option<u64>,
     /// Adapters.
     #[usage(sent = "my_engine.adapters", free_text, sanitize(cap_len(4)), example = ["fs", "nixl"])]
     adapters: Vec<String>,
     /// A word of Rust's.
-    #[usage(sent = "my_engine.type", kind = configuration, absent = 0.5, example = null)]
+    #[usage(sent = "my_engine.type", privacy = configuration, absent = 0.5, example = null)]
     r#type: f32,
 }
 

@@ -17,8 +17,8 @@ use otel_usage_testing::{Collected, Operator, PATIENCE, otlp, settled};
 
 use crate::receiver::{Answer, Receiver, Request};
 
-fn sink(stats: &Stats, name: &str) -> otel_usage::export::ExporterStats {
-    stats.exporters.iter().find(|sink| sink.name == name).cloned().unwrap_or_default()
+fn exporter(stats: &Stats, name: &str) -> otel_usage::export::ExporterStats {
+    stats.exporters.iter().find(|exporter| exporter.name == name).cloned().unwrap_or_default()
 }
 
 fn types(requests: &[Request]) -> Vec<String> {
@@ -50,7 +50,7 @@ fn the_server_gets_one_flat_object_a_post_in_order() {
         );
     }
     settled(&usage);
-    assert_eq!(sink(&usage.stats(), "server").delivered, 3);
+    assert_eq!(exporter(&usage.stats(), "server").delivered, 3);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn all_exporters_get_the_same_records() {
 
     let file = std::fs::read_to_string(operator.path(".config/vllm/usage_stats.json")).unwrap();
     assert_eq!(file, format!("{}\n", flat.text()));
-    assert_eq!(collected.reports()[0].message().unwrap().to_json(), flat.text());
+    assert_eq!(collected.records()[0].message().unwrap().to_json(), flat.text());
 
     assert_eq!(span.path, "/v1/traces");
     assert_eq!(span.header("content-type"), Some("application/x-protobuf"));
@@ -271,7 +271,7 @@ fn temporary_errors_are_retried_and_others_are_counted() {
             let _ = usage.flush(Duration::from_millis(50));
         }
         settled(&usage);
-        let account = sink(&usage.stats(), "server");
+        let account = exporter(&usage.stats(), "server");
         assert_eq!(account.delivered, delivered);
         assert_eq!(account.dropped.values().sum::<u64>(), dropped);
         assert_eq!(account.accepted, account.delivered + account.queued + dropped);
@@ -287,7 +287,7 @@ fn flush_returns_how_many_messages_wait() {
     usage.record(sample::lmcache_engine());
     let _ = server.next();
     assert_eq!(usage.flush(Duration::from_millis(300)), Flush::Memory(3));
-    assert_eq!(sink(&usage.stats(), "server").queued, 3);
+    assert_eq!(exporter(&usage.stats(), "server").queued, 3);
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn withdrawal_drops_waiting_messages_and_later_records() {
     let _ = server.next();
     usage.withdraw();
     settled(&usage);
-    assert_eq!(sink(&usage.stats(), "server").dropped[&Loss::Consent], 1);
+    assert_eq!(exporter(&usage.stats(), "server").dropped[&Loss::Consent], 1);
     let file = operator.path(".config/vllm/usage_stats.json");
     let size = std::fs::metadata(&file).unwrap().len();
     usage.record(sample::vllm_report());
@@ -344,7 +344,7 @@ fn local_consent_keeps_reports_on_this_machine() {
     assert!(server.is_silent() && collector.is_silent());
 }
 
-/// A sink of the engine's own that leaves the machine.
+/// An exporter of the engine's own that leaves the machine.
 #[derive(Debug)]
 struct Elsewhere(Collected);
 
@@ -357,8 +357,8 @@ impl Exporter for Elsewhere {
         true
     }
 
-    fn export(&mut self, report: &ExportRecord) -> Outcome {
-        self.0.export(report)
+    fn export(&mut self, record: &ExportRecord) -> Outcome {
+        self.0.export(record)
     }
 }
 
@@ -385,7 +385,7 @@ fn a_mode_file_with_local_stops_only_the_network_of_a_running_engine() {
     settled(&usage);
     assert!(server.is_silent());
     assert_eq!((elsewhere.messages().len(), here.messages().len()), (3, 4));
-    assert_eq!(sink(&usage.stats(), "elsewhere").dropped[&Loss::Consent], 1);
+    assert_eq!(exporter(&usage.stats(), "elsewhere").dropped[&Loss::Consent], 1);
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn local_files_have_the_form_of_the_originals() {
 #[test]
 fn sanitizers_keep_only_a_scheme_or_a_placeholder() {
     let operator = Operator::new();
-    let reports = operator
+    let records = operator
         .engine(&lmcache::V1)
         .with_instance_id("0d3a1e0f-5c8f-4f7d-9f0c-2b8c6a3b7d41")
         .inspect()
@@ -238,7 +238,7 @@ fn sanitizers_keep_only_a_scheme_or_a_placeholder() {
             model_name: "/home/someone/models/private".to_owned(),
             ..sample::lmcache_engine()
         });
-    let engine = reports[1].message().unwrap().to_json();
+    let engine = records[1].message().unwrap().to_json();
     assert_eq!(engine, python_form(&read("lmcache-v1-engine-sanitized.json")));
 }
 

@@ -130,18 +130,19 @@ fn every_replica_of_a_data_parallel_engine_reports_for_itself() {
         replica.record(vllm::Report { data_parallel_size: 4, ..sample::vllm_report() });
         settled(replica);
     }
-    let reports: Vec<Value> =
+    let messages: Vec<Value> =
         server.take(4).iter().map(|r| serde_json::from_slice(&r.body).unwrap()).collect();
-    assert!(reports.iter().all(|report| report["data_parallel_size"] == 4));
-    let ids: BTreeSet<&str> = reports.iter().map(|r| r["uuid"].as_str().unwrap()).collect();
+    assert!(messages.iter().all(|message| message["data_parallel_size"] == 4));
+    let ids: BTreeSet<&str> =
+        messages.iter().map(|message| message["uuid"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 4);
 }
 
 /// Everything in a report that was drawn at random: UUIDs, and ids of traces and spans.
-fn random_values(reports: &[ExportRecord]) -> BTreeSet<String> {
+fn random_values(records: &[ExportRecord]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for report in reports {
-        let span = report.span();
+    for record in records {
+        let span = record.span();
         let contexts = [span.span_context]
             .into_iter()
             .chain(span.links.iter().map(|l| l.span_context.clone()));
@@ -149,11 +150,11 @@ fn random_values(reports: &[ExportRecord]) -> BTreeSet<String> {
             found.insert(context.trace_id().to_string());
             found.insert(context.span_id().to_string());
         }
-        let resource = report.resource();
+        let resource = record.resource();
         let texts = resource.iter().map(|(_, value)| value.to_string());
         let texts = texts.chain(span.attributes.iter().map(|a| a.value.to_string()));
         found.extend(texts.filter_map(|text| uuid(&text)));
-        let flat = report.message().map(|message| message.to_json()).unwrap_or_default();
+        let flat = record.message().map(|message| message.to_json()).unwrap_or_default();
         let words = flat.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
         found.extend(words.filter_map(uuid));
     }
@@ -180,7 +181,7 @@ fn two_engines_in_one_process_share_no_random_value() {
     settled(&cache);
     engine.finish();
     cache.finish();
-    let (one, other) = (random_values(&vllm.reports()), random_values(&lmcache.reports()));
+    let (one, other) = (random_values(&vllm.records()), random_values(&lmcache.records()));
     // The instance, and for each report its id, its trace and its span; LMCache has its machine beside.
     assert!(one.len() > 2 * 3 && other.len() > 1 + 4 * 3, "{one:?} {other:?}");
     assert!(one.is_disjoint(&other), "{one:?} {other:?}");

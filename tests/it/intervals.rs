@@ -134,9 +134,9 @@ fn an_unset_gauge_is_sent_as_its_sentinel() {
     let level = messages.iter().find(|m| m["message_type"] == "L1UsageMessage").unwrap();
     assert_eq!((&level["bytes_used"], &level["capacity_bytes"]), (&json!(-1), &json!(0)));
     // OTLP says nothing where nothing is known; the sentinel is the receiver's.
-    let reports = collected.reports();
-    let report = reports.iter().find(|report| report.kind() == names::L1_USAGE).unwrap();
-    let has = |name: &str| report.span().attributes.iter().any(|a| a.key.as_str() == name);
+    let records = collected.records();
+    let record = records.iter().find(|record| record.kind() == names::L1_USAGE).unwrap();
+    let has = |name: &str| record.span().attributes.iter().any(|a| a.key.as_str() == name);
     assert!(!has(names::L1_BYTES_USED));
     assert!(has("usage.sequence_number"));
 }

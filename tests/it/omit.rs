@@ -6,9 +6,9 @@ use otel_usage::schema::{lmcache, vllm};
 use otel_usage_testing::Operator;
 use otel_usage_testing::sample;
 
-fn has(report: &ExportRecord, attribute: &str) -> bool {
-    report.resource().get(&Key::new(attribute.to_owned())).is_some()
-        || report.span().attributes.iter().any(|a| a.key.as_str() == attribute)
+fn has(record: &ExportRecord, attribute: &str) -> bool {
+    record.resource().get(&Key::new(attribute.to_owned())).is_some()
+        || record.span().attributes.iter().any(|a| a.key.as_str() == attribute)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn an_omitted_field_is_sent_as_its_absent_value_and_its_attributes_are_not_sent(
         operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     let messages: Vec<serde_json::Value> = lmcache
         .iter()
-        .map(|report| serde_json::from_str(&report.message().unwrap().to_json()).unwrap())
+        .map(|record| serde_json::from_str(&record.message().unwrap().to_json()).unwrap())
         .collect();
     assert!(messages.iter().all(|message| message["machine_id"] == ""));
     assert_eq!(messages[0]["platforms"], "");

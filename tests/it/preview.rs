@@ -25,8 +25,8 @@ fn fixed(builder: Builder) -> Builder {
     builder.with_clock(Clock::fixed(NOW)).with_instance_id(SESSION).with_version("1.2.3")
 }
 
-fn bytes(reports: &[ExportRecord]) -> Vec<String> {
-    reports.iter().map(|report| report.message().unwrap().to_json()).collect()
+fn bytes(records: &[ExportRecord]) -> Vec<String> {
+    records.iter().map(|record| record.message().unwrap().to_json()).collect()
 }
 
 #[test]
@@ -178,10 +178,10 @@ impl State {
         Given(self.kind.get(&kinds).record.to_string(), attributes)
     }
 
-    fn is_at_intervals(&self, report: &ExportRecord) -> bool {
+    fn is_at_intervals(&self, record: &ExportRecord) -> bool {
         let mut messages = self.scene.world().contract.messages.iter();
         messages.any(|spec| {
-            spec.record == report.kind() && matches!(spec.trigger, Trigger::Interval { .. })
+            spec.record == record.kind() && matches!(spec.trigger, Trigger::Interval { .. })
         })
     }
 }
@@ -212,9 +212,9 @@ proptest! {
         usage.record(state.record());
         settled(&usage);
         let started: Vec<ExportRecord> = collected
-            .reports()
+            .records()
             .into_iter()
-            .filter(|report| !state.is_at_intervals(report))
+            .filter(|record| !state.is_at_intervals(record))
             .collect();
         prop_assert!(!preview.is_empty());
         prop_assert_eq!(&bytes(&started), &preview);
@@ -224,7 +224,7 @@ proptest! {
         let messages: Vec<String> = collected
             .drain()
             .iter()
-            .filter_map(|report| Some(report.message()?.to_json()))
+            .filter_map(|record| Some(record.message()?.to_json()))
             .collect();
         if posts {
             let posted = server.take_of_any_contract(messages.len());

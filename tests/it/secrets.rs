@@ -149,7 +149,7 @@ fn run(contract: &Contract, engine: Builder, secret: &str, round: usize) -> Stri
     format!("{flushed:?} {:?} {exporter:?}", exporter.stats())
 }
 
-/// Everything that comes out of a run in this thread: every sink's bytes, the logs at every level, the
+/// Everything that comes out of a run in this thread: every exporter's bytes, the logs at every level, the
 /// notice and the warnings, the statistics.
 fn everything_of(contract: &Contract, secret: &str, round: usize, engine: Builder) -> String {
     let (collected, ear) = (Collected::default(), Ear::default());
@@ -159,9 +159,9 @@ fn everything_of(contract: &Contract, secret: &str, round: usize, engine: Builde
         .on_notice(move |level, text| said.lock().unwrap().push(format!("{level} {text}")));
     let log = tracing_subscriber::registry().with(ear.clone());
     let mut out = tracing::subscriber::with_default(log, || run(contract, engine, secret, round));
-    let reports = collected.drain();
-    assert!(reports.len() >= contract.messages.len(), "{}", reports.len());
-    for (form, name, bytes) in reports.iter().flat_map(decode::forms) {
+    let records = collected.drain();
+    assert!(records.len() >= contract.messages.len(), "{}", records.len());
+    for (form, name, bytes) in records.iter().flat_map(decode::forms) {
         let _ = writeln!(out, "{form} {name} {}", String::from_utf8_lossy(&bytes));
     }
     let logs = ear.0.lock().unwrap().join("\n");

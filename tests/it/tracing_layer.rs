@@ -97,7 +97,7 @@ fn foreign_targets_unknown_kinds_and_undeclared_fields_are_not_sent() {
     let messages = collected.messages();
     assert_eq!(messages.len(), 3, "{messages:?}");
     assert_eq!(messages[1]["chunksize"], 7);
-    assert!(!format!("{:?}", collected.reports()).contains("secret"));
+    assert!(!format!("{:?}", collected.records()).contains("secret"));
     assert_eq!(lost(&usage, Loss::UnknownRecord), 2);
     assert_eq!(lost(&usage, Loss::UndeclaredAttribute), 1);
 }
@@ -181,8 +181,8 @@ fn the_engines_own_otel_layer_works_beside_ours_in_either_order() {
         let act = || {
             let request = info_span!("request");
             let _inside = request.enter();
-            let report = info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = 5);
-            let _reporting = report.enter();
+            let record = info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = 5);
+            let _reporting = record.enter();
             event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 6);
             usage.record(Attributes::new("lmcache.engine").with("lmcache.chunk_size", 7));
             drop(info_span!("inner"));
@@ -216,8 +216,8 @@ fn the_engines_own_otel_layer_works_beside_ours_in_either_order() {
         let engine_spans = backend.0.lock().unwrap().clone();
         let engine_traces: Vec<_> =
             engine_spans.iter().map(|span| span.span_context.trace_id()).collect();
-        for report in collected.reports() {
-            let span = report.span();
+        for record in collected.records() {
+            let span = record.span();
             assert!(
                 !engine_traces.contains(&span.span_context.trace_id()),
                 "a report joined the engine's trace"
@@ -253,9 +253,9 @@ fn two_engines_in_one_registry_get_their_own_records() {
     let ids: Vec<_> = [&cached, &told, &replicated]
         .iter()
         .map(|collected| {
-            let report = &collected.reports()[0];
+            let record = &collected.records()[0];
             let id = opentelemetry::Key::from_static_str("service.instance.id");
-            (report.resource().get(&id).unwrap().to_string(), report.span().span_context.trace_id())
+            (record.resource().get(&id).unwrap().to_string(), record.span().span_context.trace_id())
         })
         .collect();
     assert!(ids[0].0 != ids[1].0 && ids[1].0 != ids[2].0 && ids[0].0 != ids[2].0);

@@ -8,12 +8,12 @@ const GIB: i64 = 1 << 30;
 const H100: &str = "NVIDIA H100 80GB HBM3";
 const FIRST_SLICE: &str = "NVIDIA H100 80GB HBM3 MIG 1g.10gb";
 
-/// A driver that says all it can.
+/// A driver that answers every question.
 const WHOLE: Option<&[&str]> = Some(&[]);
 
 type Seen = (Option<i64>, Option<&'static str>, Option<i64>, Option<bool>);
 
-/// What is asked in a process of its own.
+/// The part of the test that runs in its own process.
 #[test]
 #[ignore = "the other process of the tests below"]
 fn child() {
@@ -34,7 +34,7 @@ fn child() {
     assert!(!maps.contains("libcuda"), "CUDA was loaded");
 }
 
-/// The answer of a process, against what is expected of it.
+/// Compares the answer of a process with the expected one.
 fn check(
     flags: Option<&[&str]>,
     play: &str,
@@ -70,7 +70,7 @@ fn devices_are_counted_and_the_first_is_described() {
     let unknown = (Some(1), Some(H100), None, None);
     check(Some(&["-DWITHOUT_MEMORY_V2"]), "one", &[], Some(unknown), 1);
     check(WHOLE, "unified", &[], Some(unknown), 1);
-    // One of eight does not answer: it may be the first, and another.
+    // One of eight devices does not answer: the first one, and another one.
     check(WHOLE, "lost", &[], Some((Some(8), None, Some(80 * GIB), None)), 1);
 }
 
@@ -111,7 +111,7 @@ fn a_partitioned_device_reports_only_its_slices() {
     check(WHOLE, "mig_one", &[], Some(first), 1);
     check(WHOLE, "mig", &[("CUDA_VISIBLE_DEVICES", "MIG-c0")], Some(first), 1);
     check(WHOLE, "mig", &[("CUDA_VISIBLE_DEVICES", "MIG-9")], None, 1);
-    // Two that differ, and a driver that does not list them.
+    // Two different devices, and a driver that does not list them.
     check(WHOLE, "mig", &[], Some((None, None, None, None)), 1);
     check(Some(&["-DWITHOUT_SLICES"]), "mig", &[], Some((None, None, None, None)), 1);
     let old = Some(&["-DWITHOUT_MEMORY_V2"][..]);

@@ -1,4 +1,4 @@
-//! Checks that a driver that never answers loses only the accelerators, not the report.
+//! Checks that a driver that never answers loses only the accelerators, not the record.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use otel_usage_testing::{PATIENCE, returns};
 
 use crate::stand_in::{answer, is_played, run};
 
-/// A sink that keeps what OTLP would say of the accelerators.
+/// An exporter that keeps the accelerator attributes that OTLP would send.
 #[derive(Debug, Clone, Default)]
 struct Resources(Arc<Mutex<BTreeSet<String>>>);
 
@@ -28,15 +28,15 @@ impl Exporter for Resources {
         false
     }
 
-    fn export(&mut self, report: &ExportRecord) -> Outcome {
-        let resource = report.resource();
+    fn export(&mut self, record: &ExportRecord) -> Outcome {
+        let resource = record.resource();
         let all = resource.iter().map(|(key, value)| format!("{key}={value}"));
         self.0.lock().unwrap().extend(all.filter(|pair| pair.contains("accelerator")));
         Outcome::Delivered
     }
 }
 
-/// The threads of ours in this process, by their kernel ids.
+/// Returns the kernel ids of our threads in this process.
 fn ours() -> BTreeSet<String> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
     let ours = tasks.filter(|task| {
@@ -54,7 +54,7 @@ fn child() {
     }
     let home = tempfile::tempdir().unwrap();
     let server = Receiver::start();
-    // By name, so that it has to be looked up while the driver hangs.
+    // A host name, so that it has to be looked up while the driver hangs.
     let url = format!("http://localhost:{}", server.address.port());
     let environment = |variable: &str| {
         Env::given([
@@ -82,11 +82,11 @@ fn child() {
         .try_init()
         .unwrap();
     usage.record(Attributes::new(vllm::REPORT));
-    let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
+    let message: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
     for field in ["gpu_count", "gpu_type", "gpu_memory_per_device"] {
-        assert_eq!(report.get(field), Some(&serde_json::Value::Null), "{field}");
+        assert_eq!(message.get(field), Some(&serde_json::Value::Null), "{field}");
     }
-    assert!(report.get("num_cpu").unwrap().as_i64().unwrap() > 0, "the rest is there");
+    assert!(message.get("num_cpu").unwrap().as_i64().unwrap() > 0, "the rest is there");
     assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     assert_eq!(usage.stats().lost.get(&Loss::Probe), Some(&1));
     let said: Vec<String> = resources.0.lock().unwrap().iter().cloned().collect();
@@ -94,7 +94,7 @@ fn child() {
     done.store(true, Ordering::Relaxed);
     assert_eq!(watcher.join().unwrap(), 2, "the worker, and the thread that hangs");
 
-    // A second engine in the process does not ask again, and strands no second thread.
+    // A second engine in the process does not ask the driver again and leaves no second thread waiting.
     let before = ours();
     let second = Usage::builder(&lmcache::V1)
         .with_sample_data()
@@ -102,11 +102,11 @@ fn child() {
         .try_init()
         .unwrap();
     second.record(Attributes::new("lmcache.engine"));
-    let report: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
-    // LMCache has no null; what it says of a machine without accelerators would be wrong, too.
-    assert_eq!(report.get("gpu_type").unwrap(), "");
-    assert_eq!(report.get("gpu_count").unwrap(), 0);
-    assert_eq!(report.get("gpu_memory_per_device").unwrap(), 0);
+    let message: serde_json::Value = serde_json::from_slice(&server.next().body).unwrap();
+    // LMCache has no null, and its values for a machine without accelerators would be wrong as well.
+    assert_eq!(message.get("gpu_type").unwrap(), "");
+    assert_eq!(message.get("gpu_count").unwrap(), 0);
+    assert_eq!(message.get("gpu_memory_per_device").unwrap(), 0);
     assert_eq!(second.flush(PATIENCE), Flush::Settled);
     assert_eq!(second.stats().lost.get(&Loss::Probe), Some(&1));
     assert_eq!(ours().difference(&before).count(), 1, "its worker");

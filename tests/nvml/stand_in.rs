@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 /// The longest time a process may take. A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The lines that answer start so.
+/// Beginning of the lines with the answer.
 const ANSWER: &str = "answer: ";
 
-/// What a process printed.
+/// The output of a process.
 pub(crate) struct Played {
     pub(crate) answers: Vec<String>,
     /// How often the library was initialised.
@@ -29,8 +29,7 @@ pub(crate) fn answer(text: &str) {
     println!("\n{ANSWER}{text}");
 }
 
-/// Builds the library into `folder`. `false`: there is no C compiler, which continuous integration
-/// does not forgive.
+/// Builds the library into `folder`. Returns `false` without a C compiler, and fails under CI.
 fn build(folder: &Path, flags: &[&str]) -> bool {
     let compiler = Command::new("cc")
         .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
@@ -51,8 +50,8 @@ fn build(folder: &Path, flags: &[&str]) -> bool {
     }
 }
 
-/// Runs the ignored test `role` in a process whose library plays `play`; `None`: not on this
-/// machine. `flags`: for the compiler, or `None` for no library at all.
+/// Runs the ignored test `role` in a process whose library plays `play`. Returns `None` if this machine
+/// cannot. `flags` are for the compiler, or `None` for no library at all.
 pub(crate) fn run(
     role: &str,
     flags: Option<&[&str]>,

@@ -1,4 +1,4 @@
-//! The load: one request, encoded once, with new ids each time it is sent.
+//! The load of the bench: one request, encoded once, and sent each time with new ids.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use tokio::task::JoinSet;
 
 use otel_usage_testing::served::{request, span};
 
-/// A mark in the encoded request where a trace id belongs.
+/// Placeholder for a trace id in the encoded request.
 const MARK: u64 = 0x6d61_726b_2d6d_6172;
 
 #[derive(Clone)]
 pub(crate) struct Load {
     encoded: Vec<u8>,
-    /// Where each record's trace id is.
+    /// Position of each record's trace id.
     ids: Vec<usize>,
     next: u64,
 }
 
 impl Load {
-    /// So many records in a request, each of another engine.
+    /// Makes a request with this number of records, each of another engine.
     pub(crate) fn new(contract: &Contract, message: &str, golden: &str, batch: usize) -> Self {
         let mut batch_request = request((0..batch).map(|n| {
             let uuid = format!("\"uuid\": \"{n:08}-");
@@ -59,7 +59,8 @@ impl Load {
         Bytes::copy_from_slice(&self.encoded)
     }
 
-    /// Sends on so many connections for so long. Gives back the load, the requests, the time.
+    /// Sends on this number of connections for this time. Returns the load, the number of requests and the
+    /// time.
     pub(crate) async fn flat_out(
         self,
         url: &str,
@@ -71,7 +72,7 @@ impl Load {
         let mut last = self.clone();
         for sender in 0..connections {
             let (mut load, url) = (self.clone(), url.to_owned());
-            // Ids of their own for each.
+            // Each connection has ids of its own.
             load.next += u64::try_from(sender).unwrap() << 40;
             senders.spawn(async move {
                 let client = Client::new();
@@ -92,8 +93,8 @@ impl Load {
         (last, requests, began.elapsed())
     }
 
-    /// Sends single requests at a steady rate, whether the ones before are answered or not. Gives
-    /// back how long each took from when it was due.
+    /// Sends single requests at a steady rate, without waiting for earlier answers. Returns the time of each
+    /// request from the moment at which it was due.
     pub(crate) async fn at_rate(
         mut self,
         url: &str,

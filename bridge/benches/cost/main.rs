@@ -29,19 +29,19 @@ use otel_usage_bridge::{Bridge, FileExporter};
 use otel_usage_testing::{served, upstream};
 use process::Process;
 
-/// The command's.
+/// The allocator of the command.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Connections of the load.
+/// Number of connections of the load.
 const CONNECTIONS: usize = 16;
 
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let after = |flag: &str| arguments.iter().skip_while(|word| *word != flag).nth(1).cloned();
-    if let Some(sink) = after("--serve") {
-        return serve(&sink).await;
+    if let Some(exporter) = after("--serve") {
+        return serve(&exporter).await;
     }
     if arguments.iter().any(|word| word == "--upstream") {
         let upstream = upstream::Upstream::quiet().await;
@@ -55,18 +55,18 @@ async fn main() {
     if let Some(outage) = after("--outage") {
         return memory(load(1), Duration::from_secs(outage.parse().unwrap())).await;
     }
-    println!("record: vLLM's start report, {} bytes of OTLP\n", load(1).bytes());
+    println!("record: vLLM's start record, {} bytes of OTLP\n", load(1).bytes());
 
     println!("| in one process | records a request | records/s | µs CPU a record | peak MiB |");
     println!("| --- | --- | --- | --- | --- |");
     for batch in [1, 100] {
         let upstream = Process::own(&["--upstream"]);
-        for (row, sink) in [
+        for (row, exporter) in [
             ("bridge, decode and flatten only", "discard".to_owned()),
             ("bridge → file", "file".to_owned()),
             ("bridge → usage server, one POST a record", upstream.line.clone()),
         ] {
-            let bridge = Process::own(&["--serve", &sink]);
+            let bridge = Process::own(&["--serve", &exporter]);
             cost(row, &bridge, &bridge.line, load(batch), batch, seconds).await;
         }
         if let Ok(program) = std::env::var("OTELCOL") {
@@ -94,9 +94,9 @@ async fn main() {
     );
 }
 
-/// Memory while the usage server is not there.
+/// Measures the memory while the usage server is unavailable.
 async fn memory(load: Load, outage: Duration) {
-    let bridge = Process::own(&["--serve", &upstream::nobody().await]);
+    let bridge = Process::own(&["--serve", &upstream::unreachable().await]);
     let before = bridge.resident_mib("VmRSS");
     let waits = load.at_rate(&bridge.line, 1000, outage, 503).await;
     println!(
@@ -108,7 +108,7 @@ async fn memory(load: Load, outage: Duration) {
 }
 
 async fn cost(row: &str, process: &Process, url: &str, load: Load, batch: usize, time: Duration) {
-    // Connections, code and buffers are warm.
+    // Now connections, code and buffers are warm.
     let load = load.flat_out(url, CONNECTIONS, time / 5).await.0;
     let before = process.cpu();
     let (_, requests, took) = load.flat_out(url, CONNECTIONS, time).await;
@@ -121,16 +121,16 @@ async fn cost(row: &str, process: &Process, url: &str, load: Load, batch: usize,
     );
 }
 
-/// The bridge process.
-async fn serve(sink: &str) {
-    let mut config = served::to_url(sink);
+/// Runs the bridge in this process.
+async fn serve(exporter: &str) {
+    let mut config = served::to_url(exporter);
     let folder = tempfile::tempdir().unwrap();
-    if !sink.starts_with("http://") {
+    if !exporter.starts_with("http://") {
         config.servers.clear();
         config.exporters.server = false;
-        config.exporters.discard = sink == "discard";
+        config.exporters.discard = exporter == "discard";
         config.exporters.file =
-            (sink == "file").then(|| FileExporter::new(folder.path().join("flat.jsonl")));
+            (exporter == "file").then(|| FileExporter::new(folder.path().join("flat.jsonl")));
     }
     let bridge = Bridge::bind(&config).await.unwrap();
     println!("http://{}", bridge.addresses().unwrap()[0]);

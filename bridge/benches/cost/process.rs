@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Of the clock that `/proc` counts CPU time with, on every Linux.
+/// Ticks per second of the CPU times in `/proc`, on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(crate) struct Process {
     child: Child,
-    /// What it said first.
+    /// The first line of its output.
     pub(crate) line: String,
 }
 
@@ -23,7 +23,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// This program with other arguments; it says its URL.
+    /// Starts this program with other arguments. It prints its URL.
     pub(crate) fn own(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
@@ -32,7 +32,7 @@ impl Process {
         Self { child, line: line.trim().to_owned() }
     }
 
-    /// A collector that receives OTLP over HTTP and throws it away.
+    /// Starts a collector that receives OTLP over HTTP and discards it.
     pub(crate) fn collector(program: &str, folder: &Path) -> (Self, String) {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let address = free();
@@ -54,16 +54,16 @@ impl Process {
         (process, format!("http://{address}"))
     }
 
-    /// CPU time of all its threads, in user and kernel.
+    /// Returns the CPU time of all its threads, in user and kernel mode.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name in parentheses may hold anything; the fields are counted from behind it.
+        // The name in parentheses may contain spaces, so the fields are counted after it.
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
         let ticks: f64 = fields[11..13].iter().map(|text| text.parse::<f64>().unwrap()).sum();
         Duration::from_secs_f64(ticks / TICKS_PER_SECOND)
     }
 
-    /// `VmRSS` or `VmHWM`.
+    /// Returns `VmRSS` or `VmHWM`.
     pub(crate) fn resident_mib(&self, line: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|found| found.starts_with(line)).unwrap();

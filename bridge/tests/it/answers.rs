@@ -12,7 +12,7 @@ use otel_usage_testing::PATIENCE;
 use otel_usage_testing::served::{
     Served, beat, beat_with, beats, config, operator, request, span, to, to_url,
 };
-use otel_usage_testing::upstream::{Reply, Upstream, nobody};
+use otel_usage_testing::upstream::{Reply, Upstream, unreachable};
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -44,12 +44,12 @@ async fn each_server_answer_maps_to_one_answer_to_the_sender() {
         (Reply::Held, 503, pause.clone()),
         (Reply::Status(400), 400, None),
         (Reply::Status(404), 400, None),
-        // To somebody nobody has consented to.
+        // The consent does not cover this server.
         (Reply::Status(302), 400, None),
     ] {
         assert_eq!(told(reply).await, (status, after), "{reply:?}");
     }
-    let served = Served::start(&to_url(&nobody().await)).await;
+    let served = Served::start(&to_url(&unreachable().await)).await;
     assert_eq!(served.send(&beats([1])).await.status(), 503);
     assert_eq!(
         served

@@ -26,7 +26,7 @@ fn secret() -> Any {
     Any::StringValue("planted-secret".to_owned())
 }
 
-/// The engine report of LMCache with secrets wherever OTLP has a place for text.
+/// The engine record of LMCache, with a secret in every place where OTLP can carry text.
 fn planted() -> ExportTraceServiceRequest {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/lmcache-v1-engine.json");
     let golden = std::fs::read_to_string(file).unwrap();

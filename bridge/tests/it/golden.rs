@@ -163,5 +163,5 @@ async fn a_batch_of_all_goldens_arrives_once_each_at_server_and_file() {
 #[tokio::test]
 async fn a_bridge_without_exporters_does_not_start() {
     let error = otel_usage_bridge::Bridge::bind(&config()).await.unwrap_err().to_string();
-    assert!(error.contains("--sink"), "{error}");
+    assert!(error.contains("--exporter"), "{error}");
 }

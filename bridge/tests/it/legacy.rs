@@ -169,9 +169,9 @@ async fn unrecognised_flat_json_is_dropped_and_counted() {
         text("{}"),
         text(r#"{"uuid": "u"}"#),
         text(r#"{"message_type": "Prompt", "text": "secret"}"#),
-        // Half a start report is no heartbeat.
+        // A part of a start message is not a heartbeat.
         text(half.to_string()),
-        // A schema that nobody here knows.
+        // No contract has this schema version.
         text(next.to_string()),
     ];
     let upstream = Upstream::new().await;

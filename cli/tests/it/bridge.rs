@@ -115,7 +115,7 @@ fn a_stopped_bridge_answers_open_requests_and_exits_with_0() {
 
     let mut bridge = Bridge::start(command(env!("CARGO_BIN_EXE_otel-usage")).args([
         "bridge",
-        "--sink",
+        "--exporter",
         "server",
         "--listen",
         "127.0.0.1:0",
@@ -151,7 +151,7 @@ fn the_bridge_runs_without_home_rights_or_writable_files() {
     }
     let mut shell = command("/bin/sh");
     // No file can grow by a byte: as on a root that is read-only.
-    shell.args(["-c", "ulimit -f 0; exec \"$0\" bridge --sink console --listen 127.0.0.1:0"]);
+    shell.args(["-c", "ulimit -f 0; exec \"$0\" bridge --exporter console --listen 127.0.0.1:0"]);
     shell.arg(&program);
     if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
         shell.uid(65_534).gid(65_534);
@@ -175,7 +175,7 @@ fn the_bridge_reads_the_variables_of_the_engines() {
     let url = format!("http://{}/base", server.local_addr().unwrap());
     let bridge = Bridge::start(
         command(env!("CARGO_BIN_EXE_otel-usage"))
-            .args(["bridge", "--sink", "server", "--listen", "127.0.0.1:0"])
+            .args(["bridge", "--exporter", "server", "--listen", "127.0.0.1:0"])
             .env("VLLM_USAGE_STATS_SERVER", url),
     );
     let (otlp, _) = heartbeat();
@@ -193,43 +193,43 @@ fn each_mistake_is_one_line_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     for (line, code, thing, remedy) in [
-        ("bridge".to_owned(), 2, "--sink <SINK>", "Usage"),
-        ("bridge --sink nowhere".to_owned(), 2, "nowhere", "server, file, console"),
-        ("bridge --sink file".to_owned(), 1, "--sink file", "--file PATH"),
-        ("bridge --sink console --file /tmp/x".to_owned(), 1, "--file", "add --sink file"),
+        ("bridge".to_owned(), 2, "--exporter <EXPORTER>", "Usage"),
+        ("bridge --exporter nowhere".to_owned(), 2, "nowhere", "server, file, console"),
+        ("bridge --exporter file".to_owned(), 1, "--exporter file", "--file PATH"),
+        ("bridge --exporter console --file /tmp/x".to_owned(), 1, "--file", "add --exporter file"),
         (
-            "bridge --sink file --file /".to_owned(),
+            "bridge --exporter file --file /".to_owned(),
             1,
             "file /",
             "a directory that this user can write",
         ),
-        ("bridge --sink server --server vllm".to_owned(), 2, "vllm", "CONTRACT=URL"),
+        ("bridge --exporter server --server vllm".to_owned(), 2, "vllm", "CONTRACT=URL"),
         (
-            "bridge --sink server --server x=http://127.0.0.1:1".to_owned(),
+            "bridge --exporter server --server x=http://127.0.0.1:1".to_owned(),
             1,
             "server for x",
             "known are vllm/current",
         ),
         (
-            "bridge --sink server --server vllm=ftp://u:secret@x".to_owned(),
+            "bridge --exporter server --server vllm=ftp://u:secret@x".to_owned(),
             1,
             "--server",
             "http://host:port",
         ),
         (
-            "bridge --sink console --server vllm=http://127.0.0.1:1".to_owned(),
+            "bridge --exporter console --server vllm=http://127.0.0.1:1".to_owned(),
             1,
             "--server",
-            "--sink server",
+            "--exporter server",
         ),
         (
-            "bridge --sink console --contract-file /no/such/contract.json".to_owned(),
+            "bridge --exporter console --contract-file /no/such/contract.json".to_owned(),
             1,
             "/no/such/contract.json",
             "check the path",
         ),
-        ("bridge --sink console --max-posts 0".to_owned(), 2, "--max-posts", "from 1"),
-        (format!("bridge --sink console --listen {taken}"), 1, &taken.to_string(), "--listen"),
+        ("bridge --exporter console --max-posts 0".to_owned(), 2, "--max-posts", "from 1"),
+        (format!("bridge --exporter console --listen {taken}"), 1, &taken.to_string(), "--listen"),
     ] {
         let ran = Shell::new().with("OTEL_USAGE_MODE", "on").run(&line);
         assert_eq!(ran.code, code, "{line}: {ran:?}");
@@ -237,8 +237,9 @@ fn each_mistake_is_one_line_with_a_remedy() {
         assert!(code == 2 || ran.err.lines().count() == 1, "{line}: {}", ran.err);
         assert!(!ran.err.contains("secret"), "{}", ran.err);
     }
-    let ran =
-        Shell::new().with("DO_NOT_TRACK", "1").run("bridge --sink console --listen 127.0.0.1:0");
+    let ran = Shell::new()
+        .with("DO_NOT_TRACK", "1")
+        .run("bridge --exporter console --listen 127.0.0.1:0");
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("DO_NOT_TRACK"), "{}", ran.err);
 }
@@ -285,7 +286,7 @@ fn the_bridge_delivers_an_engine_from_its_contract_file() {
     fs::write(&file, contract.to_json()).unwrap();
     let bridge = Bridge::start(command(env!("CARGO_BIN_EXE_otel-usage")).args([
         "bridge",
-        "--sink",
+        "--exporter",
         "file",
         "--file",
         lines.to_str().unwrap(),

@@ -1,4 +1,4 @@
-//! What is no struct with named fields, or has no kind.
+//! A record must be a struct with named fields and must have a kind.
 
 use otel_usage::UsageRecord;
 

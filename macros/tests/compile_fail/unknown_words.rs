@@ -10,7 +10,7 @@ struct Settings {
     #[usage(sent = "my_engine.weights", sanitize(scheme))]
     weights: String,
     /// Ranks.
-    #[usage(sent = "my_engine.ranks", kind = secret)]
+    #[usage(sent = "my_engine.ranks", privacy = secret)]
     ranks: u32,
     /// Chunks.
     #[usage(sent = "my_engine.chunks", absent = none)]

@@ -1,4 +1,4 @@
-//! A field that is sent and has no meaning; an empty doc comment is none.
+//! A field that is sent needs a meaning. An empty doc comment does not count.
 
 #[derive(otel_usage::UsageRecord)]
 #[usage(record = "my_engine.report")]

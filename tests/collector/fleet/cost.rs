@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Of the clock that `/proc` counts CPU time with, on every Linux.
+/// Ticks per second of the CPU times in `/proc`, on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -23,7 +23,7 @@ impl Cost {
 
 fn read(process: u32) -> Option<(Duration, f64)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in parentheses may hold anything; the fields are counted from behind it.
+    // The name in parentheses may contain spaces, so the fields are counted after it.
     let mut fields = stat.rsplit(") ").next()?.split(' ').skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
     let (user, system) = (ticks()?, ticks()?);

@@ -26,15 +26,15 @@ use uuid::Uuid;
 use super::ledger::{Identity, Ledger};
 use super::{PATIENCE, Plan};
 
-/// Threads that send; each has its share of the engines, and one request on its way at most.
+/// Number of sending threads. Each has its share of the engines, and at most one request in flight.
 const SENDERS: usize = 16;
 
-/// What an engine of the library keeps for its network sink, and how it waits between tries.
+/// Queue and pauses of the library's network exporters.
 const QUEUE: usize = 16;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// What all engines share.
+/// The parts that all engines share.
 pub(super) struct Engines<'a> {
     plan: &'a Plan,
     url: String,
@@ -43,11 +43,11 @@ pub(super) struct Engines<'a> {
     start: (Resource, SpanData),
     beat: (Resource, SpanData),
     begun: Instant,
-    /// From here on no new records; what waits is still sent.
+    /// Set when no new records are made. Waiting records are still sent.
     ended: OnceLock<Instant>,
 }
 
-/// Ends the engines when dropped, so that a test that fails comes to its end.
+/// Ends the engines when dropped, so that a failed test ends.
 pub(super) struct Living<'a>(pub(super) &'a Engines<'a>);
 
 impl Drop for Living<'_> {
@@ -71,7 +71,7 @@ impl<'a> Engines<'a> {
         let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "otlp");
         let builder = operator.engine(&vllm::CURRENT).with_version(sample::VLLM_VERSION);
         let run = builder.inspect().unwrap().preview_run(sample::vllm_report());
-        let parts = |report: &ExportRecord| (report.resource(), report.span());
+        let parts = |record: &ExportRecord| (record.resource(), record.span());
         Self {
             plan,
             url: format!("http://{collector}/v1/traces"),
@@ -84,7 +84,7 @@ impl<'a> Engines<'a> {
         }
     }
 
-    /// All engines, until [`Living`] is gone and everything is acknowledged.
+    /// Runs all engines until [`Living`] is dropped and everything is acknowledged.
     pub(super) fn run(&self) {
         std::thread::scope(|scope| {
             for sender in 0..SENDERS {
@@ -132,7 +132,7 @@ impl<'a> Engines<'a> {
         }
     }
 
-    /// Records what is due, sends what may be sent. Gives back when to come again.
+    /// Makes the records that are due, and sends what may be sent. Returns the time of the next call.
     fn wake(&self, engine: &mut Engine, agent: &ureq::Agent) -> Option<Instant> {
         let ended = self.ended.get();
         if ended.is_none() && Instant::now() >= engine.next {
@@ -140,7 +140,7 @@ impl<'a> Engines<'a> {
             if engine.waiting.len() < QUEUE {
                 engine.waiting.push_back(record);
             }
-            // A late engine beats late; it does not catch up.
+            // A late engine sends its heartbeat late and does not catch up.
             engine.next = (engine.next + self.plan.beat).max(Instant::now());
         }
         while let Some((identity, body)) = engine.waiting.front()
@@ -150,7 +150,7 @@ impl<'a> Engines<'a> {
             let sent =
                 agent.post(&self.url).content_type("application/x-protobuf").send(body.as_slice());
             let status = sent.map(|mut answer| {
-                // Read, so that the connection is used again.
+                // The answer is read, so that the connection can be used again.
                 let _ = answer.body_mut().read_to_vec();
                 answer.status().as_u16()
             });
@@ -174,7 +174,7 @@ impl<'a> Engines<'a> {
         Some(retry.map_or(engine.next, |retry| retry.min(engine.next)))
     }
 
-    /// The engine's next record as a request, and as the flat message that has to come of it.
+    /// Returns the engine's next record as a request, and the flat message that must result.
     fn record(&self, engine: &mut Engine) -> (Identity, Vec<u8>) {
         let first = !std::mem::replace(&mut engine.started, true);
         let (resource, span) = if first { &self.start } else { &self.beat };

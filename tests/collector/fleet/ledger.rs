@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// What tells a message of vLLM from every other.
+/// Identity of a message of vLLM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     uuid: Uuid,
@@ -25,11 +25,11 @@ struct Entry {
     acknowledged: bool,
     digest: u64,
     copies: u64,
-    /// Which run of the bridge delivered it last.
+    /// The run of the bridge that delivered it last.
     by: Option<u32>,
 }
 
-/// Start reports, or heartbeats.
+/// The counts for start messages, or for heartbeats.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Count {
     pub(super) made: u64,
@@ -38,7 +38,7 @@ pub(super) struct Count {
     pub(super) stored: u64,
     /// Copies beyond the first of each.
     pub(super) repeated: u64,
-    /// Acknowledged, and not stored.
+    /// Messages that were acknowledged and not stored.
     pub(super) missing: u64,
 }
 
@@ -48,11 +48,11 @@ struct Book {
     acknowledged: u64,
     arrived: u64,
     stored: u64,
-    /// A second copy by the same run of the bridge: its window should have known the first.
+    /// Second copies by the same run of the bridge, whose window should have known the first.
     repeated_by_one_bridge: u64,
     unknown: u64,
     altered: u64,
-    /// By second.
+    /// Counts for each second.
     tried: Vec<u32>,
     arrivals: Vec<u32>,
 }
@@ -74,7 +74,7 @@ impl Ledger {
         Self { begun: Instant::now(), book: Mutex::default() }
     }
 
-    /// An engine made this message.
+    /// Notes that an engine made this message.
     pub(super) fn made(&self, message: &str, start: bool) -> Identity {
         let identity = identity(message).unwrap();
         let digest = digest(message);
@@ -83,19 +83,19 @@ impl Ledger {
         identity
     }
 
-    /// An engine asks the collector to take a record.
+    /// Notes that an engine asks the collector to take a record.
     pub(super) fn tried(&self) {
         count(&mut self.book().tried, self.begun);
     }
 
-    /// The collector answered 200.
+    /// Notes that the collector answered 200.
     pub(super) fn acknowledged(&self, identity: Identity) {
         let mut book = self.book();
         book.acknowledged += 1;
         book.entries.get_mut(&identity).unwrap().acknowledged = true;
     }
 
-    /// The usage server stored `body`, which the bridge of run `by` delivered.
+    /// Notes that the usage server stored `body`, which run `by` of the bridge delivered.
     pub(super) fn stored(&self, body: &str, by: u32) {
         let (identity, digest) = (identity(body), digest(body));
         let mut book = self.book();
@@ -113,12 +113,12 @@ impl Ledger {
         entry.by = Some(by);
     }
 
-    /// Copies that arrived so far.
+    /// Returns the number of copies that arrived so far.
     pub(super) fn arrived(&self) -> u64 {
         self.book().arrived
     }
 
-    /// Identities that were acknowledged and are not stored yet.
+    /// Returns the number of identities that were acknowledged and are not stored yet.
     pub(super) fn waiting(&self) -> u64 {
         let book = self.book();
         book.acknowledged.saturating_sub(book.stored)
@@ -136,13 +136,13 @@ impl Ledger {
         sum
     }
 
-    /// Requests of engines and arrivals at the usage server, by second.
+    /// Returns requests of engines and arrivals at the usage server, by second.
     pub(super) fn by_second(&self) -> (Vec<u32>, Vec<u32>) {
         let book = self.book();
         (book.tried.clone(), book.arrivals.clone())
     }
 
-    /// What must not be: a name, and how often it happened.
+    /// Returns each thing that must not happen, with the number of times that it did.
     pub(super) fn wrong(&self) -> Vec<(&'static str, u64)> {
         let counts = [self.count(true), self.count(false)];
         let sum = |of: fn(&Count) -> u64| counts.iter().map(of).sum::<u64>();

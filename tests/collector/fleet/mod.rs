@@ -1,8 +1,8 @@
 //! Runs a fleet of engines in front of a collector while everything behind it fails in turn.
 //!
 //! Engines start during more than half of the time, so that start records arrive in every phase. The
-//! usage server is away, then busy; collector and bridge are killed meanwhile, and once more each while
-//! the queue empties. `cargo xtask demo fleet` runs it large, the test here small.
+//! usage server is unavailable, then busy. Collector and bridge are killed meanwhile, and once more each
+//! while the queue empties. `cargo xtask demo fleet` runs it large, and the test here small.
 
 mod cost;
 mod engines;
@@ -23,24 +23,24 @@ use ledger::Ledger;
 use outcome::Outcome;
 use server::Server;
 
-/// Longer than every pause of collector and bridge between two tries: if nothing happens for so long,
+/// Longer than every pause of collector and bridge between two attempts. If nothing happens for this time,
 /// nothing will.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How much arrives before something is killed: one request of the collector and half of the next.
+/// Number of records that arrive before a kill: one request of the collector and half of the next.
 const FLOWING: u64 = 150;
 
 #[derive(Debug)]
 struct Plan {
     engines: usize,
-    /// From the first start to the last heartbeat.
+    /// Time from the first start to the last heartbeat.
     time: Duration,
-    /// Between the heartbeats of an engine: vLLM's ten minutes, made shorter.
+    /// Time between the heartbeats of an engine, shorter than vLLM's ten minutes.
     beat: Duration,
 }
 
 impl Plan {
-    /// How long engines start, one after another.
+    /// Time in which the engines start, one after another.
     fn starting(&self) -> Duration {
         self.time.mul_f64(0.6)
     }
@@ -51,7 +51,7 @@ impl Plan {
         let mut bridge = Bridge::new(command, &server.url()).started();
         let mut otelcol = Otelcol::new(otelcol, "direct.yaml")
             .with("COLLECTOR_BRIDGE", bridge.url())
-            // As it is by default.
+            // The default.
             .with("COLLECTOR_FLUSH", "1s")
             .started();
         let [mut collector_cost, mut bridge_cost] = [Cost::default(); 2];
@@ -104,7 +104,7 @@ impl Plan {
         });
         until(&ledger, || ledger.waiting() == 0);
         say(begun, "everything that was acknowledged is stored");
-        // What is repeated comes before the collector ends.
+        // Repeated requests arrive before the collector ends.
         collector_cost.add(otelcol.process());
         otelcol.stop();
         bridge_cost.add(bridge.process());
@@ -123,7 +123,7 @@ fn say(begun: Instant, what: &str) {
     println!("{:>6.1} s  {what}", begun.elapsed().as_secs_f64());
 }
 
-/// Waits as long as anything arrives.
+/// Waits until nothing more arrives.
 fn until(ledger: &Ledger, is: impl Fn() -> bool) {
     let mut last = (ledger.arrived(), Instant::now());
     while !is() {
@@ -147,7 +147,7 @@ fn a_fleet_loses_nothing_and_no_bridge_sends_twice() {
     let outcome = plan.run(&otelcol, &command);
     outcome.print(&plan);
     assert_eq!(outcome.wrong(&plan), [""; 0]);
-    // It was an outage, and the engines felt the collector's.
+    // The outage happened, and engines noticed that the collector was unavailable.
     assert!(outcome.queued > 0);
     assert!(outcome.refused_at_first() > 0);
 }

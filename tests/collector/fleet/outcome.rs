@@ -8,13 +8,13 @@ use super::cost::Cost;
 use super::ledger::Ledger;
 use super::server::LATENCY;
 
-/// POSTs that a bridge has in flight at most, by default.
+/// Largest number of POSTs that a bridge has in flight by default.
 const POSTS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) ledger: Arc<Ledger>,
-    /// Acknowledged and not stored when the usage server recovered.
+    /// Messages that were acknowledged and not stored when the usage server recovered.
     pub(super) queued: u64,
     pub(super) collector: Cost,
     pub(super) bridge: Cost,
@@ -23,7 +23,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Empty: the oracle agrees.
+    /// Mistakes; empty if everything is as expected.
     pub(super) fn wrong(&self, plan: &Plan) -> Vec<String> {
         let mut wrong: Vec<String> = self
             .ledger
@@ -34,7 +34,7 @@ impl Outcome {
             .collect();
         let starts = self.ledger.count(true).stored;
         if starts != plan.engines as u64 {
-            wrong.push(format!("{starts} start reports of {} engines", plan.engines));
+            wrong.push(format!("{starts} start messages of {} engines", plan.engines));
         }
         if self.most_at_once > POSTS {
             wrong.push(format!("{} POSTs at once", self.most_at_once));
@@ -42,7 +42,7 @@ impl Outcome {
         wrong
     }
 
-    /// Requests that engines had to send again.
+    /// Number of requests that engines had to send again.
     pub(super) fn refused_at_first(&self) -> u64 {
         let tried: u64 = self.ledger.by_second().0.into_iter().map(u64::from).sum();
         tried - self.ledger.count(true).acknowledged - self.ledger.count(false).acknowledged

@@ -1,6 +1,6 @@
-//! The usage server of a fleet: stores messages in the [`Ledger`], and can be away or busy.
+//! The usage server of a fleet: stores messages in the [`Ledger`], and can be unavailable or busy.
 //!
-//! It answers 200 after a delay like that of a network, or 503. While it is away it refuses and breaks
+//! It answers 200 after a delay like that of a network, or 503. While it is unavailable it refuses and breaks
 //! connections. It answers every message that it stored.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use otel_usage_testing::receiver::{Answer, serve};
 
 use super::ledger::Ledger;
 
-/// How long each answer takes. With it the POSTs that a bridge has in flight bound the rate.
+/// Time of each answer. Together with the POSTs that a bridge has in flight it limits the rate.
 pub(super) const LATENCY: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ enum State {
 struct Shared {
     ledger: Arc<Ledger>,
     state: Mutex<State>,
-    /// Which run of the bridge connects.
+    /// The run of the bridge that connects.
     by: AtomicU32,
     at_work: AtomicUsize,
     most: AtomicUsize,
@@ -60,8 +60,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// From now on the connections of another run of the bridge come in; what the one before has
-    /// sent is worked off first.
+    /// Starts another run of the bridge, after everything from the run before is handled.
     pub(super) fn expect_another_bridge(&self) {
         while self.shared.at_work.load(Ordering::Relaxed) > 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -69,23 +68,23 @@ impl Server {
         self.shared.by.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The most requests that it worked on at once.
+    /// Returns the largest number of concurrent requests.
     pub(super) fn most_at_once(&self) -> usize {
         self.shared.most.load(Ordering::Relaxed)
     }
 
-    /// Nobody listens.
+    /// Stops listening, so that connections are refused.
     pub(super) fn leave(&mut self) {
         *self.shared.state.lock().unwrap() = State::Away;
         self.shared.closing.store(true, Ordering::Relaxed);
-        // Wakes the thread that waits for a connection, and takes the listener with it.
+        // Wakes the thread that waits for a connection, so that it drops the listener.
         let _ = TcpStream::connect(self.address);
         if let Some(accepting) = self.accepting.take() {
             accepting.join().unwrap();
         }
     }
 
-    /// It listens, and says 503.
+    /// Listens again and answers 503.
     pub(super) fn come_back_busy(&mut self) {
         *self.shared.state.lock().unwrap() = State::Busy;
         self.listen();

@@ -16,19 +16,19 @@ use serde_json::Value;
 
 use crate::{Variables, or_skip};
 
-/// Who runs first in a home, and makes the identity of the machine for both.
+/// The side that runs first in a home and makes the identity of the machine for both.
 #[derive(PartialEq)]
 enum First {
     Original,
     Ours,
 }
 
-/// Plays a scenario on both sides. `None`: the originals cannot be run here.
+/// Plays a scenario on both sides. Returns `None` if the originals cannot be run here.
 fn play(name: &str, first: First) -> Option<Vec<Compared>> {
     let originals = or_skip(Originals::wheels())?;
     let text = std::fs::read_to_string(originals.scenario(name)).unwrap();
     let scenario: Value = serde_json::from_str(&text).unwrap();
-    // Of both: LMCache keeps the identity of a machine there, and both have to send the same one.
+    // Both sides share a home, because LMCache keeps the machine's identity there and both must send it.
     let home = tempfile::tempdir().unwrap();
     let mut more = vec![("HOME", home.path().to_str().unwrap())];
     let given = scenario["environment"].as_object().unwrap();
@@ -38,14 +38,14 @@ fn play(name: &str, first: First) -> Option<Vec<Compared>> {
     let before = (first == First::Ours).then(|| ours(&scenario, environment.clone()));
     let original = theirs(originals, name, &environment);
     let ours = before.unwrap_or_else(|| ours(&scenario, environment));
-    // The originals' messages are valid, too, but for the fields in which ours differ.
+    // The originals' messages are valid too, except for the fields in which ours differ.
     let valid = |request, excused: &[&str]| {
         let wrong = outside_its_schema(request);
         assert!(wrong.iter().all(|field| excused.contains(&field.as_str())), "{wrong:?}");
     };
     original.iter().for_each(|request| valid(request, &DIFFERENCES.map(|(field, ..)| field)));
     ours.iter().for_each(|request| valid(request, &[]));
-    // vLLM keeps what it sends in a file, and so do we: here it is the same file.
+    // vLLM and our engine write their messages to the same file here.
     if scenario["engine"] == "vllm" {
         let file = home.path().join(".config/vllm/usage_stats.json");
         let sent = original.iter().chain(&ours).map(|request| request.text() + "\n");
@@ -92,8 +92,8 @@ fn outside_its_schema(request: &Request) -> Vec<String> {
     schemas::wrong_fields(contract, name, &message)
 }
 
-/// Fails for what is not documented, and unless exactly these messages and these documented
-/// differences appear.
+/// Fails if a difference is not documented, or if other messages or documented differences appear than
+/// these.
 fn check(name: &str, messages: &[&str], documented: &[&str]) {
     let Some(compared) = play(name, First::Original) else { return };
     for Compared { message, fields, documented, .. } in &compared {
@@ -166,7 +166,7 @@ fn lmcache_server_sends_what_the_original_sends() {
             "L2ConnectorUsageMessage fs #2",
             "L2ConnectorUsageMessage nixl_store #2",
             "L1UsageMessage #2",
-            // The end of the server: the last reporter first.
+            // At the end of the server, the reporter that began last sends first.
             "L1UsageMessage #3",
             "L2ConnectorUsageMessage fs #3",
             "ContinuousContextMessage #3",
@@ -190,7 +190,7 @@ fn the_original_finds_the_machine_id_that_we_made() {
 #[test]
 fn a_server_elsewhere_is_refused() {
     let Some(originals) = or_skip(Originals::wheels()) else { return };
-    // Of the addresses for documentation: nobody has it.
+    // An address for documentation, which no machine has.
     let elsewhere = "http://192.0.2.1:8080";
     for scenario in ["vllm-rocm", "lmcache-mp"] {
         let output = originals.play(scenario, elsewhere).unwrap().output().unwrap();
@@ -204,7 +204,7 @@ fn a_server_elsewhere_is_refused() {
     let environment = crate::environment(&[("HOME", home.path().to_str().unwrap())]);
     let engine = scenario::Engine::start(&scenario, environment, elsewhere).unwrap();
     let stats = engine.usage.stats();
-    assert!(stats.exporters.iter().all(|sink| sink.name != "server"), "{stats:?}");
+    assert!(stats.exporters.iter().all(|exporter| exporter.name != "server"), "{stats:?}");
 }
 
 #[test]

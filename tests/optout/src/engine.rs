@@ -14,13 +14,13 @@ use otel_usage::schema::{Directory, Field, MessageSpec, OffWhen, Trigger, Type, 
 use otel_usage::{Accelerators, Attributes, Builder, Consent, Contract, Error, Flush, Usage};
 use tracing_subscriber::prelude::*;
 
-/// The discard port: nothing listens there.
+/// The discard port, where no server listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// Longest wait for a local file; nobody waits for a server that is not there.
+/// Longest wait for a local file. There is no wait for a server, because none exists.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The contract with this id, with its usage server replaced by [`NOWHERE`].
+/// Returns the contract with this id, with its usage server replaced by [`NOWHERE`].
 pub(crate) fn contract(id: &str) -> Option<Contract> {
     let mut contract = match id {
         "own" => own(),
@@ -30,7 +30,8 @@ pub(crate) fn contract(id: &str) -> Option<Contract> {
     Some(contract)
 }
 
-/// A third engine, which the library does not know: its own directory, and a switch of each form.
+/// Returns the contract of a third engine that the library does not know, with its own directory and a
+/// switch of each form.
 fn own() -> Contract {
     let layers = || Field::record("layers", Type::Int, "third.layers", "Layers of the model.");
     let message = |name, record, trigger| {
@@ -50,7 +51,7 @@ fn own() -> Contract {
     contract
 }
 
-/// A whole run. Where collection is off, every other way into the library is tried as well.
+/// Plays a whole run. If collection is off, it also tries every other entry point of the library.
 pub(crate) fn run(contract: &Contract, consent: Option<Consent>) -> Result<Decision, Error> {
     let usage = builder(contract, consent).try_init()?;
     let decision = usage.decision().clone();
@@ -62,7 +63,7 @@ pub(crate) fn run(contract: &Contract, consent: Option<Consent>) -> Result<Decis
         let asked = builder(contract, consent);
         let _ = asked.inspect()?;
         drop(asked);
-        // This door has no builder that could say off.
+        // This entry point has no builder that could switch collection off.
         if consent.is_none() {
             live(&Usage::builder(contract).init(), contract);
         }
@@ -84,11 +85,11 @@ fn builder(contract: &Contract, consent: Option<Consent>) -> Builder {
     }
 }
 
-/// The life of an engine, from its first report to its end.
+/// Plays the life of an engine, from its first record to its end.
 fn live(usage: &Usage, contract: &Contract) {
     let subscriber = tracing_subscriber::registry().with(usage.layer());
     tracing::subscriber::with_default(subscriber, || {
-        // The kind of another contract is not a record here, and dropped.
+        // A record with the kind of another contract is dropped.
         tracing::event!(name: vllm::REPORT, target: "otel_usage", tracing::Level::INFO, { n = 1 });
         tracing::event!(name: lmcache::ENGINE, target: "otel_usage", tracing::Level::INFO, { n = 1 });
         tracing::event!(name: "third.report", target: "otel_usage", tracing::Level::INFO, { n = 1 });
@@ -99,8 +100,8 @@ fn live(usage: &Usage, contract: &Contract) {
         }
     }
     usage.set_heartbeat(Attributes::new("third.heartbeat").with("third.layers", 32));
-    // With no server to answer there is nothing to wait for once the file is written; an engine
-    // that is off has nothing to wait for at all, and must be told so.
+    // Once the file is written there is nothing to wait for, because no server answers. An engine that
+    // is off waits for nothing, and `flush` must return at once.
     let flushed = usage.flush(if usage.is_enabled() { WAIT } else { Duration::MAX });
     assert!(usage.is_enabled() || flushed == Flush::Settled, "off, and yet something waits");
     let _ = usage.stats();
@@ -109,7 +110,7 @@ fn live(usage: &Usage, contract: &Contract) {
     usage.finish_detached();
 }
 
-/// The exporter in a provider of the engine's own making.
+/// Uses the span exporter in a provider of the engine's own.
 fn stock_provider(contract: &Contract, consent: Option<Consent>) -> Result<(), Error> {
     let exporter = builder(contract, consent).span_exporter()?;
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter).build();

@@ -14,10 +14,10 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// A kind of trace that a process can leave.
+/// A class of traces that a process can leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Files and directories made, changed, renamed or removed.
+    /// Files and directories that are made, changed, renamed or removed.
     Files,
     /// Sockets of any family.
     Network,
@@ -28,7 +28,7 @@ pub(crate) enum Part {
 impl Part {
     pub(crate) const ALL: &[Self] = &[Self::Files, Self::Network, Self::Processes];
 
-    /// The calls that are forbidden whatever their arguments.
+    /// Returns the calls that are forbidden with any arguments.
     const fn calls(self) -> &'static [libc::c_long] {
         match self {
             Self::Files => FILES,
@@ -49,7 +49,7 @@ const NETWORK: &[libc::c_long] = &[
     libc::SYS_sendto,
     libc::SYS_socket,
     libc::SYS_socketpair,
-    // Does any of these, and files too, without a call of its own.
+    // It performs any of these operations, and those on files, without further system calls.
     libc::SYS_io_uring_setup,
 ];
 
@@ -77,7 +77,7 @@ const FILES: &[libc::c_long] = &[
     libc::SYS_memfd_create,
     libc::SYS_mkdirat,
     libc::SYS_mknodat,
-    // Its flags lie in memory, where no filter can look.
+    // Its flags lie in memory, which a filter cannot read.
     libc::SYS_openat2,
     libc::SYS_renameat2,
     libc::SYS_sendfile,
@@ -113,23 +113,23 @@ const FILES: &[libc::c_long] = &[
     libc::SYS_utimes,
 ];
 
-/// Calls that open a file, and which of their arguments holds the flags.
+/// Calls that open a file, each with the number of the argument that holds the flags.
 const OPENS: &[(libc::c_long, u8)] = &[
     (libc::SYS_openat, 2),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_open, 1),
 ];
 
-/// Each of these bits in the flags means that the file may be changed. Both access modes that
-/// write have a bit of their own, and `O_TMPFILE` needs one of them.
+/// Flags with which the file may be changed. Both access modes that write have a bit of their own, and
+/// `O_TMPFILE` needs one of them.
 const WRITING: &[libc::c_int] =
     &[libc::O_WRONLY, libc::O_RDWR, libc::O_CREAT, libc::O_TRUNC, libc::O_APPEND];
 
-/// Calls that write to an open file, the first argument.
+/// Calls that write to the open file in their first argument.
 const WRITES: &[libc::c_long] =
     &[libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2, libc::SYS_write, libc::SYS_writev];
 
-/// Forbids `parts` to this thread and to whatever it starts. Nothing to forbid: no filter.
+/// Forbids `parts` to this thread and to everything that it starts. Without parts it sets no filter.
 pub(crate) fn install(parts: &[Part]) -> Result<(), Box<dyn Error>> {
     if parts.is_empty() {
         return Ok(());

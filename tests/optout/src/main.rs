@@ -3,13 +3,13 @@
 //! Arguments: the contract's id (`vllm/current`, `vllm/0.4.0`, `lmcache/1`, `lmcache/doc`, or `own` for an
 //! engine that the library does not know), and options:
 //!
-//! - `--consent off|local`: what the engine itself says through the builder;
+//! - `--consent off|local`: the consent that the engine itself sets in the builder;
 //! - `--network-only`, `--files-only`, `--processes-only`: kill for that part alone;
-//! - `--no-filter`: kill for nothing, so that a system-call trace can watch instead.
+//! - `--no-filter`: no filter, so that a trace of system calls can be taken instead.
 //!
-//! It ends with exit status 0 and one line, `silent consent=off because <switch>`, or `alive consent=..`
-//! where it was not off; or death by SIGSYS. It has no test harness, whose threads and files would
-//! be mistaken for ours.
+//! It ends with exit status 0 and one line: `silent consent=off because <switch>`, or `alive consent=..` if
+//! collection was not off. Or it dies by SIGSYS. It has no test harness, because the filter would take the
+//! harness' threads and files for ours.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    // First of all: from here on a forbidden call is the last one.
+    // The filter comes first. From here on a forbidden call ends the process.
     filter::install(arguments.parts)?;
     let decision = engine::run(&arguments.contract, arguments.consent)?;
     let word = if decision.consent == Consent::Off { "silent" } else { "alive" };

@@ -1,10 +1,12 @@
-//! Opted out is silent: the consent table, one run of `optout` per row, spelling and engine.
+//! Checks that an opt-out is silent: each row of the consent table, with each spelling and engine, is one run
+//! of `optout`.
 //!
-//! A row is a set-up of environment and home directory, and the engines it concerns. A run that is off
-//! must end well under a filter that kills for any socket, thread, process or changed file, and leave its
-//! home as it was. A run that is not off must die under the same filter, or the filter would prove nothing.
+//! A row is an environment, a home directory, and the engines that it concerns. A run that is off must end
+//! well under a filter that kills it for any socket, thread, process or changed file, and must leave its
+//! home as it was. A run that is not off must die under the same filter, because otherwise the filter would
+//! prove nothing.
 //!
-//! The environment is set for the child only, and starts empty.
+//! The environment is set for the child process only, and starts empty.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "a test that runs a program")]
 #![allow(
@@ -22,7 +24,7 @@ use support::{
     word,
 };
 
-/// The reason that `status` shows when the builder's word decided.
+/// The reason that `status` shows if the builder decided.
 const ENGINE: &str = "the engine itself";
 const MARKER: &str = ".config/otel-usage/do_not_track";
 const MODE: &str = ".config/otel-usage/mode";
@@ -32,7 +34,7 @@ const LMCACHE_MARKER: &str = ".config/lmcache/do_not_track";
 /// Variables that switch every engine off.
 #[rustfmt::skip]
 const FOR_EVERY_ENGINE: &[Row] = &[
-    // Present is enough, whatever its value.
+    // The variable counts with any value.
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"true")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"")]),
@@ -42,7 +44,7 @@ const FOR_EVERY_ENGINE: &[Row] = &[
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"no")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"off")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"\xff\xfe")]),
-    // Anything but `on` and `local`.
+    // Every value except `on` and `local`.
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"off")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"OFF")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b" off ")]),
@@ -53,7 +55,7 @@ const FOR_EVERY_ENGINE: &[Row] = &[
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"true")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"onn")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"o\xffn")]),
-    // Anything that does not say no.
+    // Every value except those for no.
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"true")]),
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"TRUE")]),
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b" true ")]),
@@ -64,7 +66,7 @@ const FOR_EVERY_ENGINE: &[Row] = &[
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"\xff")]),
 ];
 
-/// Variables of one engine, which are nobody else's business.
+/// Variables of one engine, which do not concern other engines.
 #[rustfmt::skip]
 const FOR_ONE_ENGINE: &[Row] = &[
     row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"1")]),
@@ -89,7 +91,7 @@ const FOR_ONE_ENGINE: &[Row] = &[
     row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b" ")]),
     row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"maybe")]),
     row(Lmcache, "LMCACHE_TRACK_USAGE", &[env("LMCACHE_TRACK_USAGE", b"\xff")]),
-    // A third engine's, in each of the three forms that a contract can declare.
+    // Variables of a third engine, in each of the three forms that a contract can declare.
     row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b"1")]),
     row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b"")]),
     row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b"0")]),
@@ -100,7 +102,7 @@ const FOR_ONE_ENGINE: &[Row] = &[
     row(Own, "THIRD_DO_NOT_TRACK", &[env("THIRD_DO_NOT_TRACK", b"maybe")]),
 ];
 
-/// Marker files: to be there is enough.
+/// Marker files, which count by their existence.
 #[rustfmt::skip]
 const MARKERS: &[Row] = &[
     row(Every, MARKER, &[file(MARKER, b"")]),
@@ -132,16 +134,16 @@ const MARKERS: &[Row] = &[
     row(Own, ".config/third/do_not_track", &[file(".config/third/do_not_track", b"")]),
     row(Own, "t/do_not_track", &[env("THIRD_HOME", b"~/t"), file("t/do_not_track", b"")]),
 
-    // Where nobody looks, or nothing is.
+    // Places that are not searched, or do not exist.
     row(Nobody, "", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file(MARKER, b""), file(VLLM_MARKER, b"")]),
     row(Nobody, "", &[env("XDG_CONFIG_HOME", b"$HOME/x"), file("x/lmcache/do_not_track", b"")]),
     row(Nobody, "", &[env("VLLM_CONFIG_ROOT", b"$HOME/v"), file(VLLM_MARKER, b"")]),
     row(Nobody, "", &[file("do_not_track", b"")]),
-    // A path through a file leads nowhere: absent, as ENOENT is.
+    // A path through a file cannot exist, so it counts as absent like ENOENT.
     row(Nobody, "", &[file(".config", b"")]),
 ];
 
-/// The mode file of `otel-usage on|local|off`: everything but `on` and `local` means off.
+/// The mode file of `otel-usage on|local|off`: every other word than `on` and `local` means off.
 #[rustfmt::skip]
 const MODE_FILES: &[Row] = &[
     row(Every, "mode file", &[file(MODE, b"off")]),
@@ -155,10 +157,10 @@ const MODE_FILES: &[Row] = &[
     row(Every, "damaged", &[file(MODE, b"on\noff\n")]),
     row(Every, "damaged", &[file(MODE, b"on\0")]),
     row(Every, "damaged", &[file(MODE, b"\xff\xfe")]),
-    // Longer than what is read: its beginning alone would say `on`.
+    // Longer than the part that is read, whose beginning alone would mean `on`.
     row(Every, "damaged", &[file(MODE, b"on                                                                              off")]),
     row(Every, "cannot be read", &[directory(MODE)]),
-    // Nobody writes into it, so nobody may wait for it.
+    // A pipe without a writer, for which the library must not wait.
     row(Every, "mode file", &[pipe(MODE)]),
     row(Every, "cannot be read", &[link(MODE, "nowhere")]),
     row(Every, "cannot be read", &[link(MODE, "mode")]),
@@ -168,7 +170,7 @@ const MODE_FILES: &[Row] = &[
     row(Nobody, "", &[file("elsewhere", b"on"), link(MODE, "../../elsewhere")]),
 ];
 
-/// Directories that cannot be looked into: nobody knows whether a marker is there.
+/// Directories that cannot be read, so it is unknown whether a marker is in them.
 #[rustfmt::skip]
 const UNREADABLE: &[Row] = &[
     row(Every, "cannot be checked", &[link(".config", ".config")]),
@@ -177,7 +179,7 @@ const UNREADABLE: &[Row] = &[
     row(Lmcache, "cannot be checked", &[link(".config/lmcache", "lmcache")]),
 ];
 
-/// Files and directories without permission. Root may read them all the same.
+/// Files and directories without permissions. Root may still read them.
 #[rustfmt::skip]
 const LOCKED: &[Row] = &[
     row(Every, "cannot be read", &[file(MODE, b"on"), locked(MODE)]),
@@ -188,7 +190,7 @@ const LOCKED: &[Row] = &[
     row(Lmcache, "cannot be checked", &[directory(".config/lmcache"), locked(".config/lmcache")]),
 ];
 
-/// An off beside everything that could speak for on.
+/// An opt-out beside every setting that could switch collection on.
 #[rustfmt::skip]
 const OFF_BESIDE_ON: &[Row] = &[
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"0"), env("OTEL_USAGE_MODE", b"on"), file(MODE, b"on")]),
@@ -202,7 +204,7 @@ const OFF_BESIDE_ON: &[Row] = &[
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("OTEL_USAGE_EXPORTERS", b"server,otlp,file,console")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("OTEL_USAGE_OTLP_ENDPOINT", b"http://127.0.0.1:9"), env("OTEL_USAGE_FILE", b"$HOME/here")]),
-    // Mistakes that would be warned of are not worth a word either.
+    // Mistakes that would otherwise give a warning.
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"1"), env("OTEL_USAGE_EXPORTERS", b"pigeon"), env("OTEL_EXPORTER_OTLP_ENDPOINT", b"::")]),
     row(Vllm, "VLLM_NO_USAGE_STATS", &[env("VLLM_NO_USAGE_STATS", b"0"), env("VLLM_DO_NOT_TRACK", b"0"), env("OTEL_USAGE_MODE", b"on")]),
     row(Vllm, VLLM_MARKER, &[file(VLLM_MARKER, b""), env("OTEL_USAGE_MODE", b"on"), env("VLLM_USAGE_SOURCE", b"production")]),
@@ -211,7 +213,7 @@ const OFF_BESIDE_ON: &[Row] = &[
     row(Own, "THIRD_NO_STATS", &[env("THIRD_NO_STATS", b""), env("THIRD_STATS", b"1"), env("OTEL_USAGE_MODE", b"on")]),
 ];
 
-/// The builder says off; the operator cannot make it an on.
+/// The builder switches collection off, and the operator cannot switch it on.
 #[rustfmt::skip]
 const ENGINE_SAYS_OFF: &[Row] = &[
     row(Every, ENGINE, &[word("off")]),
@@ -219,7 +221,7 @@ const ENGINE_SAYS_OFF: &[Row] = &[
     row(Every, ENGINE, &[word("off"), env("OTEL_USAGE_MODE", b"local")]),
     row(Every, ENGINE, &[word("off"), file(MODE, b"on")]),
     row(Every, ENGINE, &[word("off"), env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"ci-test")]),
-    // And a builder that says local cannot widen an off.
+    // A builder that allows local cannot widen an opt-out.
     row(Every, "DO_NOT_TRACK", &[word("local"), env("DO_NOT_TRACK", b"")]),
     row(Every, "mode file", &[word("local"), file(MODE, b"off")]),
 ];
@@ -249,7 +251,7 @@ const NOT_OFF: &[Row] = &[
     row(Every, "", &[env("LMCACHE_TRACK_USAGE", b"yes")]),
     row(Every, "", &[env("LMCACHE_TRACK_USAGE", b" on ")]),
     row(Every, "", &[env("THIRD_STATS", b"1"), env("THIRD_DO_NOT_TRACK", b"0")]),
-    // Variables of OpenTelemetry that are not switches of ours.
+    // Variables of OpenTelemetry that are not our switches.
     row(Every, "", &[env("OTEL_TRACES_EXPORTER", b"none"), env("OTEL_TRACES_SAMPLER", b"always_off")]),
 ];
 
@@ -279,10 +281,10 @@ const CI: &[Row] = &[
     row(Every, "GITLAB_CI", &[env("GITLAB_CI", b"true")]),
     row(Every, "JENKINS_URL", &[env("JENKINS_URL", b"https://jenkins.example/")]),
     row(Every, "BUILDKITE", &[env("BUILDKITE", b"true")]),
-    // A mode file lies around for long; only a variable of this very job widens.
+    // A mode file may be old, so only a variable of this job widens the consent.
     row(Every, "variable CI:", &[env("CI", b"true"), file(MODE, b"on")]),
     row(Every, "variable CI:", &[env("CI", b"true"), env("VLLM_USAGE_SOURCE", b"")]),
-    // vLLM's CI names itself as the source, and wants its reports; nobody else listens to that.
+    // vLLM's CI names itself as the source and wants its messages. Other engines ignore that variable.
     row(Nobody, "", &[env("CI", b"true"), env("OTEL_USAGE_MODE", b"on")]),
     row(Nobody, "", &[env("GITHUB_ACTIONS", b"true"), env("OTEL_USAGE_MODE", b"on")]),
     row(Nobody, "", &[env("CI", b"false")]),
@@ -353,7 +355,7 @@ fn ci_means_local_unless_the_operator_says_on() {
     check_with("--network-only", SOURCE, Killed, Local);
 }
 
-// A test must not put a file into /etc, so this one has an /etc of its own, in a mount namespace.
+// A test must not put a file into /etc, so this one has its own /etc in a mount namespace.
 #[test]
 fn the_marker_of_the_whole_machine_silences_every_engine() {
     support::check_system_marker();

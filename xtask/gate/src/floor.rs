@@ -1,4 +1,4 @@
-//! The floor of the probe: the calls that cannot be left out, written by hand in one file.
+//! Makes by hand the system calls that every probe of this machine needs, as a floor for the detectors' cost.
 //!
 //! Arguments: the number of repetitions, and `all` for the facts beyond the first list. Exits with 2 if
 //! there is a driver. `cargo xtask probe-gate` measures it. Every file is one `open`, one `read` into a
@@ -6,7 +6,7 @@
 //!
 //! The first list: five DMI files, `sysinfo(2)`, `/proc/1/cgroup`, the online CPUs, four CPUID
 //! leaves, `uname` and the platform string, a `dlopen` that fails, a random id. `all` adds what the
-//! contracts and OTLP carry beyond it; `more` says what each is for.
+//! contracts and OTLP carry beyond it; `more` names the purpose of each.
 
 #![expect(unsafe_code, reason = "the floor is what the C library offers, called directly")]
 #![expect(
@@ -19,7 +19,7 @@ use std::ffi::CStr;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-/// The facts that a report owns in the end.
+/// The facts that a record needs as owned values.
 #[derive(Clone, Default)]
 struct Facts {
     provider: Option<String>,
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         floor(buffer, &mut facts);
         if all {
             more(buffer, &mut facts);
-            // The call below may hang; by then the reporting thread must own what is known.
+            // The call below may hang, so the facts so far are handed over first.
             black_box(facts.clone());
         }
         with_driver = driver();
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     if with_driver { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
-/// The first list.
+/// Reads the first list of facts.
 fn floor(buffer: &mut [u8; 4096], facts: &mut Facts) {
     facts.provider = provider(buffer).map(str::to_owned);
     facts.memory = Some(memory());
@@ -73,14 +73,14 @@ fn floor(buffer: &mut [u8; 4096], facts: &mut Facts) {
     platform(facts);
 }
 
-/// The facts beyond the first list, in the fewest calls that find them.
+/// Reads the facts beyond the first list with as few calls as possible.
 fn more(buffer: &mut [u8; 4096], facts: &mut Facts) {
-    // psutil reads the file, and a container runtime may have put its own in its place.
+    // psutil reads this file, and a container runtime may have replaced it.
     facts.memory = read(c"/proc/meminfo", buffer).and_then(|text| {
         let kibibytes = text.strip_prefix("MemTotal:")?.split_ascii_whitespace().next()?;
         kibibytes.parse::<u64>().ok()
     });
-    // `host.cpu.vendor.id`, `host.arch`, `os.type`: already here, to be owned.
+    // `host.cpu.vendor.id`, `host.arch`, `os.type` are known already and only copied.
     #[cfg(target_arch = "x86_64")]
     {
         let leaf = core::arch::x86_64::__cpuid(0);
@@ -107,9 +107,9 @@ fn more(buffer: &mut [u8; 4096], facts: &mut Facts) {
     facts.devices = exists(c"/sys/class/drm");
 }
 
-/// LMCache `gpu_count` without an accelerator. One list says whether a core has threads; then one
-/// says whether all CPUs are there, one how the last core looks, and one look tells whether there
-/// are cores of a second kind. Without threads, one file says that there are none anywhere.
+/// Reads the number of cores, LMCache's `gpu_count` without an accelerator. One list shows whether a core
+/// has threads. If so, one file shows whether all CPUs are online, one describes the last core, and one
+/// check finds cores of a second type. Otherwise one file shows that no core has threads.
 fn cores(buffer: &mut [u8; 4096]) -> Option<u32> {
     let first = c"/sys/devices/system/cpu/cpu0/topology/core_cpus_list";
     let threads = read(first, buffer).and_then(count)?;
@@ -121,8 +121,8 @@ fn cores(buffer: &mut [u8; 4096]) -> Option<u32> {
     (last == threads && !exists(c"/sys/devices/cpu_atom")).then_some(present / threads)
 }
 
-/// `container.runtime.name`: cgroup version 2 hides it, so the runtimes' marks are looked for, and
-/// without any the mounts decide.
+/// Finds `container.runtime.name`. Version 2 of cgroups hides it, so the marker files of the runtimes are
+/// checked, and without any the mounts decide.
 fn container(buffer: &mut [u8; 4096]) -> Option<&'static str> {
     const MARKS: [(&CStr, &str); 5] = [
         (c"/var/run/secrets/kubernetes.io", "kubernetes"),
@@ -201,7 +201,7 @@ fn platform(facts: &mut Facts) {
     // SAFETY: the kernel ends each field by NUL.
     let text = |field: &[libc::c_char; 65]| unsafe { CStr::from_ptr(field.as_ptr()) }.to_owned();
     #[cfg(target_env = "gnu")]
-    // SAFETY: a constant string of the C library.
+    // SAFETY: the pointer is to a constant string of the C library.
     let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
     #[cfg(not(target_env = "gnu"))]
     let version = c"";
@@ -238,8 +238,8 @@ fn limit(buffer: &mut [u8; 4096]) -> Option<i64> {
 }
 
 fn driver() -> bool {
-    // SAFETY: a NUL-terminated name; a library that is found stays loaded and is not called. The
-    // reason for a failure is asked for, as every loader does: it is part of a load that fails.
+    // SAFETY: the name is NUL-terminated. A library that is found stays loaded and is not called. The
+    // error text is read too, because every loader does so after a failure.
     unsafe {
         !libc::dlopen(c"libnvidia-ml.so.1".as_ptr(), libc::RTLD_LAZY).is_null()
             || libc::dlerror().is_null()
@@ -247,11 +247,11 @@ fn driver() -> bool {
 }
 
 fn exists(path: &CStr) -> bool {
-    // SAFETY: a NUL-terminated path.
+    // SAFETY: the path is NUL-terminated.
     unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
-/// CPUs in a list such as `0-3,8`.
+/// Returns the number of CPUs in a list such as `0-3,8`.
 fn count(list: &str) -> Option<u32> {
     list.trim_ascii_end().split(',').try_fold(0, |sum, range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -259,9 +259,9 @@ fn count(list: &str) -> Option<u32> {
     })
 }
 
-/// One `open`, one `read`, one `close`.
+/// Reads a file with one `open`, one `read` and one `close`.
 fn read<'buffer>(path: &CStr, buffer: &'buffer mut [u8; 4096]) -> Option<&'buffer str> {
-    // SAFETY: a NUL-terminated path, a buffer of the length given, a descriptor of our own.
+    // SAFETY: the path is NUL-terminated, the buffer has the given length, and the descriptor is our own.
     let length = unsafe {
         let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {

@@ -18,11 +18,11 @@ fn main() -> ExitCode {
     let Some(times) = std::env::args().nth(1).and_then(|times| times.parse::<u32>().ok()) else {
         return ExitCode::FAILURE;
     };
-    // The library reads the environment once, on the initialising thread; that is not the probe.
+    // Reading the environment is not a part of the probe, because the initialising thread does it once.
     let environment = Env::of_machine();
     for _ in 0..times {
         let machine = Machine::live(environment.pairs());
-        // After each step the worker keeps what is known, in case a later one hangs.
+        // The worker keeps the facts after each step, because a later step may hang.
         let mut steps = 0_u32;
         let mut kept = Facts::default();
         let facts = probe(&machine, true, &mut |step| {

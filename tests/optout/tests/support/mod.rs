@@ -16,16 +16,16 @@ use tempfile::TempDir;
 /// Every engine that `optout` can play, each with its contract.
 const ENGINES: [&str; 5] = ["vllm/current", "vllm/0.4.0", "lmcache/1", "lmcache/doc", "own"];
 
-/// The signal of a seccomp filter; the same number on every architecture the filter is for.
+/// The signal of a seccomp filter, with the same number on every supported architecture.
 const SIGSYS: i32 = 31;
 
-/// A user without rights, for whom permissions count: `nobody`.
+/// The user id of `nobody`, which permissions restrict, unlike root.
 const NOBODY: u32 = 65_534;
 
-/// A run takes milliseconds; one that waits for a server, five seconds.
+/// Time limit of a run. A run takes milliseconds, or five seconds if it waits for a server.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 
-/// Whose switch it is.
+/// The engines that a row concerns.
 #[derive(Clone, Copy)]
 pub(crate) enum Engines {
     Every,
@@ -47,22 +47,22 @@ impl Engines {
     }
 }
 
-/// One thing that an operator did. Paths are below the home directory.
+/// One step of an operator. Paths are below the home directory.
 pub(crate) enum Given {
     Directory(&'static [u8]),
-    /// A variable; `$HOME` at the beginning of its value stands for the temporary home.
+    /// Sets a variable. `$HOME` at the beginning of its value stands for the temporary home.
     Env(&'static str, &'static [u8]),
     File(&'static [u8], &'static [u8]),
-    /// A symbolic link, and where it leads.
+    /// Makes a symbolic link with this target.
     Link(&'static [u8], &'static str),
-    /// Takes all permissions away from what is there.
+    /// Removes all permissions from a file or directory.
     Locked(&'static [u8]),
     Pipe(&'static [u8]),
-    /// The engine's own word, through the builder.
+    /// Sets the engine's own consent in the builder.
     Word(&'static str),
 }
 
-/// A row of the consent table: for whom it is, how the reason is named, and what the operator did.
+/// A row of the consent table: the engines, the reason that is shown, and the steps of the operator.
 pub(crate) struct Row {
     engines: Engines,
     because: &'static str,
@@ -106,35 +106,37 @@ pub(crate) const fn word(consent: &'static str) -> Given {
 /// How a run must end.
 #[derive(Clone, Copy)]
 pub(crate) enum Expect {
-    /// The filter kills it, before it says anything.
+    /// The filter kills it before it prints anything.
     Killed,
-    /// It says `local`, nothing on stderr, and its file is written.
+    /// It prints `local`, nothing on stderr, and its file is written.
     Local,
-    /// It says `off`, nothing on stderr, and the home is as it was.
+    /// It prints `off`, nothing on stderr, and the home is unchanged.
     Silent,
 }
 
-/// Plays `rows` under the whole filter.
+/// Runs `rows` under the whole filter.
 pub(crate) fn check(rows: &[Row], theirs: Expect, others: Expect) {
     play(&[], rows, theirs, others, None);
 }
 
-/// Plays `rows` under the part of the filter that `option` names.
+/// Runs `rows` under the part of the filter that `option` names.
 pub(crate) fn check_with(option: &str, rows: &[Row], theirs: Expect, others: Expect) {
     play(&[option], rows, theirs, others, None);
 }
 
-/// As [`check`], by a user whom permissions stop.
+/// Does the same as [`check`] as a user that permissions restrict.
 pub(crate) fn check_locked(rows: &[Row], theirs: Expect, others: Expect) {
     let user = fs::metadata(tempfile::tempdir().unwrap().path()).unwrap().uid();
     if user != 0 {
         return play(&[], rows, theirs, others, None);
     }
-    // Where the program lies may be closed to that user.
+    // The user may have no access to the folder of the program.
     let mut command = Command::new(env!("CARGO_BIN_EXE_optout"));
     match command.uid(NOBODY).gid(NOBODY).output() {
         Ok(_) => play(&[], rows, theirs, others, Some(NOBODY)),
-        Err(error) => eprintln!("skipped: root may read everything, and as nobody: {error}"),
+        Err(error) => eprintln!(
+            "skipped: root may read everything, and the run as user `nobody` failed: {error}"
+        ),
     }
 }
 
@@ -216,7 +218,7 @@ fn verdict(
             if matches!(expect, Expect::Local) {
                 return match fs::read_to_string(home.0.path().join(local_file(engine))) {
                     Ok(text) if text.starts_with('{') => Ok(()),
-                    other => Err(format!("the local file holds no report: {other:?}")),
+                    other => Err(format!("the local file holds no message: {other:?}")),
                 };
             }
             let after = home.tree();
@@ -229,7 +231,7 @@ fn verdict(
     }
 }
 
-/// Runs `command` to its end, which comes by SIGKILL where it does not come in time.
+/// Runs `command` to its end. Kills it with SIGKILL after the time limit.
 fn ended(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id().to_string();
@@ -247,7 +249,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Where an engine's reports lie when `file` is among its exporters.
+/// Returns the path to which an engine's `file` exporter writes.
 fn local_file(engine: &str) -> &'static str {
     match engine {
         "own" => ".config/third/usage.jsonl",
@@ -256,14 +258,14 @@ fn local_file(engine: &str) -> &'static str {
     }
 }
 
-/// Everything below a directory: permissions, time of change, and the bytes or what stands for them.
+/// Everything below a directory: permissions, time of change, and contents.
 type Tree = BTreeMap<PathBuf, (u32, i64, i64, Option<Vec<u8>>)>;
 
 /// A temporary home directory.
 struct Home(TempDir, Option<u32>);
 
 impl Home {
-    /// A home in which everything is as the operator left it, owned by `user`.
+    /// Makes a home with the operator's steps, owned by `user`.
     fn new(given: &[Given], user: Option<u32>) -> Self {
         let home = Self(tempfile::tempdir().unwrap(), user);
         for given in given {
@@ -298,8 +300,8 @@ impl Home {
         }
     }
 
-    /// `program` with this home, nothing else in its environment than what is given, and in a
-    /// working directory where even a relative path or a core file stays below the home.
+    /// Returns a command for `program` with this home and only the given variables. Its working directory is
+    /// below the home, so that relative paths and core files stay there too.
     fn command(&self, program: &str, given: &[Given]) -> Command {
         let mut command = Command::new(program);
         command
@@ -326,7 +328,7 @@ impl Home {
         let mut tree = Tree::new();
         let mut directories = vec![self.0.path().to_owned()];
         while let Some(directory) = directories.pop() {
-            // A locked one is empty, as far as anybody can tell.
+            // A locked directory counts as empty, because it cannot be read.
             for entry in fs::read_dir(directory).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 let data = fs::symlink_metadata(&path).unwrap();
@@ -349,7 +351,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // Nobody but root could remove what is locked.
+        // Permissions are restored, because only root could remove a locked directory.
         for path in self.tree().keys() {
             if fs::symlink_metadata(path).is_ok_and(|data| data.is_dir()) {
                 let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
@@ -358,7 +360,7 @@ impl Drop for Home {
     }
 }
 
-/// `/etc/otel-usage/do_not_track`, and beside it an `/etc` in which the file is missing.
+/// Checks `/etc/otel-usage/do_not_track`, and also an `/etc` without the file.
 pub(crate) fn check_system_marker() {
     let Some(flags) = ["-rm", "-m"].into_iter().find(|flags| own_etc(flags, "true").is_ok()) else {
         eprintln!("skipped: no mount namespace can be made here");
@@ -384,7 +386,7 @@ pub(crate) fn check_system_marker() {
 
 const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs `script` with an empty `/etc` of its own.
+/// Runs `script` with its own empty `/etc`.
 fn own_etc(flags: &str, script: &str) -> Result<(), ()> {
     let script = format!("mount -t tmpfs none /etc && {script}");
     let mut command = Command::new("unshare");
