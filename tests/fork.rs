@@ -44,7 +44,7 @@ fn a_forked_child_neither_reports_nor_hangs() {
     }
     assert!(child > 0, "fork failed");
     let mut status = -1;
-    // A child that hangs would be waited for: bounded by the alarm, which ends the test.
+    // The alarm ends the test if the child hangs.
     // SAFETY: `alarm` and `waitpid` with a pointer to a live integer.
     let waited = unsafe {
         libc::alarm(60);

@@ -66,18 +66,18 @@ fn the_notice_precedes_the_first_byte_and_each_loss_is_logged_once() {
     for part in ["http://127.0.0.1:9", "DO_NOT_TRACK=1", "otel-usage preview"] {
         assert!(notice.contains(part), "{notice}");
     }
-    // It came before the first try.
+    // The notice came before the first attempt.
     let all = ear.0.lock().unwrap().clone();
     let place = |what: &str| all.iter().position(|line| line.contains(what));
     assert!(place("otel_usage::notice") < place("otel_usage::http"), "{all:?}");
 
-    // Where, not what: a key may hold anything.
+    // The log names the place and not the key, because a key may hold any text.
     let losses = heard("undeclared_attribute");
     assert_eq!(losses.len(), 1, "{losses:?}");
     assert!(losses[0].contains("name=\"vllm.report\""), "{losses:?}");
     assert_eq!(heard("made.up"), Vec::<String>::new());
     assert!(losses[0].starts_with("DEBUG otel_usage::loss:"), "{losses:?}");
-    // Nothing else was said above debug.
+    // No other event is above debug.
     let loud: Vec<_> =
         heard("otel_usage").into_iter().filter(|line| !line.starts_with("DEBUG")).collect();
     assert_eq!(loud, notices);

@@ -15,16 +15,16 @@ use otel_usage_schema::{Consent, Contract, Decision};
 pub struct Config {
     /// Addresses to listen on. Each serves OTLP over HTTP and over gRPC.
     pub listen: Vec<SocketAddr>,
-    /// Contracts beside the built-in ones; one with the id of a built-in contract replaces it.
+    /// Contracts beside the built-in ones. A contract with the id of a built-in one replaces it.
     pub contracts: Vec<Contract>,
     /// The exporters.
     pub exporters: Exporters,
-    /// Usage servers by contract id or system (`vllm/current`, `vllm`); each wins over the
-    /// environment, which wins over the contract.
+    /// Usage servers by contract id or system (`vllm/current`, `vllm`). They win over the operator's
+    /// variable, which wins over the contract.
     pub servers: Vec<(String, String)>,
     /// The operator of this machine, which decides on consent. The default allows nothing.
     pub operator: Arc<dyn Operator>,
-    /// Post also what the engine has posted itself.
+    /// Whether to post records that the engine has posted itself.
     pub forward_direct: bool,
     /// Limits that keep one sender from hurting the others.
     pub limits: Limits,
@@ -65,7 +65,7 @@ pub struct Exporters {
     pub file: Option<FileExporter>,
     /// JSON lines on standard output.
     pub console: bool,
-    /// Messages are made and thrown away. For measurements; the command has no such exporter.
+    /// Makes messages and discards them. For measurements only; the command has no such exporter.
     pub discard: bool,
 }
 
@@ -91,7 +91,7 @@ pub struct Limits {
     pub decoded_bytes: usize,
     /// Open connections; further ones wait in the listener's backlog.
     pub connections: usize,
-    /// Requests at work; further ones are answered "later".
+    /// Requests in progress; further ones are answered "later".
     pub requests: usize,
     /// POSTs in flight to all usage servers together.
     pub posts: usize,
@@ -101,11 +101,11 @@ pub struct Limits {
     pub post: Duration,
     /// Time to deliver all records of one request; then the rest is answered "later".
     pub deliver: Duration,
-    /// Time to finish what is at work when the process is asked to stop.
+    /// Time to finish the requests in progress when the process is asked to stop.
     pub drain: Duration,
     /// Delivered records that are remembered, so that a repeated request sends none twice.
     pub window: usize,
-    /// How long they are remembered.
+    /// Time for which delivered records are remembered.
     pub window_age: Duration,
 }
 
@@ -131,7 +131,8 @@ impl Default for Limits {
 }
 
 impl Default for Config {
-    /// Listens on the two ports of OTLP, on the loopback; no exporter, so it does not start like this.
+    /// Returns a configuration that listens on the two ports of OTLP on the loopback. It has no exporter, and
+    /// a bridge needs one to start.
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
@@ -147,7 +148,7 @@ impl Default for Config {
 }
 
 impl FileExporter {
-    /// Returns JSON lines in `path`, in files of 100 MiB, the last five of which are kept.
+    /// Returns an exporter to `path` that rotates at 100 MiB and keeps five older files.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), rotate_bytes: 100 << 20, keep: 5 }

@@ -1,15 +1,15 @@
-//! The bridge: takes OTLP, flattens it, and delivers one flat JSON object per message.
+//! The bridge receives OTLP, flattens it, and delivers one flat JSON object per message.
 //!
 //! ```text
 //!  OTLP ─► routes ─► decode ─► reader ─► window ─► file, console
 //!  (HTTP, gRPC)               (contract,   │    └► server: one POST a message
 //!                 answer ◄─── flatten)     ▼
-//!                              what was delivered is not sent twice
+//!                              remembers deliveries
 //! ```
 //!
-//! It keeps nothing on disk: what cannot be delivered now is answered "later", and the sender (a
-//! collector with a queue, or the engine's exporter) sends it again. `docs/receiver/bridge.md` says what
-//! each answer means, and lists the metrics.
+//! It keeps no state on disk. If a record cannot be delivered now, the bridge answers "later", and the sender
+//! (a collector with a queue, or the engine's exporter) sends the request again. `docs/receiver/bridge.md`
+//! explains the answers and lists the metrics.
 
 mod answer;
 mod catalog;

@@ -1,4 +1,4 @@
-//! What the bridge counts, as Prometheus text.
+//! The metrics of the bridge, as Prometheus text.
 //!
 //! `docs/receiver/bridge.md` lists every name. Label values come from closed sets: words of this program,
 //! contract ids and HTTP status classes, never text from a request.
@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// Media type of the text.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Seconds, from a quick answer on the loopback to the longest POST.
+/// Bounds of the histograms, from a quick answer on the loopback to the longest POST. Unit: seconds.
 const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 25.0];
 
@@ -50,7 +50,7 @@ pub(crate) struct Answered {
     pub(crate) answer: &'static str,
 }
 
-/// Every instrument.
+/// All metrics of the bridge.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -60,7 +60,7 @@ pub(crate) struct Metrics {
     pub(crate) received: Counters<Signal>,
     /// Records that reached an exporter.
     pub(crate) delivered: Counters<Delivered>,
-    /// Records that this bridge has nothing to deliver for.
+    /// Records that are not for delivery by this bridge.
     pub(crate) skipped: Counters<Reason>,
     /// Records that are lost for good.
     pub(crate) dropped: Counters<Reason>,

@@ -16,14 +16,14 @@ use tokio::time::timeout_at;
 use crate::config::Limits;
 use crate::metrics::{Class, Metrics, add};
 
-/// Most bytes of an answer that are read, only to keep the connection usable.
+/// Most bytes of an answer that are read. They are read only to keep the connection usable.
 const ANSWER_BYTES: usize = 64 * 1024;
 
 /// The meaning of a usage server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Posted {
     Delivered,
-    /// Try again, after the time that the server asks for.
+    /// The message must be sent again, after the time that the server asks for.
     Later(Option<Duration>),
     /// The server is unreachable or asks for a pause: try again later, and send it nothing until then.
     Pause(Option<Duration>),

@@ -1,7 +1,7 @@
 //! Turns a decoded request into flat messages.
 //!
-//! Each record names its own contract and kind; the bridge's configuration has no say in it. Attributes
-//! outside the contract are left out, and sanitizers run again, whatever the sender has done.
+//! Each record names its own contract and kind; the bridge's configuration does not affect it. Attributes
+//! outside the contract are left out, and sanitizers run again, because the sender may not have run them.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) struct Flat {
     pub(crate) contract: usize,
     /// The URL of the usage server. `None` if there is no `server` exporter.
     pub(crate) url: Option<Url>,
-    /// The bytes of the wire.
+    /// The JSON text of the message.
     pub(crate) body: Bytes,
     pub(crate) key: Option<Key>,
     /// A hash of the engine's instance id. The usage server expects the messages of one engine in
@@ -180,7 +180,7 @@ impl Reader {
         Source { resource, engine, values: Vec::with_capacity(1) }
     }
 
-    /// Returns the bytes of the wire, and the URL.
+    /// Returns the JSON text of the message, and its URL.
     fn flat(
         &self,
         source: &mut Source,

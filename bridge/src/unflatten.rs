@@ -1,4 +1,4 @@
-//! Turns a flat JSON object back into the attributes that would give it.
+//! Turns a flat JSON object back into the attributes from which it can be made.
 //!
 //! Only declared fields with the declared JSON type are read. Flat messages then go the same way as OTLP
 //! and meet the same sanitizers, null rules and closed world.

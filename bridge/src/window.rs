@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-/// A record's identity: trace id and span id, or a fingerprint as long.
+/// A record's identity: trace id and span id, or a fingerprint of the same length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 24]);
 

@@ -58,7 +58,7 @@ enum Command {
     /// Also shows why a fact is absent. Works if collection is off. Facts that only an engine knows,
     /// such as the accelerators that its framework counts, are not shown.
     Probe(probe::Args),
-    /// Print what follows from the contracts: dictionary, JSON Schemas, tables, allow-list
+    /// Print texts generated from the contracts: dictionary, JSON Schemas, tables, allow-list
     ///
     /// The contracts list every value that may leave. Reads nothing from this machine.
     Schema(schema::Args),

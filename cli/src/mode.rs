@@ -24,7 +24,7 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     })?;
     let statuses = status::here(None)?;
     let overall = status::most_permissive(&statuses);
-    output::print(&report(mode, &path, &statuses))?;
+    output::print(&summary(mode, &path, &statuses))?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
 
@@ -56,7 +56,7 @@ fn write(path: &Path, word: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn report(mode: Consent, path: &Path, statuses: &[Status]) -> String {
+fn summary(mode: Consent, path: &Path, statuses: &[Status]) -> String {
     let word = mode.as_str();
     let mut text = format!("wrote `{word}` to {}\n", path.display());
     // Writing to a `String` cannot fail.

@@ -54,7 +54,7 @@ pub(crate) fn lmcache_engine() -> lmcache::Engine {
     }
 }
 
-/// An engine before schema version 1: it also says which serving engine it is part of.
+/// Returns the record of an engine before schema version 1, which also names its serving engine.
 pub(crate) fn lmcache_legacy_engine() -> Attributes {
     let engine = lmcache_engine();
     engine

@@ -27,7 +27,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
 }
 
 proptest! {
-    // Real HTTP: a few dozen histories, each of some twenty requests.
+    // A few dozen histories of some twenty requests each, because the HTTP is real.
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
 
     #[test]
@@ -45,7 +45,7 @@ proptest! {
             report.block_size = Some(i64::try_from(number).unwrap());
             usage.record(report);
         }
-        // Each flush tries the head of the queue once more without waiting for its turn.
+        // Each flush tries the head of the queue once more at once.
         for _ in 0..60 {
             if usage.flush(Duration::from_millis(50)) == Flush::Settled {
                 break;
@@ -58,7 +58,7 @@ proptest! {
         prop_assert_eq!(account.accepted, messages as u64);
         prop_assert_eq!(account.queued, 0);
 
-        // What the server answered with 2xx is what counts as delivered, in the order of recording.
+        // Exactly the messages that the server answered with 2xx count as delivered, in the order of recording.
         let answers = script.iter().cloned().chain(std::iter::repeat(Answer::Status(200, "")));
         let taken: Vec<i64> = server
             .requests

@@ -14,7 +14,7 @@ use otel_usage_testing::{Collected, Operator, PATIENCE, settled};
 
 use crate::receiver::Receiver;
 
-/// Warnings as the host's callback gets them.
+/// Warnings that the host's callback received.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<String>>>);
 
@@ -33,7 +33,7 @@ impl Warnings {
     }
 }
 
-/// Runs a vLLM engine with one mistake in its environment; returns its warnings.
+/// Runs a vLLM engine with one mistake in its environment and returns its warnings.
 fn with_mistake(variables: &[(&str, &str)]) -> Vec<String> {
     let mut operator = Operator::new();
     for (name, value) in variables {
@@ -59,7 +59,7 @@ fn each_mistake_in_the_environment_gives_one_warning_with_name_and_remedy() {
         (&[("OTEL_USAGE_EXPORTERS", "file,kafka")][..], "OTEL_USAGE_EXPORTERS", "use server"),
         (&[("VLLM_USAGE_STATS_SERVER", "stats.vllm.ai")], "VLLM_USAGE_STATS_SERVER", "http://host"),
         (&[("VLLM_USAGE_STATS_SERVER", "http://[::1")], "VLLM_USAGE_STATS_SERVER", "http://host"),
-        // The data is made up here, and no example may reach a real server.
+        // Made-up data must not reach a real server.
         (
             &[("VLLM_USAGE_STATS_SERVER", "https://stats.vllm.ai")],
             "VLLM_USAGE_STATS_SERVER",
@@ -80,7 +80,7 @@ fn each_mistake_in_the_environment_gives_one_warning_with_name_and_remedy() {
             "OTEL_USAGE_OTLP_CERTIFICATE",
             "/nowhere.pem",
         ),
-        // A file where a directory should be; a device that is no file.
+        // A file in the place of a directory, and a device in the place of a file.
         (
             &[("OTEL_USAGE_FILE", "/etc/passwd/usage.json")],
             "/etc/passwd/usage.json",
@@ -109,7 +109,7 @@ fn a_secret_in_a_bad_value_is_not_shown() {
 #[test]
 fn a_read_only_home_loses_only_the_local_file() {
     let server = Receiver::start();
-    // A file where the home directory should be: what any user sees when it is read-only.
+    // A file in the place of the home directory fails like a read-only home, also for root.
     let operator = Operator::new();
     std::fs::write(operator.path("home"), "").unwrap();
     let operator = {
@@ -129,7 +129,7 @@ fn a_read_only_home_loses_only_the_local_file() {
 
 #[test]
 fn a_message_waits_while_the_server_refuses_connections() {
-    // Nobody listens there: the port was just given back.
+    // No server listens there, because the port was just released.
     let url = Receiver::start().url().replace("127.0.0.1", "127.0.0.2");
     let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", url);
     let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();

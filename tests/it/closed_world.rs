@@ -26,7 +26,7 @@ use crate::receiver::Receiver;
 /// Seeds of failures; proptest tries them first.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/closed_world.seeds");
 
-/// For every contract an exporter that runs, and what came out of it.
+/// For every contract, a running exporter and the records that it sent.
 static RUNNING: LazyLock<Vec<Mutex<(UsageSpanExporter, Collected)>>> = LazyLock::new(|| {
     let running = |world: &World| {
         let collected = Collected::default();
@@ -37,8 +37,8 @@ static RUNNING: LazyLock<Vec<Mutex<(UsageSpanExporter, Collected)>>> = LazyLock:
     WORLDS.iter().map(running).collect()
 });
 
-/// What the tables let through of a Resource and a span, both from elsewhere, is in the tables, and another
-/// process makes the same message of it.
+/// Checks that the tables let only declared values of a foreign Resource and span through, and that another
+/// process makes the same message of them.
 fn by_the_tables(scene: &Scene) {
     let World { contract, compiled, .. } = scene.world();
     let resource = Resource::builder_empty().with_attributes(scene.resource.clone()).build();
@@ -50,7 +50,7 @@ fn by_the_tables(scene: &Scene) {
     let known = kinds.chain([transport::RUN]).any(|kind| kind == scene.span.name);
     assert_eq!(record.is_some(), known && !foreign);
     let Some(mut record) = record else { return };
-    // A link to the run is made by the exporter alone.
+    // Only the exporter makes a link to the run.
     compiled.sanitize_resource(&mut environment);
     compiled.sanitize_record(&mut record);
     let message = flatten(compiled, &environment, &record).unwrap();
@@ -71,7 +71,7 @@ fn by_the_tables(scene: &Scene) {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(20_000),
-        // The usual one, unoptimised, would take most of the time.
+        // The default algorithm, unoptimised, would take most of the time.
         rng_algorithm: RngAlgorithm::XorShift,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
         ..Default::default()
@@ -89,7 +89,7 @@ proptest! {
     }
 }
 
-/// An engine whose reports go to files, sockets and `collected`.
+/// Returns an engine whose records go to files, sockets and `collected`.
 fn engine(
     scene: &Scene,
     operator: &Operator,
@@ -142,7 +142,7 @@ proptest! {
         for record in &records {
             inspect(contract, record, CANARY);
             expected.extend(record.message().map(|message| {
-                // The text log leaves counts out.
+                // The text log omits counts.
                 let counts = matches!(message.spec().trigger, Trigger::Interval { .. });
                 (message.to_json(), if counts { String::new() } else { message.to_text() })
             }));

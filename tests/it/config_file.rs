@@ -14,7 +14,7 @@ use otel_usage_testing::{Operator, otlp, settled};
 
 use crate::receiver::Receiver;
 
-/// An operator whose environment names a file with this text.
+/// Returns an operator whose environment names a file with this text.
 fn operator(text: &str) -> Operator {
     let operator = Operator::new();
     let path = operator.path("usage.yaml");
@@ -30,14 +30,14 @@ fn decision(operator: &Operator) -> Decision {
     operator.engine(&vllm::CURRENT).inspect().unwrap().decision().clone()
 }
 
-/// A file with these processors.
+/// Returns a file with these processors.
 fn processors(exporters: &[&str]) -> String {
     let lines = exporters.iter().map(|one| format!("    - simple: {{exporter: {{{one}}}}}\n"));
     let lines: String = lines.collect();
     format!("file_format: \"1.0\"\ntracer_provider:\n  processors:\n{lines}")
 }
 
-/// A file whose second part is this.
+/// Returns a file with this second part.
 fn own(lines: &str) -> String {
     format!("file_format: \"1.0\"\ndistribution:\n  otel_usage:\n{lines}")
 }
@@ -71,7 +71,7 @@ fn a_file_without_exporters_keeps_the_contracts_default() {
     let chosen = |text: &str| settings(&operator(text)).exporters;
     assert_eq!(chosen("file_format: \"1.0\"\n"), [ExporterName::File]);
     assert_eq!(chosen("file_format: \"1.0\"\ntracer_provider:\n  processors: []\n"), []);
-    // What is broken does not bring the defaults back.
+    // A broken file does not bring the defaults back.
     assert_eq!(chosen(&processors(&["usage_sever: {}"])), []);
     assert_eq!(chosen("file_format: \"1.0\"\ntracer_provider: {procesors: []}\n"), []);
 }
@@ -111,11 +111,11 @@ fn builder_beats_environment_beats_file_beats_default() {
     assert_eq!(by_environment.server.as_deref(), Some("http://127.0.0.1:2/env"));
     assert_eq!(by_environment.file, Some(PathBuf::from("/env")));
     let otlp = by_environment.otlp.unwrap();
-    // One setting is replaced; the generic variables belong to the operator's tracing.
+    // One setting is replaced. The generic variables belong to the operator's tracing and do not count.
     assert_eq!(otlp.endpoint, "http://127.0.0.1:3/file");
     assert_eq!((otlp.headers.len(), otlp.gzip, otlp.timeout.as_millis()), (1, true, 2));
 
-    // An endpoint of its own replaces the whole: the file's headers are for the file's endpoint.
+    // Another endpoint replaces the whole block, because the file's headers are for the file's endpoint.
     let endpoint = environment().with("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:2");
     let otlp = settings(&endpoint).otlp.unwrap();
     assert_eq!(otlp.endpoint, "http://127.0.0.1:2/v1/traces");
@@ -134,7 +134,7 @@ fn builder_beats_environment_beats_file_beats_default() {
     assert_eq!(by_builder.server.as_deref(), Some("http://127.0.0.1:1/builder"));
     assert_eq!(by_builder.otlp.unwrap().endpoint, "http://127.0.0.1:1/v1/traces");
 
-    // An empty URL has always meant "the local file only".
+    // An empty URL means "the local file only", as in the original.
     let none = operator(&text).with("VLLM_USAGE_STATS_SERVER", "");
     assert_eq!(settings(&none).exporters, [ExporterName::File, ExporterName::Otlp]);
 }
@@ -163,7 +163,7 @@ fn the_file_narrows_consent_and_never_widens_it() {
         ("on", "disabled: true\n", Consent::Off),
         ("on", "disabled: false\n", Consent::Granted),
         ("on", "disabled:\n", Consent::Granted),
-        // Whatever may have been an off is one.
+        // A mistake in a place that could hold an opt-out counts as an opt-out.
         ("on", "    mode: onn\n", Consent::Off),
         ("on", "    mode:\n", Consent::Off),
         ("on", "    moode: off\n", Consent::Off),
@@ -184,7 +184,7 @@ fn the_file_narrows_consent_and_never_widens_it() {
             consent != Consent::Granted && environment == "on" || consent == Consent::Off
         );
     }
-    // Continuous integration keeps reports at home, whatever a file says.
+    // Under continuous integration messages stay on the machine with any file.
     let ci = operator(&own("    mode: on\n")).with("OTEL_USAGE_MODE", "").with("CI", "1");
     assert_ne!(decision(&ci).consent, Consent::Granted);
 }
@@ -245,7 +245,7 @@ fn a_damaged_file_turns_collection_off_with_one_warning() {
     assert_eq!(decision(&empty).consent, Consent::Granted);
 }
 
-/// The mistakes in a file as `LINE:COLUMN what`.
+/// Returns the mistakes in a file as `LINE:COLUMN text`.
 fn mistakes(text: &str) -> Vec<String> {
     let operator = operator(text);
     let name = format!("{}:", operator.path("usage.yaml").display());
@@ -281,7 +281,7 @@ fn every_mistake_in_the_file_names_line_and_column() {
         (in_processors("usage_file: {pth: /x}"), "4:40", "`pth`"),
         (in_processors("usage_server: {url: /x}"), "4:42", "`url`"),
         (in_processors("usage_server: {endpoint: stats}"), "4:52", "not a URL"),
-        // Only the exporter itself knows this one; the place is the file's all the same.
+        // Only the exporter itself finds this mistake, and it still has a place in the file.
         (in_processors("usage_server: {endpoint: \"http://[::1\"}"), "4:52", "not a URL"),
         (in_processors("usage_server: {endpoint: \"http://192.0.2.1\"}"), "4:52", "made-up data"),
         (in_processors("otlp_http: {compresion: gzip}"), "4:39", "`compresion`"),

@@ -71,7 +71,7 @@ struct Engine {
     password: String,
 }
 
-/// The same engine, one that has paths and secrets where they may not leave.
+/// Returns the same engine with paths and secrets in fields that must not reveal them.
 fn engines() -> (Engine, lmcache::Engine) {
     let built_in = lmcache::Engine {
         remote_url: Some("redis://user:secret@cache.internal:6379".to_owned()),
@@ -144,7 +144,7 @@ fn the_macro_makes_the_same_bytes_for_lmcaches_record() {
     }
 }
 
-/// Every option that the engine above does not have.
+/// A record with every option that the engine above does not use.
 #[derive(UsageRecord)]
 #[usage(record = "my_engine.report")]
 struct Everything {
@@ -234,7 +234,7 @@ fn an_own_contract_reports_counts_at_intervals() {
     let counter = usage.counter("my_engine.tokens");
     counter.add(500);
     counter.add(12);
-    // The end sends the interval that has begun.
+    // The end sends the open interval.
     usage.finish();
     let counts = server.take_of_any_contract(1).remove(0);
     assert_eq!((counts.path.as_str(), counts.text().as_str()), ("/v1/usage", r#"{"tokens": 512}"#));

@@ -10,7 +10,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(otel_usage_testing::root().join(file)).unwrap()
 }
 
-/// The words of a page in backticks.
+/// Returns the words of a page in backticks.
 fn quoted(page: &str) -> impl Iterator<Item = &str> {
     page.split('`').skip(1).step_by(2)
 }
@@ -147,7 +147,7 @@ fn every_path_that_the_probe_asks_is_documented() {
     }
 }
 
-/// The heading as a link names it: lower case, words joined by `-`, other characters left out.
+/// Returns a heading as a link names it: in lower case, words joined by `-`, without other characters.
 fn anchor(heading: &str) -> String {
     let kept = |character: &char| character.is_alphanumeric() || " -_".contains(*character);
     heading.trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")

@@ -66,7 +66,7 @@ fn a_multi_process_server_sends_no_engine_metadata() {
     settled(&usage);
     drop(usage);
     let requests: Vec<Request> = server.requests.try_iter().collect();
-    // Its end sends the interval that has begun.
+    // The end sends the open interval.
     let expected = ["EnvMessage", "MPServerMessage", "ContinuousContextMessage", "L1UsageMessage"];
     assert_eq!(types(&requests), expected);
     assert!(requests[0].text().contains("\"deployment_mode\": \"mp_server\""));
@@ -115,7 +115,7 @@ fn all_exporters_get_the_same_records() {
     assert_eq!(span.path, "/v1/traces");
     assert_eq!(span.header("content-type"), Some("application/x-protobuf"));
     assert_eq!(span.header("x-tenant"), Some("a b"));
-    // The operator's tracing credentials, where the environment has some.
+    // The credentials of the operator's tracing, which must not be sent.
     assert_eq!(span.header("authorization"), None);
     let decoded = otlp::decode(&span.body);
     assert_eq!(decoded.len(), 1);
@@ -131,7 +131,7 @@ fn all_exporters_get_the_same_records() {
     assert_eq!(attribute(transport::DELIVERY).as_deref(), Some("direct"));
     assert_eq!(data.instrumentation_scope.name(), transport::SCOPE);
 
-    // Another process makes the very same bytes from it.
+    // Another process makes the same bytes from it.
     let compiled = otel_usage::schema::CompiledContract::new(&vllm::CURRENT).unwrap();
     let environment = read::resource(&compiled, resource);
     let record = read::span(&compiled, data, &mut |loss, name| panic!("{loss} {name}")).unwrap();
@@ -183,7 +183,7 @@ fn otlp_is_compressed_if_the_setting_says_gzip() {
     let mut body = Vec::new();
     flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut body).unwrap();
     let spans = otlp::decode(&body);
-    // Nobody else delivers it, so the bridge must.
+    // No other exporter delivers it, so the bridge must.
     assert!(spans[0].1.attributes.iter().all(|a| a.key.as_str() != transport::DELIVERY));
     drop(usage);
 }
@@ -209,7 +209,7 @@ fn the_environment_chooses_exporters_and_the_builder_overrules_it() {
     assert_eq!(chosen(&operator, &vllm::CURRENT), []);
     let builder = operator.engine(&vllm::CURRENT).with_exporters([ExporterName::Console]);
     assert_eq!(builder.inspect().unwrap().settings().clone().exporters, [ExporterName::Console]);
-    // An empty URL has always meant "the local file only".
+    // An empty URL means "the local file only", as in the original.
     let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", "");
     let settings = operator.engine(&vllm::CURRENT).inspect().unwrap().settings().clone();
     assert_eq!(settings.exporters, [ExporterName::File]);
@@ -258,7 +258,7 @@ fn temporary_errors_are_retried_and_others_are_counted() {
         (vec![Answer::Status(408, "")], 1, 0),
         (vec![Answer::Status(400, "")], 0, 1),
         (vec![Answer::Status(404, "")], 0, 1),
-        // Nobody consented to being sent elsewhere.
+        // The consent does not cover another server.
         (vec![Answer::Status(302, "Location: http://127.0.0.1:9/\r\n")], 0, 1),
     ] {
         let tries = if delivered == 1 { script.len() + 1 } else { 1 };
@@ -266,7 +266,7 @@ fn temporary_errors_are_retried_and_others_are_counted() {
         let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
         let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
         usage.record(sample::vllm_report());
-        // Each flush tries once more at once; without it the second try comes after a second.
+        // Each flush tries once more at once. Otherwise the second attempt comes after a second.
         for _ in 0..tries {
             let _ = usage.flush(Duration::from_millis(50));
         }
@@ -394,7 +394,7 @@ fn the_span_exporter_works_in_a_stock_provider() {
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
     let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
     let provider = SdkTracerProvider::builder()
-        // In code, so that the test also passes where the environment says otherwise.
+        // Set in code, so that the test does not depend on the environment.
         .with_sampler(opentelemetry_sdk::trace::Sampler::AlwaysOn)
         .with_span_limits(opentelemetry_sdk::trace::SpanLimits::default())
         .with_resource(
@@ -412,7 +412,7 @@ fn the_span_exporter_works_in_a_stock_provider() {
     use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
     let tracer = provider.tracer("engine");
     drop(tracer.start("a request of the engine"));
-    // A span that carries the report as an event, as the engine may be used to.
+    // A span that carries the record as an event.
     let mut span = tracer.start("start-up");
     span.add_event(
         "lmcache.mp_server",
@@ -441,7 +441,7 @@ fn an_engine_without_a_server_sends_nothing() {
 
 #[test]
 fn the_notice_precedes_an_own_network_exporter() {
-    /// Whether the notice had been given when the report came.
+    /// Whether the notice came before the record.
     #[derive(Debug)]
     struct After(Arc<AtomicBool>, Arc<AtomicBool>);
     impl Exporter for After {
@@ -457,7 +457,7 @@ fn the_notice_precedes_an_own_network_exporter() {
         }
     }
     let (told, in_time) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    // The notice comes once per process and contract: one of this test's own.
+    // This test has its own contract, because the notice comes once per process and contract.
     let mut contract = vllm::CURRENT.clone();
     contract.id = "test/notice".into();
     let tell = Arc::clone(&told);

@@ -1,8 +1,8 @@
-//! Golden payloads: what the usage servers receive today, byte for byte.
+//! Checks that our messages equal the golden payloads, which the usage servers receive today, byte for byte.
 //!
-//! Each payload's values go through Resource and span attributes and must come out as they were: same
-//! keys, order, JSON types, nulls and 64-bit integers; in this process, and after OTLP encoding,
-//! in another process under another time zone.
+//! The values of each payload go through Resource and span attributes. The message must have the same keys,
+//! order, JSON types, nulls and 64-bit integers: in this process, and after OTLP encoding in another process
+//! with another time zone.
 
 use std::process::Command;
 
@@ -58,7 +58,7 @@ fn every_golden_payload_survives_the_round_trip() {
         let compiled = CompiledContract::new(contract).unwrap();
         let (resource, span) = unflatten(contract, message(contract, name), &golden);
         let environment = read::resource(&compiled, &resource);
-        // As a receiver has it.
+        // In the form in which a receiver has it.
         let list: Vec<KeyValue> =
             resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
         assert_eq!(compiled.read_resource(&list), environment);
@@ -70,7 +70,7 @@ fn every_golden_payload_survives_the_round_trip() {
         assert_eq!(flat.to_json(), python_form(&golden), "{file}");
         assert_eq!(losses, [], "{file}");
         assert_eq!(flat.name(), *name);
-        // Goldens hold what upstream sends; the schema is of what leaves here.
+        // The golden payloads hold the values of the originals, and the schema describes our sanitized values.
         let (mut clean, mut fit) = (environment.clone(), record.clone());
         compiled.sanitize_resource(&mut clean);
         compiled.sanitize_record(&mut fit);
@@ -82,7 +82,7 @@ fn every_golden_payload_survives_the_round_trip() {
 #[test]
 fn every_message_has_a_golden_payload_or_a_reason() {
     let without = [
-        // Equal to the schema-1 messages without their header fields: see the test below.
+        // They equal the messages of schema 1 without the header fields, as the test below checks.
         ("lmcache/doc", "EngineMessage"),
         ("lmcache/doc", "MetadataMessage"),
         // The same table as in vllm/current.
@@ -117,7 +117,7 @@ fn documented_lmcache_messages_are_schema_1_without_the_header() {
     assert_eq!(message(&vllm::V0_4_0, "report").fields.len(), 26);
 }
 
-/// Where the child of the next test finds its requests, and the parent its answer.
+/// The variable that names the folder with the requests and the answer of the child of the next test.
 const CHILD: &str = "OTEL_USAGE_TEST_GOLDEN_DIR";
 
 #[test]

@@ -1,4 +1,4 @@
-//! Identities: LMCache's machine id, replicas of one engine, two engines in one process.
+//! Checks identities: LMCache's machine id, replicas of one engine, and two engines in one process.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn the_first_report_makes_the_machine_id_and_every_message_carries_it() {
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
     let collected = Collected::default();
     let usage = operator.engine(&lmcache::V1).with_exporter(collected.clone()).try_init().unwrap();
-    // A preview, and an engine that has not reported, leave no trace.
+    // A preview, and an engine without a record, write nothing.
     let _ = operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     assert_eq!(machine_id(&operator), None);
     usage.record(sample::lmcache_engine());
@@ -49,7 +49,7 @@ fn only_lmcache_makes_a_machine_id() {
         settled(&usage);
         assert_eq!(machine_id(operator), None);
     }
-    // Left out, but reported.
+    // The operator omits the field, and the records are still sent.
     let operator = Operator::new().with("OTEL_USAGE_OMIT", "machine_id");
     for contract in [&lmcache::V1, &lmcache::DOC, &lmcache::LEGACY, &vllm::CURRENT] {
         let collected = Collected::default();
@@ -138,7 +138,7 @@ fn every_replica_of_a_data_parallel_engine_reports_for_itself() {
     assert_eq!(ids.len(), 4);
 }
 
-/// Everything in a report that was drawn at random: UUIDs, and ids of traces and spans.
+/// Returns everything random in these records: UUIDs, and ids of traces and spans.
 fn random_values(records: &[ExportRecord]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for record in records {
@@ -182,7 +182,7 @@ fn two_engines_in_one_process_share_no_random_value() {
     engine.finish();
     cache.finish();
     let (one, other) = (random_values(&vllm.records()), random_values(&lmcache.records()));
-    // The instance, and for each report its id, its trace and its span; LMCache has its machine beside.
+    // The instance, and for each record its id, its trace and its span. LMCache also has its machine.
     assert!(one.len() > 2 * 3 && other.len() > 1 + 4 * 3, "{one:?} {other:?}");
     assert!(one.is_disjoint(&other), "{one:?} {other:?}");
     let machine = machine_id(&operator).unwrap();

@@ -1,4 +1,5 @@
-//! Messages at intervals: an engine's counts, at each message's endpoint, as the originals send them.
+//! Checks messages at intervals: the values of an engine's instruments reach each message's endpoint as the
+//! originals send them.
 
 use otel_usage::Usage;
 use otel_usage::export::ExporterName;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::receiver::{Receiver, Request};
 
-/// The next request of this message type, with the endpoint it came to.
+/// Returns the next request of this message type, with its endpoint.
 fn next(server: &Receiver, message: &str) -> (String, Value) {
     loop {
         let request: Request = server.take(1).remove(0);
@@ -21,7 +22,7 @@ fn next(server: &Receiver, message: &str) -> (String, Value) {
     }
 }
 
-/// An operator who wants to hear every second.
+/// Returns an operator with an interval of one second.
 fn operator(server: &Receiver) -> Operator {
     Operator::new()
         .with("LMCACHE_USAGE_TRACK_URL", server.url())
@@ -60,7 +61,7 @@ fn an_engine_sends_counts_lifespans_and_idle_intervals() {
     assert!(first["uptime_seconds"].as_f64().unwrap() >= 1.0);
     let (path, lifespans) = next(&server, "CacheLifespanMessage");
     assert_eq!(path, "/cache-lifespan");
-    // Receivers read each key as the upper bound, and know that the first is always 0.
+    // Receivers read each key as the upper bound. The first count is always 0.
     let histogram = &lifespans["cache_lifespan_histogram"];
     assert_eq!(histogram["0"], 0);
     assert_eq!(histogram["1"], 2);
@@ -70,7 +71,7 @@ fn an_engine_sends_counts_lifespans_and_idle_intervals() {
     assert_eq!(lifespans["sequence_number"], 1);
     assert_eq!(lifespans["uptime_seconds"], first["uptime_seconds"]);
 
-    // Nothing happened: it is a sign of life.
+    // A message without new values shows that the engine runs.
     let (_, idle) = next(&server, "ContinuousContextMessage");
     assert_eq!(idle["interval_num_stored_tokens"], 0);
     assert_eq!(idle["sequence_number"], 2);
@@ -97,7 +98,7 @@ fn a_server_sends_its_levels_and_the_rest_at_its_end() {
     fs.gauge(names::L2_ADAPTERS_UNBOUNDED).set(0);
     nixl.gauge(names::L2_BYTES_USED).set(11);
     nixl.counter(names::L2_KEYS_STORED).add(8);
-    // Removed meanwhile: its traffic counts, its size is not known any more.
+    // The adapter was removed meanwhile, so its traffic counts and its size is unknown.
     drop(nixl);
     settled(&usage);
     usage.finish();
@@ -115,7 +116,7 @@ fn a_server_sends_its_levels_and_the_rest_at_its_end() {
     let (_, second) = next(&server, "L2ConnectorUsageMessage");
     assert_eq!(second["l2_name"], "nixl_store");
     assert_eq!(second["interval_store_succeeded_keys"], 8);
-    // The sentinels that a receiver knows.
+    // The sentinel values that a receiver knows.
     assert_eq!((&second["bytes_used"], &second["capacity_bytes"]), (&json!(-1), &json!(0)));
     assert_eq!(second["sequence_number"], first["sequence_number"]);
 }
@@ -133,7 +134,7 @@ fn an_unset_gauge_is_sent_as_its_sentinel() {
     let messages = collected.messages();
     let level = messages.iter().find(|m| m["message_type"] == "L1UsageMessage").unwrap();
     assert_eq!((&level["bytes_used"], &level["capacity_bytes"]), (&json!(-1), &json!(0)));
-    // OTLP says nothing where nothing is known; the sentinel is the receiver's.
+    // OTLP omits unknown values. Only flat messages have the sentinel.
     let records = collected.records();
     let record = records.iter().find(|record| record.kind() == names::L1_USAGE).unwrap();
     let has = |name: &str| record.span().attributes.iter().any(|a| a.key.as_str() == name);
@@ -186,7 +187,7 @@ fn counts_made_without_consent_are_never_sent() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "").unwrap();
     usage.counter(names::TOKENS_HIT).add(7);
-    // An interval goes by unsent.
+    // One interval passes without a message.
     let lost = || usage.stats().lost.get(&Loss::Consent).copied().unwrap_or_default();
     let before = lost();
     while lost() < before + 2 {

@@ -1,4 +1,4 @@
-//! The life of a run: heartbeats, an end that does not wait, and records after the end.
+//! Checks the life of a run: heartbeats, an end that does not wait, and records after the end.
 
 use std::sync::mpsc;
 
@@ -12,7 +12,7 @@ use otel_usage_testing::{Collected, Operator, returns, settled};
 
 use crate::receiver::{Answer, Receiver};
 
-/// vLLM with a beat a second and one runtime key.
+/// Returns vLLM's contract with a heartbeat each second and one more key.
 fn quick_beats() -> Contract {
     let field = Field::record("num_preemptions", Type::Int, "vllm.num_preemptions", "Preemptions.");
     let mut contract = vllm::CURRENT.clone().with_field("heartbeat", field);
@@ -92,7 +92,7 @@ fn finish_does_not_wait_for_a_server_that_never_answers() {
     let _ = server.next();
     let finished = usage.clone();
     returns(move || finished.finish());
-    // The message is neither delivered nor given up: its POST is still open.
+    // The message is neither delivered nor lost, because its POST is still open.
     assert_eq!(usage.stats().exporters[0].queued, 1);
     returns(move || drop(usage));
 }
@@ -173,7 +173,7 @@ fn a_hanging_probe_loses_a_field_and_no_message() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
-    // Opening a named pipe without a writer never returns, like a mount that is gone.
+    // Opening a named pipe without a writer never returns, like a network mount whose server is gone.
     let made = std::process::Command::new("mkfifo")
         .arg(operator.path(".config/lmcache/machine_id"))
         .status()

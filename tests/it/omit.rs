@@ -1,4 +1,4 @@
-//! Fields that the operator omits: null or sentinel in flat JSON, absent in OTLP.
+//! Checks fields that the operator omits: null or a sentinel value in flat JSON, absent in OTLP.
 
 use opentelemetry::Key;
 use otel_usage::export::ExportRecord;
@@ -33,7 +33,7 @@ fn an_omitted_field_is_sent_as_its_absent_value_and_its_attributes_are_not_sent(
     assert_eq!(message["dtype"], "");
     assert_eq!(message["gpu_count"], serde_json::Value::Null);
     assert_eq!(message["cpu_family_model_stepping"], ",,");
-    // What was not named is there.
+    // The other fields are there.
     assert_eq!(message["gpu_type"], "NVIDIA H100 80GB HBM3");
     assert_eq!(message["kv_cache_dtype"], "auto");
     for gone in ["usage.platform", "vllm.model.dtype", "usage.accelerator.count", "host.cpu.family"]
@@ -76,7 +76,7 @@ fn an_unknown_name_to_omit_gives_one_warning() {
         assert!(settings.warnings[0].contains("OTEL_USAGE_OMIT"));
         assert!(settings.warnings[0].contains(thing), "{:?}", settings.warnings);
     }
-    // Another engine's name is none: one list may serve both.
+    // A field of another engine is not a mistake, because one list may serve both engines.
     let operator = Operator::new().with("OTEL_USAGE_OMIT", "platform,platforms");
     assert!(
         operator.engine(&lmcache::V1).inspect().unwrap().settings().clone().warnings.is_empty()

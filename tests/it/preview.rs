@@ -80,7 +80,7 @@ fn lmcaches_machine_id_is_read_but_never_created() {
         operator.engine(&lmcache::V1).inspect().unwrap().preview(sample::lmcache_engine());
     assert!(bytes(&preview)[0].contains("\"machine_id\": \"\""));
     assert_eq!(std::fs::read_dir(operator.home.path()).unwrap().count(), 0);
-    // Something else in the file's place has no business on the wire.
+    // Other contents of the file must not be sent.
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
     std::fs::write(operator.path(".config/lmcache/machine_id"), "my-host-name\n").unwrap();
     let preview =
@@ -88,7 +88,7 @@ fn lmcaches_machine_id_is_read_but_never_created() {
     assert!(bytes(&preview)[0].contains("\"machine_id\": \"\""));
 }
 
-/// An engine and its operator, whoever they are.
+/// A random engine and its operator.
 #[derive(Debug, Clone)]
 struct State {
     /// Contract, Resource and the record's attributes.
@@ -114,7 +114,7 @@ fn state() -> impl Strategy<Value = State> {
         "CUDA_VISIBLE_DEVICES",
         "container",
     ];
-    // What is there already: with none the run makes one, and a preview makes nothing.
+    // The file exists already, because a run would create it and a preview does not.
     let machine_ids =
         ["f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b\n", "F4B6A2C89D174E578A0B6C1D2E3F4A5B", "my host"];
     (
@@ -168,12 +168,12 @@ impl State {
         engine
     }
 
-    /// What an engine records at its start.
+    /// Returns the records of an engine's start.
     fn record(&self) -> Given {
         let messages = self.scene.world().contract.messages.iter();
         let kinds: Vec<_> = messages.filter(|spec| spec.trigger == Trigger::Record).collect();
         let mut attributes = self.scene.span.attributes.clone();
-        // A record of another contract is none.
+        // A record of another contract is dropped.
         attributes.retain(|attribute| attribute.key.as_str() != transport::CONTRACT);
         Given(self.kind.get(&kinds).record.to_string(), attributes)
     }
@@ -218,7 +218,7 @@ proptest! {
             .collect();
         prop_assert!(!preview.is_empty());
         prop_assert_eq!(&bytes(&started), &preview);
-        // The end of the run too, so that the server is silent before the next.
+        // Includes the end of the run, so that the server gets nothing more before the next case.
         usage.finish();
         settled(&usage);
         let messages: Vec<String> = collected

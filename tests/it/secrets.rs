@@ -41,12 +41,12 @@ const SECRETS: [&str; 8] = [
 
 const INSTANCE: &str = "service.instance.id";
 
-/// Texts with `secret` in them from which this step has to take it; it is what users write there.
+/// Returns typical texts with `secret` from which this sanitizer has to remove it.
 fn carriers(step: &Sanitizer, secret: &str) -> Vec<String> {
     match step {
         Sanitizer::CapLen(_) | Sanitizer::RoundSignificant(_) => Vec::new(),
         Sanitizer::Choice(_) | Sanitizer::Uuid => vec![secret.to_owned()],
-        // A secret that looks like a model's name cannot be told from one; in a path or URL it can.
+        // A secret in the form of a model's name cannot be recognised. In a path or URL it can.
         Sanitizer::PathOrRepoId => vec![format!("/mnt/{secret}/x"), format!("s3://k:{secret}@b/m")],
         Sanitizer::SchemeOnly => vec![secret.to_owned(), format!("redis://u:{secret}@h:1/{secret}")],
         Sanitizer::VllmSettings => vec![
@@ -58,7 +58,7 @@ fn carriers(step: &Sanitizer, secret: &str) -> Vec<String> {
     }
 }
 
-/// The texts for a field or attribute with these steps; empty where it is free text or no text.
+/// Returns the texts for a field or attribute with these sanitizers. Empty for free text and other types.
 fn planted(steps: &[Sanitizer], secret: &str) -> Vec<String> {
     steps.iter().flat_map(|step| carriers(step, secret)).collect()
 }
@@ -67,7 +67,8 @@ fn contracts() -> Vec<Contract> {
     Contract::built_in().into_iter().cloned().chain([everything()]).collect()
 }
 
-/// A span of `kind` with the secret in every place, and `round` of the texts in every sanitized field.
+/// Returns a span of `kind` with the secret in every place, and text number `round` in every sanitized
+/// field.
 fn span(contract: &Contract, kind: &str, secret: &str, round: usize) -> SpanData {
     let spec = contract.messages.iter().find(|spec| spec.record == kind);
     let fields = spec.into_iter().flat_map(|spec| spec.fields.iter());
@@ -120,7 +121,7 @@ fn span(contract: &Contract, kind: &str, secret: &str, round: usize) -> SpanData
     }
 }
 
-/// `engine` with the secret in every attribute of the Resource that `contract` sanitizes, and in others.
+/// Returns `engine` with the secret in every Resource attribute that `contract` sanitizes, and in others.
 fn told(contract: &Contract, engine: Builder, secret: &str) -> Builder {
     let mut engine = engine.with_instance_id(secret).with_attribute(secret, secret.to_owned());
     for attribute in RESOURCE_ATTRIBUTES.iter().chain(contract.attributes.iter()) {
@@ -149,8 +150,8 @@ fn run(contract: &Contract, engine: Builder, secret: &str, round: usize) -> Stri
     format!("{flushed:?} {:?} {exporter:?}", exporter.stats())
 }
 
-/// Everything that comes out of a run in this thread: every exporter's bytes, the logs at every level, the
-/// notice and the warnings, the statistics.
+/// Returns all output of a run in this thread: the bytes of every exporter, the logs at every level, the
+/// notice, the warnings and the statistics.
 fn everything_of(contract: &Contract, secret: &str, round: usize, engine: Builder) -> String {
     let (collected, ear) = (Collected::default(), Ear::default());
     let said = Arc::clone(&ear.0);
@@ -203,8 +204,8 @@ fn without_its_sanitizers_a_field_sends_the_secret() {
         }
     }
     assert!(tried.len() >= 15 * SECRETS.len(), "{tried:?}");
-    // The two of every contract are in no table of its own to be opened: what is planted in them would come
-    // through where a text is free.
+    // This test cannot change the shared table of these attributes. So it puts their texts into a free text,
+    // where they must come through.
     for attribute in RESOURCE_ATTRIBUTES.iter() {
         for text in planted(&attribute.sanitize, SECRETS[0]) {
             let operator = operator();
@@ -214,7 +215,8 @@ fn without_its_sanitizers_a_field_sends_the_secret() {
     }
 }
 
-/// `contract` once for each sanitized field and attribute of its own, without that one's sanitizers.
+/// Returns one variant of `contract` for each of its sanitized fields and attributes, without the sanitizers
+/// of that one.
 fn each_opened(contract: &Contract, secret: &str) -> Vec<(Contract, String)> {
     let mut all = Vec::new();
     let has_secret = |steps: &[Sanitizer]| !planted(steps, secret).is_empty();
@@ -250,7 +252,7 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
-/// Where the child of the next test finds its server.
+/// The variable that names the server of the next test's child.
 const CHILD: &str = "OTEL_USAGE_TEST_SECRETS_URL";
 
 #[test]
@@ -265,7 +267,7 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
         .unwrap();
     let mut out = String::from_utf8_lossy(&child.stderr).into_owned();
     assert!(child.status.success(), "{out}");
-    // The notice, the console's form, the log of the exporter and that of its HTTP client are in it.
+    // It holds the notice, the console's output, and the logs of the exporter and its HTTP client.
     for part in
         ["otel-usage preview", "\"message_type\"", "DEBUG otel_usage::loss", "log.target=\"ureq"]
     {

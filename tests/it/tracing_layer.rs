@@ -1,4 +1,4 @@
-//! The `tracing` layer, and set-ups around it that could lose or leak records.
+//! Checks the `tracing` layer in set-ups that could lose or leak records.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tracing::{Level, event, info_span};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, registry};
 
-/// An LMCache engine whose reports are collected.
+/// Returns an LMCache engine whose records are collected.
 fn engine(contract: &Contract) -> (Usage, Collected, Operator) {
     let (operator, collected) = (Operator::new(), Collected::default());
     let usage = operator
@@ -104,7 +104,7 @@ fn foreign_targets_unknown_kinds_and_undeclared_fields_are_not_sent() {
 
 #[test]
 fn log_enabled_loses_no_event() {
-    // Whoever initialises first in this process; a second time is no error for us.
+    // Another test may have initialised it already, which is not an error here.
     let _ = tracing_log::LogTracer::init();
     let (usage, collected, _home) = engine(&lmcache::V1);
     let subscriber = registry()
@@ -150,7 +150,7 @@ fn a_span_with_two_hundred_attributes_is_sent_whole() {
     }
 }
 
-/// The engine's own backend: remembers every span.
+/// The engine's own tracing backend, which remembers every span.
 #[derive(Debug, Clone, Default)]
 struct Backend(Arc<Mutex<Vec<SpanData>>>);
 
@@ -163,7 +163,7 @@ impl SpanExporter for Backend {
 
 fn engines_own_tracing() -> (SdkTracerProvider, Backend) {
     let backend = Backend::default();
-    // The engine's own tracing works even where the environment is hostile to it.
+    // The engine's own tracing works in any environment.
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)
         .with_simple_exporter(backend.clone())
@@ -176,7 +176,7 @@ fn the_engines_own_otel_layer_works_beside_ours_in_either_order() {
     for ours_first in [true, false] {
         let (usage, collected, _home) = engine(&lmcache::V1);
         let (provider, backend) = engines_own_tracing();
-        // Without any filter: it sees our spans too.
+        // It has no filter, so it sees our spans too.
         let tracer = provider.tracer("engine");
         let act = || {
             let request = info_span!("request");
@@ -220,12 +220,12 @@ fn the_engines_own_otel_layer_works_beside_ours_in_either_order() {
             let span = record.span();
             assert!(
                 !engine_traces.contains(&span.span_context.trace_id()),
-                "a report joined the engine's trace"
+                "a record joined the engine's trace"
             );
             assert_eq!(span.parent_span_id, opentelemetry::SpanId::INVALID);
             assert_eq!(span.instrumentation_scope.name(), "otel_usage");
         }
-        // What the engine's layer saw of our target is its own doing; nothing of it is our span.
+        // The engine's own layer saw events of our target, but none of its spans is ours.
         let inner = engine_spans.iter().find(|span| span.name == "inner").unwrap();
         let request = engine_spans.iter().find(|span| span.name == "request").unwrap();
         assert_eq!(inner.span_context.trace_id(), request.span_context.trace_id());
@@ -249,7 +249,7 @@ fn two_engines_in_one_registry_get_their_own_records() {
     assert_eq!(cached.messages().len(), 4);
     assert_eq!(told.messages().len(), 1);
     assert_eq!(replicated.messages().len(), 1);
-    // No id of any kind is shared.
+    // The two share no id.
     let ids: Vec<_> = [&cached, &told, &replicated]
         .iter()
         .map(|collected| {
@@ -284,15 +284,15 @@ fn the_global_provider_stays_unchanged() {
     usage.record(Attributes::new("lmcache.engine"));
     settled(&usage);
     assert_eq!(collected.messages().len(), 3);
-    assert!(backend.0.lock().unwrap().is_empty(), "a report went through the global provider");
+    assert!(backend.0.lock().unwrap().is_empty(), "a record went through the global provider");
     drop(opentelemetry::global::tracer("engine").start("own"));
     assert_eq!(backend.0.lock().unwrap().len(), 1, "the engine's provider is still the global one");
 }
 
 #[test]
 fn opentelemetry_variables_change_nothing() {
-    // The SDK reads these in every provider that does not set them in code. A child process, because
-    // they must be in the real environment.
+    // The SDK reads these variables in every provider that does not set the values in code. They must be in
+    // the real environment, so this needs a child process.
     let hostile = [
         ("OTEL_TRACES_SAMPLER", "always_off"),
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1"),

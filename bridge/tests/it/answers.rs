@@ -37,7 +37,7 @@ async fn each_server_answer_maps_to_one_answer_to_the_sender() {
         (Reply::Status(429), 503, pause.clone()),
         (Reply::After(429, "17"), 503, Some("17".to_owned())),
         (Reply::After(503, "0"), 503, Some("1".to_owned())),
-        // Capped: a queue may not be able to wait that long.
+        // Limited, because a queue may not be able to wait that long.
         (Reply::After(503, "86400"), 503, Some("300".to_owned())),
         (Reply::Status(500), 503, pause.clone()),
         (Reply::Status(502), 503, pause.clone()),
@@ -87,7 +87,7 @@ async fn a_refused_record_does_not_stop_others() {
     assert_eq!(bodies, (0..5).map(beat).collect::<Vec<_>>());
     assert_eq!(served.count(r#"records_delivered_total{sink="server"}"#).await, 4.0);
     assert_eq!(served.count(r#"records_dropped_total{reason="refused"}"#).await, 1.0);
-    // Sent again all the same, the server is not asked again.
+    // A repeated request is not posted to the server again.
     assert_eq!(served.send(&beats(0..5)).await.status(), 400);
     assert_eq!(upstream.posts().len(), 5);
 }
@@ -108,14 +108,14 @@ async fn a_repeated_request_sends_only_the_missing_records() {
     let mut config = to(&upstream);
     config.exporters.file = Some(FileExporter::new(&path));
     let served = Served::start(&config).await;
-    // What can still be delivered comes before what never will.
+    // A record that can still be delivered decides the answer before a refused one.
     assert_eq!(served.send(&beats(0..5)).await.status(), 503);
     assert_eq!(served.send(&beats(0..5)).await.status(), 400);
     let mut bodies = upstream.bodies();
     bodies.sort();
     assert_eq!(bodies, [0, 1, 1, 2, 3, 3, 4].map(beat));
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 5);
-    // Two were everywhere already, and one will never be.
+    // Two records were delivered already, and one is refused for good.
     assert_eq!(served.count(r#"records_skipped_total{reason="duplicate"}"#).await, 3.0);
 }
 
@@ -123,7 +123,7 @@ async fn a_repeated_request_sends_only_the_missing_records() {
 async fn a_record_in_flight_is_not_sent_twice() {
     let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let served = Served::start(&to(&upstream)).await;
-    // The sender gives up and comes again while the first POST is still open.
+    // The sender gives up and repeats the request while the first POST is still open.
     let first = tokio::spawn({
         let request = served.client.post(format!("{}/v1/traces", served.url));
         let request = request.header("content-type", "application/x-protobuf");
@@ -195,7 +195,7 @@ async fn records_the_engine_posted_itself_are_not_posted_again() {
     assert_eq!(served.send(&direct).await.status(), 200);
     assert_eq!(upstream.posts().len(), 0);
     assert_eq!(served.count(r#"records_skipped_total{reason="direct"}"#).await, 1.0);
-    // A local copy is no second delivery.
+    // A local copy does not count as a second delivery.
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", beat(1)));
 
     config.forward_direct = true;
@@ -299,7 +299,7 @@ async fn the_bridge_obeys_the_opt_outs_of_its_machine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_is_accounted_for() {
     let upstream = Upstream::scripted(|_, post| {
-        // By the engine's number: some are taken, some refused, some have to wait.
+        // The engine's number decides whether its record is taken, refused or has to wait.
         let n = post.body.as_bytes()[post.body.find("log_time").unwrap() - 5];
         Reply::Status([200, 200, 400, 500][usize::from(n % 4)])
     })

@@ -51,7 +51,7 @@ fn planted() -> ExportTraceServiceRequest {
     about.version = "planted-secret".to_owned();
     about.attributes.push(attribute("planted-secret", secret()));
     let span = &mut scope.spans[0];
-    // The kind is also in an attribute; a collector may blank the name, or anything may be in it.
+    // An attribute also holds the kind, because a collector may clear the name or put any text in it.
     span.attributes.push(attribute(transport::RECORD_KIND, Any::StringValue(span.name.clone())));
     span.name = "planted-secret".to_owned();
     span.trace_state = "planted-secret=1".to_owned();
@@ -107,7 +107,7 @@ async fn planted_secrets_are_in_no_output() {
     for output in [format!("{posts:?}"), file, metrics] {
         assert!(!output.contains("planted"), "{output}");
     }
-    // Not even in an answer to what cannot be read.
+    // Nor in the answer to a request that cannot be read.
     for body in
         [&br#"{"planted-secret": planted-secret"#[..], br#"{"resourceSpans": "planted-secret"}"#]
     {
@@ -144,7 +144,7 @@ fn any_value() -> impl Strategy<Value = Any> {
     })
 }
 
-/// Attributes under names of the contracts and under others.
+/// Makes attributes with names of the contracts and with other names.
 fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let mut names: Vec<String> =
         vec!["planted".to_owned(), transport::DELIVERY.to_owned(), transport::RECORD_ID.to_owned()];

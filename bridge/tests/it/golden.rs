@@ -17,7 +17,7 @@ struct Golden {
     request: ExportTraceServiceRequest,
 }
 
-/// The contract of a golden file, by its name.
+/// Returns the contract of a golden file by the file's name.
 fn contract(file: &str) -> &'static Contract {
     match file {
         _ if file.starts_with("vllm-v0.4.0") => &vllm::V0_4_0,
@@ -35,7 +35,7 @@ fn goldens() -> Vec<Golden> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        // Its runtime keys are in no built-in contract.
+        // No built-in contract has its runtime keys.
         .filter(|path| !path.ends_with("vllm-heartbeat-runtime.json"))
         .enumerate()
         .map(|(n, path)| {
@@ -54,7 +54,7 @@ fn goldens() -> Vec<Golden> {
                 None => ("heartbeat", "/".to_owned()),
             };
             let span = span(contract(&file), message, &text, u64::try_from(n).unwrap());
-            // Goldens hold what upstream sends; the bridge sanitizes what it is given.
+            // Golden payloads hold the values of the originals, which the bridge sanitizes.
             let flat = python_form(&text)
                 .replace("redis://cache.example.internal:6379", "redis://")
                 .replace("lm://cache.example.internal:65432", "lm://");

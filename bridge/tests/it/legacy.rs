@@ -1,4 +1,4 @@
-//! Flat JSON of unmodified engines at `/v1/logs`, as a collector's webhook receiver forwards it.
+//! Checks flat JSON of unmodified engines at `/v1/logs`, as a collector's webhook receiver forwards it.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
@@ -20,7 +20,7 @@ fn text(text: impl Into<String>) -> Any {
     Any::StringValue(text.into())
 }
 
-/// A request with one record for each body, stamped as it arrived at the collector.
+/// Returns a request with one record for each body, with the time at which the collector received it.
 fn logs(bodies: impl IntoIterator<Item = Any>) -> ExportLogsServiceRequest {
     let log_records = bodies.into_iter().enumerate().map(|(n, body)| LogRecord {
         observed_time_unix_nano: 1_787_206_513_000_000_000 + u64::try_from(n).unwrap(),
@@ -38,7 +38,7 @@ async fn send(served: &Served, request: &ExportLogsServiceRequest) -> u16 {
     answer.status().as_u16()
 }
 
-/// What arrives for `body`, with its path.
+/// Returns the message that arrives for `body`, with its path.
 async fn arrives(body: Any) -> Vec<(String, String)> {
     let upstream = Upstream::new().await;
     let served = Served::start(&to(&upstream)).await;
@@ -46,7 +46,7 @@ async fn arrives(body: Any) -> Vec<(String, String)> {
     upstream.posts().into_iter().map(|post| (post.path, post.body)).collect()
 }
 
-/// JSON as OTLP's own map.
+/// Returns JSON as OTLP's own map.
 fn kvlist(json: &Json) -> Any {
     match json {
         Json::Bool(value) => Any::BoolValue(*value),
@@ -112,7 +112,7 @@ async fn flat_json_is_reduced_to_the_contract_and_sanitized() {
     let flat: Json = serde_json::from_str(body).unwrap();
     assert_eq!(flat["remote_url"], "redis://");
     assert_eq!(flat["model_name"], "<local>");
-    // Of the wrong type: the field's null rule.
+    // A value of the wrong type is replaced by the field's null rule.
     assert_eq!(
         (&flat["chunksize"], &flat["kv_dtype"], &flat["session_id"]),
         (&json!(0), &json!(""), &json!(""))
@@ -122,7 +122,7 @@ async fn flat_json_is_reduced_to_the_contract_and_sanitized() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flat_json_of_older_engines_keeps_only_known_fields() {
-    // Without `schema_version`: as documented. What was renamed or of another type is left out.
+    // Without `schema_version` the documented contract applies. Fields of another name or type are left out.
     let legacy = json!({
         "provider": "GCP", "num_cpu": null, "cpu_type": "x", "cpu_family_model_stepping": "6,85,7",
         "total_memory": 1, "architecture": ["64bit", "ELF"], "platforms": "Linux",
@@ -187,7 +187,7 @@ async fn a_repeated_flat_record_is_sent_once_but_equal_machines_both() {
     let upstream =
         Upstream::scripted(|before, _| Reply::Status(if before == 1 { 500 } else { 200 })).await;
     let served = Served::start(&to(&upstream)).await;
-    // Two machines of one kind post the same bytes: only the collector's stamp differs.
+    // Two equal machines post the same bytes. Only the collector's time differs.
     let flat = python_form(&golden("lmcache-doc-env.json"));
     let request = logs([text(flat.as_str()), text(flat.as_str())]);
     assert_eq!(send(&served, &request).await, 503);

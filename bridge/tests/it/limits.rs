@@ -1,4 +1,4 @@
-//! The limits that protect the bridge and its senders from each other.
+//! Checks the limits that protect the bridge and its senders from each other.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn oversized_bodies_are_refused_before_and_after_decompression() {
         let answer = served.post("/v1/traces", "application/json", encoding, body).await;
         assert_eq!(answer.status(), 413, "{encoding:?}");
     }
-    // The same over gRPC: a request that is small on the way and large when unpacked.
+    // The same over gRPC, with a request that is small on the wire and large after decompression.
     let mut request = beats([1]);
     request.resource_spans[0].scope_spans[0].spans[0].trace_state = "x".repeat(2_000_000);
     for compression in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
@@ -47,7 +47,7 @@ fn begin(served: &Served) -> JoinHandle<u16> {
     tokio::spawn(async move { answer.await.unwrap().status().as_u16() })
 }
 
-/// Whatever the bridge says until it closes the connection.
+/// Returns everything that the bridge sends until it closes the connection.
 async fn until_closed(stream: &mut TcpStream) -> String {
     let mut said = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.unwrap().unwrap();
@@ -61,12 +61,12 @@ async fn a_slow_sender_is_disconnected_and_delays_no_other() {
     config.limits.read = Duration::from_millis(300);
     config.limits.connections = 2;
     let served = Served::start(&config).await;
-    // One says nothing, one stops in its head: both places are taken.
+    // One sender sends nothing and one stops in its head, so both places are taken.
     let _silent = TcpStream::connect(served.address()).await.unwrap();
     let mut head = TcpStream::connect(served.address()).await.unwrap();
     head.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     until_closed(&mut head).await;
-    // The next one stops in its body, and is told to come again.
+    // The next one stops in its body and is asked to repeat the request.
     let mut body = TcpStream::connect(served.address()).await.unwrap();
     body.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
         .await

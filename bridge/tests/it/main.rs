@@ -1,4 +1,4 @@
-//! The bridge between real senders and a scripted usage server, all on the loopback.
+//! Tests the bridge between real senders and a scripted usage server, all on the loopback.
 
 #![allow(
     clippy::arithmetic_side_effects,

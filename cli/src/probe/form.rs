@@ -14,7 +14,7 @@ use super::{Probed, Step, fact};
 /// Version of the JSON form.
 const FORMAT: u32 = 1;
 
-/// Most sources in a row of the table.
+/// Largest number of readings in a row of the table.
 const SOURCES: usize = 3;
 
 /// The object that `--json` prints.
@@ -142,7 +142,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Returns the first sources, and the number of the others.
+/// Returns the first readings, and the number of the others.
 fn few(sources: &[String]) -> String {
     let first: Vec<&str> = sources.iter().take(SOURCES).map(String::as_str).collect();
     match sources.len().saturating_sub(SOURCES) {

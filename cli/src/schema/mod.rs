@@ -1,6 +1,6 @@
-//! `otel-usage schema`: prints what follows from the tables of the contracts.
+//! `otel-usage schema`: prints the texts that are generated from the tables of the contracts.
 //!
-//! The output is checked in where it is used, and `cargo xtask generate` keeps it up to date.
+//! `cargo xtask generate` writes them to their checked-in files.
 
 mod clickhouse;
 mod collector;

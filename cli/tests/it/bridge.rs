@@ -1,4 +1,4 @@
-//! `otel-usage bridge` as a process that gets OTLP and a signal to stop.
+//! Runs `otel-usage bridge` as a process that receives OTLP and a signal to stop.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,7 +15,7 @@ use otel_usage::schema::{Field, Literal, MessageSpec, Privacy, Sanitizer, Source
 
 use crate::shell::Shell;
 
-/// A bridge in a process of its own. Killed when a test fails.
+/// A bridge in its own process. It is killed when a test fails.
 struct Bridge {
     child: Child,
     address: String,
@@ -44,7 +44,7 @@ impl Bridge {
         said.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("otel-usage: listening on ");
         let address = address.unwrap_or_else(|| unreachable!("{line}")).to_owned();
-        // Somebody has to read what it says, or it stops one day.
+        // Its output must be read, because a full pipe would stop it.
         thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Self { child, address }
     }
@@ -80,12 +80,12 @@ fn post(address: &str, body: &str) -> String {
     answer
 }
 
-/// One heartbeat as OTLP/JSON and as it is on the wire.
+/// One heartbeat as OTLP/JSON and as flat JSON.
 fn heartbeat() -> (String, String) {
     let line = |form: &str| {
         let options =
             "--clock 1787206513123456789 --instance-id b1946ac9-2a4e-4d2a-9c55-0d6a2c8e11f0";
-        // Of an engine that leaves the posting to somebody else.
+        // The engine does not post it by itself.
         let shell = Shell::new().with("OTEL_USAGE_EXPORTERS", "otlp");
         let ran = shell.run(&format!("preview --contract vllm-heartbeat {form} {options}"));
         ran.out.lines().next().unwrap().to_owned()
@@ -95,7 +95,7 @@ fn heartbeat() -> (String, String) {
 
 #[test]
 fn a_stopped_bridge_answers_open_requests_and_exits_with_0() {
-    // A usage server that has the request, and answers when it is told to.
+    // A usage server that holds the request until the test releases it.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     let (arrived, has_arrived) = mpsc::channel();
@@ -142,7 +142,7 @@ fn a_stopped_bridge_answers_open_requests_and_exits_with_0() {
 
 #[test]
 fn the_bridge_runs_without_home_rights_or_writable_files() {
-    // Somebody else has to be able to run the program.
+    // Another user must be able to run the program.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("otel-usage");
     fs::copy(env!("CARGO_BIN_EXE_otel-usage"), &program).unwrap();
@@ -150,7 +150,7 @@ fn the_bridge_runs_without_home_rights_or_writable_files() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let mut shell = command("/bin/sh");
-    // No file can grow by a byte: as on a root that is read-only.
+    // No file can grow, as on a read-only root.
     shell.args(["-c", "ulimit -f 0; exec \"$0\" bridge --exporter console --listen 127.0.0.1:0"]);
     shell.arg(&program);
     if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
@@ -160,7 +160,7 @@ fn the_bridge_runs_without_home_rights_or_writable_files() {
     let (otlp, flat) = heartbeat();
     let told = bridge.post(&otlp);
     assert!(told.starts_with("HTTP/1.1 200 OK\r\n"), "{told}");
-    // The same once more: no second line.
+    // A second message does not give a second line.
     assert!(bridge.post(&otlp).starts_with("HTTP/1.1 200 OK\r\n"));
     bridge.signal("INT");
     let mut out = String::new();
@@ -297,7 +297,7 @@ fn the_bridge_delivers_an_engine_from_its_contract_file() {
     ]));
     let line = format!("preview --contract-file {} --clock 7", file.display());
     let otlp = shell.run(&format!("{line} --otlp")).out;
-    // The report, and the span of the run, which is no message.
+    // The record, and the span of the run, which has no message.
     for request in otlp.lines() {
         assert!(bridge.post(request).starts_with("HTTP/1.1 200 OK\r\n"));
     }

@@ -1,4 +1,4 @@
-//! `otel-usage config check`: the pipeline with a file, its mistakes, and an exit code; and `status` with one.
+//! Tests `otel-usage config check` (settings, mistakes, exit codes) and `status` with a configuration file.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ distribution:
   otel_usage: {omit: [platform]}
 ";
 
-/// A shell with a file in its home, and the file's path.
+/// Returns a shell with a file in its home, and the file's path.
 fn shell(text: &str) -> (Shell, String) {
     let shell = Shell::new();
     let path = shell.home().join("usage.yaml");
@@ -57,7 +57,7 @@ fn each_mistake_is_one_line_and_the_exit_code_is_1() {
         .replace("omit:", "mode: onn, omit:")
         .replace("platform", "platfrom");
     let (shell, path) = shell(&text);
-    // Asked about the file, it answers even where everything is off.
+    // It checks the file even if collection is off.
     for variable in ["A", "DO_NOT_TRACK"] {
         let shell =
             Shell::new().with("HOME", &shell.home().display().to_string()).with(variable, "1");

@@ -1,4 +1,4 @@
-//! `otel-usage on|local|off`: the mode file, and the switches that overrule it.
+//! Tests `otel-usage on|local|off`: the mode file, and the switches that overrule it.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `otel-usage preview`: the exact payloads under any switch, without any side effect.
+//! Tests `otel-usage preview`: exact payloads with any switch, and no side effect.
 
 use std::collections::BTreeSet;
 use std::{fmt, io};
@@ -12,7 +12,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::shell::Shell;
 
-/// Every name that `--contract` takes.
+/// Every name that `--contract` accepts.
 const NAMES: [&str; 14] = [
     "vllm",
     "vllm/current",
@@ -30,7 +30,7 @@ const NAMES: [&str; 14] = [
     "lmcache-mp-interval",
 ];
 
-/// The keys of vLLM's start report, in the order of the wire.
+/// The keys of vLLM's start message, in their order.
 const VLLM_KEYS: [&str; 45] = [
     "uuid",
     "provider",
@@ -79,7 +79,7 @@ const VLLM_KEYS: [&str; 45] = [
     "num_experts",
 ];
 
-/// The keys of a flat object in the order of the text; `serde_json` would sort them.
+/// Returns the keys of a flat object in the order of the text. `serde_json` would sort them.
 fn keys(line: &str) -> Vec<String> {
     struct InOrder;
     impl<'de> Visitor<'de> for InOrder {
@@ -216,7 +216,7 @@ fn otlp_decodes_and_carries_declared_attributes_only() {
             assert!(span.events.is_empty());
             kinds.push(span.name.clone());
         }
-        // The span of the run ends it; flat JSON has no message for that.
+        // The last one is the span of the run, for which flat JSON has no message.
         assert_eq!(kinds.last().unwrap() == transport::RUN, name != "vllm-heartbeat", "{kinds:?}");
         assert!(kinds.len() > 1 || name == "vllm-heartbeat");
     }

@@ -1,4 +1,4 @@
-//! Tests of `otel-usage probe`: facts, where they were read, and machines as folders.
+//! Tests `otel-usage probe`: facts, where they were read, and machines as folders.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ fn json(shell: &Shell, options: &str) -> Value {
     ran.json_lines().remove(0)
 }
 
-/// The facts that are there, by attribute; of each either a value or the reason is there.
+/// Returns the facts by attribute. Each has either a value or the reason why it is absent.
 fn values(document: &Value) -> BTreeMap<String, Value> {
     let facts = document["facts"].as_array().unwrap();
     facts
@@ -29,7 +29,7 @@ fn values(document: &Value) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// The row of the table that begins with the name of a fact.
+/// Returns the row of the table that begins with the name of a fact.
 fn row<'ran>(ran: &'ran Ran, fact: &str) -> &'ran str {
     ran.out.lines().find(|line| line.starts_with(&format!("{fact}  "))).unwrap()
 }
@@ -103,7 +103,7 @@ fn absence_is_explained_and_nothing_of_this_machine_leaks_into_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let options = format!("--root {}", folder.path().display());
     let document = json(&shell, &options);
-    // LMCache has a word for not knowing.
+    // LMCache has a word for unknown.
     assert_eq!(values(&document).into_keys().collect::<Vec<_>>(), ["lmcache.install.source"]);
     let absent = |document: &Value, attribute: &str| {
         let facts = document["facts"].as_array().unwrap();

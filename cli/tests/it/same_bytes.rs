@@ -41,7 +41,7 @@ fn same(
     record: impl UsageRecord,
 ) {
     let shell = Shell::new();
-    // As on a machine that has reported before: the first report would make it.
+    // The id file exists already, because the first record would create it.
     let folder = shell.home().join(".config/lmcache");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("machine_id"), MACHINE).unwrap();
@@ -68,7 +68,7 @@ fn same(
     let bodies: Vec<String> = server.requests.try_iter().map(|post| post.text()).collect();
     assert_eq!(bodies.len(), lines.len());
     for (body, line) in bodies.iter().zip(lines) {
-        // How long the run lasts until then is not the clock's to say.
+        // The duration of the run does not come from the fixed clock.
         let fixed = |text: &str| text.split("\"duration\": ").next().unwrap().to_owned();
         assert_eq!(fixed(body), fixed(line), "{name}");
     }

@@ -1,4 +1,4 @@
-//! `otel-usage schema`, and previews that explain themselves: built-in contracts and one from a file.
+//! Tests `otel-usage schema` and `preview --explain` for built-in contracts and one from a file.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::shell::Shell;
 
-/// An engine that nobody built in, as a contract file in the shell's home.
+/// Writes the contract of an unknown engine as a file into the shell's home.
 fn third(shell: &Shell) -> PathBuf {
     let layers = Field::record("layers", Type::Int, "third.layers", "Layers of the model.")
         .in_unit("{layer}")
@@ -46,7 +46,7 @@ fn an_engine_from_a_file_is_previewed_like_a_built_in_one() {
         assert!(ran.out.contains(words), "{}", ran.out);
     }
     assert!(!ran.out.contains("secret"));
-    // Its own switch is known, its server is named.
+    // Its own switch works, and its server is named.
     let ran = shell.run(&format!("preview --contract-file {file}"));
     assert!(ran.out.contains("POST http://127.0.0.1:9/v1/third  report"), "{}", ran.out);
     let off = Shell::new().with("THIRD_NO_USAGE", "");

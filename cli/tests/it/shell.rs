@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// Where a command runs.
+/// The shell in which a command runs.
 pub(crate) struct Shell {
     home: TempDir,
     variables: Vec<(String, String)>,
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -60,7 +60,7 @@ impl Shell {
         }
     }
 
-    /// Everything that lies in the home.
+    /// Returns the paths of all files in the home.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut open = vec![self.home().to_owned()];
@@ -78,7 +78,7 @@ impl Shell {
 }
 
 impl Ran {
-    /// The lines of standard output, each as JSON.
+    /// Returns the lines of standard output, each as JSON.
     pub(crate) fn json_lines(&self) -> Vec<serde_json::Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

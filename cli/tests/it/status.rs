@@ -1,4 +1,4 @@
-//! `otel-usage status`: the decision and settings on this machine, as text, JSON and exit code.
+//! Tests `otel-usage status`: the decision and settings on this machine, as text, JSON and exit code.
 
 use serde_json::{Value, json};
 
