@@ -266,7 +266,7 @@ fn start_report() -> Result<(), Failure> {
             }
         }
     }
-    println!("\nThe first record of a process, medians of {PROCESSES} processes of each kind");
+    println!("\nThe first record of a process, medians of {PROCESSES} processes of each case");
     println!("  {:<46} {:>10} {:>10} {:>10}", "", "empty", "vLLM", "LMCache");
     let row = |title: &str, name: &str, unit: f64| {
         let values =

@@ -1,4 +1,4 @@
-//! What `otel-usage preview` shows: a contract, and the messages of a run with it.
+//! Chooses what `otel-usage preview` shows: a contract, and the messages of a run with it.
 //!
 //! Built-in contracts have a sample engine. The engine of a contract file sends the examples in its tables.
 

@@ -1,4 +1,4 @@
-//! The configuration file: chosen exporters, precedence, narrowed consent, and the place of every
+//! Checks the configuration file: chosen exporters, precedence, narrowed consent, and the place of every
 //! mistake.
 
 use std::path::PathBuf;

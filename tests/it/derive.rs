@@ -1,4 +1,4 @@
-//! Records of the derive macro: the same tables and bytes as a built-in contract's, without private
+//! Checks records of the derive macro: the same tables and bytes as a built-in contract's, without private
 //! fields.
 
 use otel_usage::clock::Clock;

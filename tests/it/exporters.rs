@@ -1,4 +1,4 @@
-//! The built-in exporters: their choice, their output, several at once, and a server's answers.
+//! Checks the built-in exporters: their choice, their output, several at once, and a server's answers.
 
 use std::io::Read as _;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Toolchains and targets of the Rust compiler, installed by rustup when they are missing.
+//! Installs missing toolchains and targets of the Rust compiler with rustup.
 
 use std::path::Path;
 use std::process::Command;

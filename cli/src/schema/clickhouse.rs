@@ -1,4 +1,4 @@
-//! Tables for ClickHouse: one typed table for each message, and a view that computes the same rows from the trace
+//! Prints tables for ClickHouse: one typed table for each message, and a view that computes the same rows from the trace
 //! table of the stock OpenTelemetry exporter.
 //!
 //! A row that arrives twice, by a retry after a crash, is stored once, because the tables replace rows with the same

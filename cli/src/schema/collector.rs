@@ -1,4 +1,4 @@
-//! The allow-list of the collector, as a configuration that replaces the list in `otel-collector/config/`.
+//! Prints the allow-list of the collector, as a configuration that replaces the list in `otel-collector/config/`.
 //!
 //! One list serves Resource and span attributes, because the redaction processor has only one.
 

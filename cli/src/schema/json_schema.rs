@@ -1,4 +1,4 @@
-//! JSON Schemas (draft 2020-12) of messages, which say what each field may contain.
+//! Prints JSON Schemas (draft 2020-12) of messages, which say what each field may contain.
 
 use anyhow::Context as _;
 use otel_usage::Contract;

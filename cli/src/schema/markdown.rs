@@ -1,4 +1,4 @@
-//! The data dictionary `docs/receiver/fields.md`: every value that may leave, with its meaning.
+//! Prints the data dictionary `docs/receiver/fields.md`: every value that may leave the machine, with its meaning.
 
 use std::fmt::Write as _;
 

@@ -34,7 +34,7 @@ const SCENARIOS: [&str; 9] = [
     "lmcache-mp-idle",
 ];
 
-/// Scenarios in which costs are measured, one for each kind of engine.
+/// Scenarios in which costs are measured, one for each engine.
 const MEASURED: [&str; 3] = ["vllm-rocm", "lmcache-single", "lmcache-mp"];
 
 pub(crate) fn adopt() -> anyhow::Result<()> {

@@ -33,11 +33,11 @@ use machine::*;
 use mp_server::*;
 use usage::*;
 
-/// The kind of the environment report.
+/// The kind of the environment record.
 pub const ENVIRONMENT: &str = "lmcache.environment";
-/// The kind of the single-process engine's report.
+/// The kind of the single-process engine's record.
 pub const ENGINE: &str = "lmcache.engine";
-/// The kind of the multi-process server's report.
+/// The kind of the multi-process server's record.
 pub const MP_SERVER: &str = "lmcache.mp_server";
 /// The kind of the run's metadata.
 pub const METADATA: &str = "lmcache.metadata";

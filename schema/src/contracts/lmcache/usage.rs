@@ -16,13 +16,13 @@ use crate::{Literal, Privacy, Schedule, Trigger, Type};
 use Literal::{Float, Int};
 use Privacy::Workload;
 
-/// The kind of the cache-usage report.
+/// The kind of the cache-usage record.
 pub const CACHE_USAGE: &str = "lmcache.cache_usage";
-/// The kind of the lifespan report.
+/// The kind of the lifespan record.
 pub const LIFESPAN: &str = "lmcache.cache_lifespan";
-/// The kind of the first level's report.
+/// The kind of the first level's record.
 pub const L1_USAGE: &str = "lmcache.l1_usage";
-/// The kind of an adapter type's report.
+/// The kind of an adapter type's record.
 pub const L2_USAGE: &str = "lmcache.l2_usage";
 
 /// Counter, tokens: stored.

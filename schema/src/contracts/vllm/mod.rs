@@ -21,7 +21,7 @@ use Privacy::{Configuration, Envelope, Identity, Machine};
 use Type::Str;
 use report::*;
 
-/// The kind of the start report.
+/// The kind of the start record.
 pub const REPORT: &str = "vllm.report";
 /// The kind of the heartbeat.
 pub const HEARTBEAT: &str = "vllm.heartbeat";
