@@ -206,7 +206,7 @@ fn an_own_contract_is_the_same_after_a_round_trip_through_its_file() {
 }
 
 #[test]
-fn an_own_contract_reports_counts_at_intervals() {
+fn an_own_contract_sends_counts_at_intervals() {
     let tokens = Field::record("tokens", Type::Int, "my_engine.tokens", "Tokens made.")
         .in_unit("{token}")
         .when_absent(Literal::Int(0))

@@ -329,7 +329,7 @@ fn a_marker_file_stops_a_running_engine() {
 }
 
 #[test]
-fn local_consent_keeps_reports_on_this_machine() {
+fn local_consent_keeps_messages_on_this_machine() {
     let (server, collector) = (Receiver::start(), Receiver::start());
     let operator = Operator::new()
         .with("OTEL_USAGE_MODE", "local")

@@ -17,7 +17,7 @@ fn machine_id(operator: &Operator) -> Option<String> {
 }
 
 #[test]
-fn the_first_report_makes_the_machine_id_and_every_message_carries_it() {
+fn the_first_record_makes_the_machine_id_and_every_message_carries_it() {
     let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
     let collected = Collected::default();
     let usage = operator.engine(&lmcache::V1).with_exporter(collected.clone()).try_init().unwrap();

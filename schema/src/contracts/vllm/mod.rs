@@ -1,6 +1,6 @@
 //! vLLM's contracts: the initial report as documented for 0.4.0, the current one, and the heartbeat.
 //!
-//! One flat object for a start report, told apart from a heartbeat by its keys alone; unknown is
+//! One flat object for a start record, told apart from a heartbeat by its keys alone; unknown is
 //! `null`. Records: `vllm.report` ([`Report`]) and `vllm.heartbeat`.
 
 mod report;
