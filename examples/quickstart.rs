@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             lmcache.remote.url = "redis://user:secret@cache.internal:6379",
             lmcache.remote.serde = "naive",
             lmcache.blending.min_tokens = 256,
-            gen_ai.request.model = "/home/someone/models/private",
+            lmcache.model.name = "/home/someone/models/private",
             lmcache.world_size = 1,
             lmcache.worker_id = 0,
             lmcache.kv.dtype = "torch.bfloat16",

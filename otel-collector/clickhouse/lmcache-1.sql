@@ -28,18 +28,18 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_EnvMessage_otel AS SELECT
     if(ResourceAttributes['lmcache.machine_id'] = '', '', ResourceAttributes['lmcache.machine_id']) AS `machine_id`,
     if(ResourceAttributes['lmcache.deployment_mode'] = '', 'single_process', ResourceAttributes['lmcache.deployment_mode']) AS `deployment_mode`,
     transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
-    if(ResourceAttributes['usage.cpu.count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.cpu.count'])) AS `num_cpu`,
+    if(ResourceAttributes['otel_usage.cpu.count'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.cpu.count'])) AS `num_cpu`,
     if(ResourceAttributes['host.cpu.model.name'] = '', '', ResourceAttributes['host.cpu.model.name']) AS `cpu_type`,
     concat(ResourceAttributes['host.cpu.family'], ',', ResourceAttributes['host.cpu.model.id'], ',', ResourceAttributes['host.cpu.stepping']) AS `cpu_family_model_stepping`,
-    if(ResourceAttributes['usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['usage.memory.total'])) AS `total_memory`,
-    if(ResourceAttributes['usage.architecture'] = '', ['', ''], JSONExtract(ResourceAttributes['usage.architecture'], 'Array(String)')) AS `architecture`,
-    if(ResourceAttributes['usage.platform'] = '', '', ResourceAttributes['usage.platform']) AS `platforms`,
-    if(ResourceAttributes['usage.accelerator.count'] = '' AND ResourceAttributes['usage.probe.accelerator'] = '', if(ResourceAttributes['usage.cpu.physical_count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.cpu.physical_count'])), if(ResourceAttributes['usage.accelerator.count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.accelerator.count']))) AS `gpu_count`,
-    if(ResourceAttributes['usage.accelerator.name'] = '', '', ResourceAttributes['usage.accelerator.name']) AS `gpu_type`,
-    if(ResourceAttributes['usage.accelerator.memory'] = '' AND ResourceAttributes['usage.probe.accelerator'] = '', if(ResourceAttributes['usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['usage.memory.total'])), if(ResourceAttributes['usage.accelerator.memory'] = '', toInt64(0), toInt64(ResourceAttributes['usage.accelerator.memory']))) AS `gpu_memory_per_device`,
+    if(ResourceAttributes['otel_usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.memory.total'])) AS `total_memory`,
+    if(ResourceAttributes['otel_usage.architecture'] = '', ['', ''], JSONExtract(ResourceAttributes['otel_usage.architecture'], 'Array(String)')) AS `architecture`,
+    if(ResourceAttributes['otel_usage.platform'] = '', '', ResourceAttributes['otel_usage.platform']) AS `platforms`,
+    if(ResourceAttributes['otel_usage.accelerator.count'] = '' AND ResourceAttributes['otel_usage.probe.accelerator'] = '', if(ResourceAttributes['otel_usage.cpu.physical_count'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.cpu.physical_count'])), if(ResourceAttributes['otel_usage.accelerator.count'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.accelerator.count']))) AS `gpu_count`,
+    if(ResourceAttributes['otel_usage.accelerator.name'] = '', '', ResourceAttributes['otel_usage.accelerator.name']) AS `gpu_type`,
+    if(ResourceAttributes['otel_usage.accelerator.memory'] = '' AND ResourceAttributes['otel_usage.probe.accelerator'] = '', if(ResourceAttributes['otel_usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.memory.total'])), if(ResourceAttributes['otel_usage.accelerator.memory'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.accelerator.memory']))) AS `gpu_memory_per_device`,
     if(ResourceAttributes['lmcache.install.source'] = '', 'UNKNOWN', ResourceAttributes['lmcache.install.source']) AS `source`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.environment';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.environment';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_EngineMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -81,13 +81,13 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_EngineMessage_otel AS SELECT
     if(SpanAttributes['lmcache.blending.enabled'] = '', false, toBool(SpanAttributes['lmcache.blending.enabled'])) AS `enable_blending`,
     toFloat64(0.15) AS `blend_recompute_ratio`,
     if(SpanAttributes['lmcache.blending.min_tokens'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.blending.min_tokens'])) AS `blend_min_tokens`,
-    if(SpanAttributes['gen_ai.request.model'] = '', '', SpanAttributes['gen_ai.request.model']) AS `model_name`,
+    if(SpanAttributes['lmcache.model.name'] = '', '', SpanAttributes['lmcache.model.name']) AS `model_name`,
     if(SpanAttributes['lmcache.world_size'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.world_size'])) AS `world_size`,
     if(SpanAttributes['lmcache.worker_id'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.worker_id'])) AS `worker_id`,
     if(SpanAttributes['lmcache.kv.dtype'] = '', '', SpanAttributes['lmcache.kv.dtype']) AS `kv_dtype`,
     if(SpanAttributes['lmcache.kv.shape'] = '', CAST([], 'Array(Int64)'), JSONExtract(SpanAttributes['lmcache.kv.shape'], 'Array(Int64)')) AS `kv_shape`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.engine';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.engine';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_MetadataMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -106,10 +106,10 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_MetadataMessage_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `session_id`,
     if(ResourceAttributes['lmcache.machine_id'] = '', '', ResourceAttributes['lmcache.machine_id']) AS `machine_id`,
     if(ResourceAttributes['lmcache.deployment_mode'] = '', 'single_process', ResourceAttributes['lmcache.deployment_mode']) AS `deployment_mode`,
-    if(SpanAttributes['usage.run.start_time'] = '', '', SpanAttributes['usage.run.start_time']) AS `start_time`,
-    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `duration`
+    if(SpanAttributes['otel_usage.run.start_time'] = '', '', SpanAttributes['otel_usage.run.start_time']) AS `start_time`,
+    if(SpanAttributes['otel_usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.run.duration'])) AS `duration`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.metadata';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.metadata';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_MPServerMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -165,7 +165,7 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_MPServerMessage_otel AS SELECT
     if(SpanAttributes['lmcache.l2.store_policy'] = '', '', SpanAttributes['lmcache.l2.store_policy']) AS `l2_store_policy`,
     if(SpanAttributes['lmcache.l2.prefetch_policy'] = '', '', SpanAttributes['lmcache.l2.prefetch_policy']) AS `l2_prefetch_policy`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.mp_server';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.mp_server';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_ContinuousContextMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -190,10 +190,10 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_ContinuousContextMessage_otel AS SELEC
     if(SpanAttributes['lmcache.tokens.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.tokens.stored'])) AS `interval_num_stored_tokens`,
     if(SpanAttributes['lmcache.tokens.hit'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.tokens.hit'])) AS `interval_num_hit_tokens`,
     if(SpanAttributes['lmcache.bytes.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.bytes.stored'])) AS `interval_stored_kv_size`,
-    if(SpanAttributes['usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['usage.sequence_number'])) AS `sequence_number`,
-    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `uptime_seconds`
+    if(SpanAttributes['otel_usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['otel_usage.sequence_number'])) AS `sequence_number`,
+    if(SpanAttributes['otel_usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.run.duration'])) AS `uptime_seconds`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.cache_usage';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.cache_usage';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_CacheLifespanMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -214,10 +214,10 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_CacheLifespanMessage_otel AS SELECT
     if(ResourceAttributes['lmcache.machine_id'] = '', '', ResourceAttributes['lmcache.machine_id']) AS `machine_id`,
     if(ResourceAttributes['lmcache.deployment_mode'] = '', 'single_process', ResourceAttributes['lmcache.deployment_mode']) AS `deployment_mode`,
     mapFromArrays(['0', '1', '5', '10', '20', '40', '60', '80', '100', '250', '500', '750', '1000', '2500', '5000'], arrayResize(JSONExtract(SpanAttributes['lmcache.cache.lifespan'], 'Array(Int64)'), 15, 0)) AS `cache_lifespan_histogram`,
-    if(SpanAttributes['usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['usage.sequence_number'])) AS `sequence_number`,
-    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `uptime_seconds`
+    if(SpanAttributes['otel_usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['otel_usage.sequence_number'])) AS `sequence_number`,
+    if(SpanAttributes['otel_usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.run.duration'])) AS `uptime_seconds`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.cache_lifespan';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.cache_lifespan';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_L1UsageMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -239,13 +239,13 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_L1UsageMessage_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `session_id`,
     if(ResourceAttributes['lmcache.machine_id'] = '', '', ResourceAttributes['lmcache.machine_id']) AS `machine_id`,
     if(ResourceAttributes['lmcache.deployment_mode'] = '', 'single_process', ResourceAttributes['lmcache.deployment_mode']) AS `deployment_mode`,
-    if(SpanAttributes['usage.interval.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.interval.duration'])) AS `active_seconds`,
+    if(SpanAttributes['otel_usage.interval.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.interval.duration'])) AS `active_seconds`,
     if(SpanAttributes['lmcache.l1.used'] = '', toInt64(-1), toInt64(SpanAttributes['lmcache.l1.used'])) AS `bytes_used`,
     if(SpanAttributes['lmcache.l1.capacity'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.l1.capacity'])) AS `capacity_bytes`,
-    if(SpanAttributes['usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['usage.sequence_number'])) AS `sequence_number`,
-    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `uptime_seconds`
+    if(SpanAttributes['otel_usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['otel_usage.sequence_number'])) AS `sequence_number`,
+    if(SpanAttributes['otel_usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.run.duration'])) AS `uptime_seconds`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.l1_usage';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.l1_usage';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage (
     `message_type` String COMMENT 'Which message this is.',
@@ -275,7 +275,7 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage_otel AS SELECT
     if(ResourceAttributes['lmcache.machine_id'] = '', '', ResourceAttributes['lmcache.machine_id']) AS `machine_id`,
     if(ResourceAttributes['lmcache.deployment_mode'] = '', 'single_process', ResourceAttributes['lmcache.deployment_mode']) AS `deployment_mode`,
     if(SpanAttributes['lmcache.l2.adapter'] = '', '', SpanAttributes['lmcache.l2.adapter']) AS `l2_name`,
-    if(SpanAttributes['usage.interval.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.interval.duration'])) AS `active_seconds`,
+    if(SpanAttributes['otel_usage.interval.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.interval.duration'])) AS `active_seconds`,
     if(SpanAttributes['lmcache.l2.bytes.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.l2.bytes.stored'])) AS `interval_stored_bytes`,
     if(SpanAttributes['lmcache.l2.keys.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.l2.keys.stored'])) AS `interval_store_succeeded_keys`,
     if(SpanAttributes['lmcache.l2.keys.failed'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.l2.keys.failed'])) AS `interval_store_failed_keys`,
@@ -284,7 +284,7 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage_otel AS SELECT
     if(SpanAttributes['lmcache.l2.used'] = '', toInt64(-1), toInt64(SpanAttributes['lmcache.l2.used'])) AS `bytes_used`,
     if(SpanAttributes['lmcache.l2.capacity'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.l2.capacity'])) AS `capacity_bytes`,
     if(SpanAttributes['lmcache.l2.unbounded'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.l2.unbounded'])) AS `unbounded_adapters`,
-    if(SpanAttributes['usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['usage.sequence_number'])) AS `sequence_number`,
-    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `uptime_seconds`
+    if(SpanAttributes['otel_usage.sequence_number'] = '', toInt64(0), toInt64(SpanAttributes['otel_usage.sequence_number'])) AS `sequence_number`,
+    if(SpanAttributes['otel_usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.run.duration'])) AS `uptime_seconds`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.l2_usage';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.l2_usage';

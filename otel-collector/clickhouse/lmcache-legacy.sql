@@ -19,19 +19,19 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_EnvMessage (
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EnvMessage_otel AS SELECT
     transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
-    if(ResourceAttributes['usage.cpu.count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.cpu.count'])) AS `num_cpu`,
+    if(ResourceAttributes['otel_usage.cpu.count'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.cpu.count'])) AS `num_cpu`,
     if(ResourceAttributes['host.cpu.model.name'] = '', '', ResourceAttributes['host.cpu.model.name']) AS `cpu_type`,
     concat(ResourceAttributes['host.cpu.family'], ',', ResourceAttributes['host.cpu.model.id'], ',', ResourceAttributes['host.cpu.stepping']) AS `cpu_family_model_stepping`,
-    if(ResourceAttributes['usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['usage.memory.total'])) AS `total_memory`,
-    if(ResourceAttributes['usage.architecture'] = '', ['', ''], JSONExtract(ResourceAttributes['usage.architecture'], 'Array(String)')) AS `architecture`,
-    if(ResourceAttributes['usage.platform'] = '', '', ResourceAttributes['usage.platform']) AS `platforms`,
-    if(ResourceAttributes['usage.accelerator.count'] = '' AND ResourceAttributes['usage.probe.accelerator'] = '', if(ResourceAttributes['usage.cpu.physical_count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.cpu.physical_count'])), if(ResourceAttributes['usage.accelerator.count'] = '', toInt64(0), toInt64(ResourceAttributes['usage.accelerator.count']))) AS `gpu_count`,
-    if(ResourceAttributes['usage.accelerator.name'] = '', '', ResourceAttributes['usage.accelerator.name']) AS `gpu_type`,
-    if(ResourceAttributes['usage.accelerator.memory'] = '' AND ResourceAttributes['usage.probe.accelerator'] = '', if(ResourceAttributes['usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['usage.memory.total'])), if(ResourceAttributes['usage.accelerator.memory'] = '', toInt64(0), toInt64(ResourceAttributes['usage.accelerator.memory']))) AS `gpu_memory_per_device`,
+    if(ResourceAttributes['otel_usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.memory.total'])) AS `total_memory`,
+    if(ResourceAttributes['otel_usage.architecture'] = '', ['', ''], JSONExtract(ResourceAttributes['otel_usage.architecture'], 'Array(String)')) AS `architecture`,
+    if(ResourceAttributes['otel_usage.platform'] = '', '', ResourceAttributes['otel_usage.platform']) AS `platforms`,
+    if(ResourceAttributes['otel_usage.accelerator.count'] = '' AND ResourceAttributes['otel_usage.probe.accelerator'] = '', if(ResourceAttributes['otel_usage.cpu.physical_count'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.cpu.physical_count'])), if(ResourceAttributes['otel_usage.accelerator.count'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.accelerator.count']))) AS `gpu_count`,
+    if(ResourceAttributes['otel_usage.accelerator.name'] = '', '', ResourceAttributes['otel_usage.accelerator.name']) AS `gpu_type`,
+    if(ResourceAttributes['otel_usage.accelerator.memory'] = '' AND ResourceAttributes['otel_usage.probe.accelerator'] = '', if(ResourceAttributes['otel_usage.memory.total'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.memory.total'])), if(ResourceAttributes['otel_usage.accelerator.memory'] = '', toInt64(0), toInt64(ResourceAttributes['otel_usage.accelerator.memory']))) AS `gpu_memory_per_device`,
     if(ResourceAttributes['lmcache.install.source'] = '', 'UNKNOWN', ResourceAttributes['lmcache.install.source']) AS `source`,
     'EnvMessage' AS `message_type`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.environment';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.environment';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_EngineMessage (
     `chunksize` Int64 COMMENT 'Tokens in one chunk.',
@@ -65,7 +65,7 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EngineMessage_otel AS SELECT
     if(SpanAttributes['lmcache.blending.enabled'] = '', false, toBool(SpanAttributes['lmcache.blending.enabled'])) AS `enable_blending`,
     toFloat64(0.15) AS `blend_recompute_ratio`,
     if(SpanAttributes['lmcache.blending.min_tokens'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.blending.min_tokens'])) AS `blend_min_tokens`,
-    if(SpanAttributes['gen_ai.request.model'] = '', '', SpanAttributes['gen_ai.request.model']) AS `model_name`,
+    if(SpanAttributes['lmcache.model.name'] = '', '', SpanAttributes['lmcache.model.name']) AS `model_name`,
     if(SpanAttributes['lmcache.world_size'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.world_size'])) AS `world_size`,
     if(SpanAttributes['lmcache.worker_id'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.worker_id'])) AS `worker_id`,
     if(SpanAttributes['lmcache.fmt'] = '', '', SpanAttributes['lmcache.fmt']) AS `fmt`,
@@ -73,7 +73,7 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EngineMessage_otel AS SELECT
     if(SpanAttributes['lmcache.kv.shape'] = '', CAST([], 'Array(Int64)'), JSONExtract(SpanAttributes['lmcache.kv.shape'], 'Array(Int64)')) AS `kv_shape`,
     'EngineMessage' AS `message_type`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.engine';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.engine';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_MetadataMessage (
     `start_time` String COMMENT 'When the run started, local time.',
@@ -83,11 +83,11 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_MetadataMessage (
 ) ENGINE = MergeTree ORDER BY received;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_MetadataMessage_otel AS SELECT
-    if(SpanAttributes['usage.run.start_time'] = '', '', SpanAttributes['usage.run.start_time']) AS `start_time`,
-    if(SpanAttributes['usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['usage.run.duration'])) AS `duration`,
+    if(SpanAttributes['otel_usage.run.start_time'] = '', '', SpanAttributes['otel_usage.run.start_time']) AS `start_time`,
+    if(SpanAttributes['otel_usage.run.duration'] = '', toFloat64(0), toFloat64(SpanAttributes['otel_usage.run.duration'])) AS `duration`,
     'MetadataMessage' AS `message_type`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.metadata';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.metadata';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_ContinuousContextMessage (
     `interval_num_stored_tokens` Int64 COMMENT 'Tokens stored in the interval.',
@@ -103,4 +103,4 @@ CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_ContinuousContextMessage_otel AS 
     if(SpanAttributes['lmcache.bytes.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.bytes.stored'])) AS `interval_stored_kv_size`,
     'ContinuousContextMessage' AS `message_type`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.cache_usage';
+WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.cache_usage';

@@ -34,20 +34,20 @@ CREATE TABLE IF NOT EXISTS usage_vllm_0_4_0_report (
 CREATE VIEW IF NOT EXISTS usage_vllm_0_4_0_report_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
     transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
-    if(ResourceAttributes['usage.cpu.count'] = '', NULL, toInt64(ResourceAttributes['usage.cpu.count'])) AS `num_cpu`,
+    if(ResourceAttributes['otel_usage.cpu.count'] = '', NULL, toInt64(ResourceAttributes['otel_usage.cpu.count'])) AS `num_cpu`,
     if(ResourceAttributes['host.cpu.model.name'] = '', '', ResourceAttributes['host.cpu.model.name']) AS `cpu_type`,
     concat(ResourceAttributes['host.cpu.family'], ',', ResourceAttributes['host.cpu.model.id'], ',', ResourceAttributes['host.cpu.stepping']) AS `cpu_family_model_stepping`,
-    if(ResourceAttributes['usage.memory.total'] = '', NULL, toInt64(ResourceAttributes['usage.memory.total'])) AS `total_memory`,
-    if(ResourceAttributes['usage.machine'] = '', '', ResourceAttributes['usage.machine']) AS `architecture`,
-    if(ResourceAttributes['usage.platform'] = '', '', ResourceAttributes['usage.platform']) AS `platform`,
-    if(ResourceAttributes['usage.accelerator.count'] = '', NULL, toInt64(ResourceAttributes['usage.accelerator.count'])) AS `gpu_count`,
-    if(ResourceAttributes['usage.accelerator.name'] = '', NULL, ResourceAttributes['usage.accelerator.name']) AS `gpu_type`,
-    if(ResourceAttributes['usage.accelerator.memory'] = '', NULL, toInt64(ResourceAttributes['usage.accelerator.memory'])) AS `gpu_memory_per_device`,
+    if(ResourceAttributes['otel_usage.memory.total'] = '', NULL, toInt64(ResourceAttributes['otel_usage.memory.total'])) AS `total_memory`,
+    if(ResourceAttributes['otel_usage.machine'] = '', '', ResourceAttributes['otel_usage.machine']) AS `architecture`,
+    if(ResourceAttributes['otel_usage.platform'] = '', '', ResourceAttributes['otel_usage.platform']) AS `platform`,
+    if(ResourceAttributes['otel_usage.accelerator.count'] = '', NULL, toInt64(ResourceAttributes['otel_usage.accelerator.count'])) AS `gpu_count`,
+    if(ResourceAttributes['otel_usage.accelerator.name'] = '', NULL, ResourceAttributes['otel_usage.accelerator.name']) AS `gpu_type`,
+    if(ResourceAttributes['otel_usage.accelerator.memory'] = '', NULL, toInt64(ResourceAttributes['otel_usage.accelerator.memory'])) AS `gpu_memory_per_device`,
     if(SpanAttributes['vllm.model.architecture'] = '', '', SpanAttributes['vllm.model.architecture']) AS `model_architecture`,
     if(ResourceAttributes['service.version'] = '', '', ResourceAttributes['service.version']) AS `vllm_version`,
     if(SpanAttributes['vllm.usage.context'] = '', 'UNKNOWN_CONTEXT', SpanAttributes['vllm.usage.context']) AS `context`,
     toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) + toInt64(Duration) AS `log_time`,
-    if(ResourceAttributes['deployment.environment.name'] = '', 'production', ResourceAttributes['deployment.environment.name']) AS `source`,
+    if(ResourceAttributes['vllm.usage.source'] = '', 'production', ResourceAttributes['vllm.usage.source']) AS `source`,
     if(SpanAttributes['vllm.model.dtype'] = '', '', SpanAttributes['vllm.model.dtype']) AS `dtype`,
     if(SpanAttributes['vllm.parallel.tensor'] = '', toInt64(1), toInt64(SpanAttributes['vllm.parallel.tensor'])) AS `tensor_parallel_size`,
     if(SpanAttributes['vllm.cache.block_size'] = '', NULL, toInt64(SpanAttributes['vllm.cache.block_size'])) AS `block_size`,
@@ -59,7 +59,7 @@ CREATE VIEW IF NOT EXISTS usage_vllm_0_4_0_report_otel AS SELECT
     if(SpanAttributes['vllm.feature.enforce_eager'] = '', false, toBool(SpanAttributes['vllm.feature.enforce_eager'])) AS `enforce_eager`,
     if(SpanAttributes['vllm.parallel.disable_custom_all_reduce'] = '', false, toBool(SpanAttributes['vllm.parallel.disable_custom_all_reduce'])) AS `disable_custom_all_reduce`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'vllm/0.4.0' AND SpanName = 'vllm.report';
+WHERE SpanAttributes['otel_usage.contract'] = 'vllm/0.4.0' AND SpanName = 'vllm.report';
 
 CREATE TABLE IF NOT EXISTS usage_vllm_0_4_0_heartbeat (
     `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.',
@@ -71,4 +71,4 @@ CREATE VIEW IF NOT EXISTS usage_vllm_0_4_0_heartbeat_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
     toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) + toInt64(Duration) AS `log_time`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'vllm/0.4.0' AND SpanName = 'vllm.heartbeat';
+WHERE SpanAttributes['otel_usage.contract'] = 'vllm/0.4.0' AND SpanName = 'vllm.heartbeat';

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS usage_vllm_current_report (
     `gpu_count` Nullable(Int64) COMMENT 'Accelerators visible to the process.',
     `gpu_type` Nullable(String) COMMENT 'Name of the first accelerator.',
     `gpu_memory_per_device` Nullable(Int64) COMMENT 'Memory of the first accelerator.',
-    `env_var_json` String COMMENT 'Settings that come from environment variables, as a JSON object in a string.',
+    `env_var_json` String COMMENT 'EnvironmentSettings that come from environment variables, as a JSON object in a string.',
     `model_architecture` String COMMENT 'Model class name, `Backend(Wrapped)` when a backend wraps it.',
     `vllm_version` String COMMENT 'Package version.',
     `context` String COMMENT 'Entry point: `ENGINE_CONTEXT`, `LLM_CLASS`, `API_SERVER`, ...',
@@ -53,23 +53,23 @@ CREATE TABLE IF NOT EXISTS usage_vllm_current_report (
 CREATE VIEW IF NOT EXISTS usage_vllm_current_report_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
     transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
-    if(ResourceAttributes['usage.cpu.count'] = '', NULL, toInt64(ResourceAttributes['usage.cpu.count'])) AS `num_cpu`,
+    if(ResourceAttributes['otel_usage.cpu.count'] = '', NULL, toInt64(ResourceAttributes['otel_usage.cpu.count'])) AS `num_cpu`,
     if(ResourceAttributes['host.cpu.model.name'] = '', '', ResourceAttributes['host.cpu.model.name']) AS `cpu_type`,
     concat(ResourceAttributes['host.cpu.family'], ',', ResourceAttributes['host.cpu.model.id'], ',', ResourceAttributes['host.cpu.stepping']) AS `cpu_family_model_stepping`,
-    if(ResourceAttributes['usage.memory.total'] = '', NULL, toInt64(ResourceAttributes['usage.memory.total'])) AS `total_memory`,
-    if(ResourceAttributes['usage.machine'] = '', '', ResourceAttributes['usage.machine']) AS `architecture`,
-    if(ResourceAttributes['usage.platform'] = '', '', ResourceAttributes['usage.platform']) AS `platform`,
+    if(ResourceAttributes['otel_usage.memory.total'] = '', NULL, toInt64(ResourceAttributes['otel_usage.memory.total'])) AS `total_memory`,
+    if(ResourceAttributes['otel_usage.machine'] = '', '', ResourceAttributes['otel_usage.machine']) AS `architecture`,
+    if(ResourceAttributes['otel_usage.platform'] = '', '', ResourceAttributes['otel_usage.platform']) AS `platform`,
     if(ResourceAttributes['vllm.xpu.runtime'] = '', NULL, ResourceAttributes['vllm.xpu.runtime']) AS `xpu_runtime`,
     if(ResourceAttributes['vllm.cuda.runtime'] = '', NULL, ResourceAttributes['vllm.cuda.runtime']) AS `cuda_runtime`,
-    if(ResourceAttributes['usage.accelerator.count'] = '', NULL, toInt64(ResourceAttributes['usage.accelerator.count'])) AS `gpu_count`,
-    if(ResourceAttributes['usage.accelerator.name'] = '', NULL, ResourceAttributes['usage.accelerator.name']) AS `gpu_type`,
-    if(ResourceAttributes['usage.accelerator.memory'] = '', NULL, toInt64(ResourceAttributes['usage.accelerator.memory'])) AS `gpu_memory_per_device`,
+    if(ResourceAttributes['otel_usage.accelerator.count'] = '', NULL, toInt64(ResourceAttributes['otel_usage.accelerator.count'])) AS `gpu_count`,
+    if(ResourceAttributes['otel_usage.accelerator.name'] = '', NULL, ResourceAttributes['otel_usage.accelerator.name']) AS `gpu_type`,
+    if(ResourceAttributes['otel_usage.accelerator.memory'] = '', NULL, toInt64(ResourceAttributes['otel_usage.accelerator.memory'])) AS `gpu_memory_per_device`,
     if(SpanAttributes['vllm.env'] = '', '{}', SpanAttributes['vllm.env']) AS `env_var_json`,
     if(SpanAttributes['vllm.model.architecture'] = '', '', SpanAttributes['vllm.model.architecture']) AS `model_architecture`,
     if(ResourceAttributes['service.version'] = '', '', ResourceAttributes['service.version']) AS `vllm_version`,
     if(SpanAttributes['vllm.usage.context'] = '', 'UNKNOWN_CONTEXT', SpanAttributes['vllm.usage.context']) AS `context`,
     toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) + toInt64(Duration) AS `log_time`,
-    if(ResourceAttributes['deployment.environment.name'] = '', 'production', ResourceAttributes['deployment.environment.name']) AS `source`,
+    if(ResourceAttributes['vllm.usage.source'] = '', 'production', ResourceAttributes['vllm.usage.source']) AS `source`,
     if(SpanAttributes['vllm.model.dtype'] = '', '', SpanAttributes['vllm.model.dtype']) AS `dtype`,
     if(SpanAttributes['vllm.cache.block_size'] = '', NULL, toInt64(SpanAttributes['vllm.cache.block_size'])) AS `block_size`,
     if(SpanAttributes['vllm.cache.gpu_memory_utilization'] = '', NULL, toFloat64(SpanAttributes['vllm.cache.gpu_memory_utilization'])) AS `gpu_memory_utilization`,
@@ -97,7 +97,7 @@ CREATE VIEW IF NOT EXISTS usage_vllm_current_report_otel AS SELECT
     if(SpanAttributes['vllm.eplb.redundant_experts'] = '', toInt64(0), toInt64(SpanAttributes['vllm.eplb.redundant_experts'])) AS `num_redundant_experts`,
     if(SpanAttributes['vllm.model.num_experts'] = '', toInt64(0), toInt64(SpanAttributes['vllm.model.num_experts'])) AS `num_experts`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'vllm/current' AND SpanName = 'vllm.report';
+WHERE SpanAttributes['otel_usage.contract'] = 'vllm/current' AND SpanName = 'vllm.report';
 
 CREATE TABLE IF NOT EXISTS usage_vllm_current_heartbeat (
     `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.',
@@ -109,4 +109,4 @@ CREATE VIEW IF NOT EXISTS usage_vllm_current_heartbeat_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
     toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) + toInt64(Duration) AS `log_time`
 FROM otel_traces
-WHERE SpanAttributes['usage.contract'] = 'vllm/current' AND SpanName = 'vllm.heartbeat';
+WHERE SpanAttributes['otel_usage.contract'] = 'vllm/current' AND SpanName = 'vllm.heartbeat';

@@ -11,7 +11,7 @@ use crate::{Attribute, DescribedRecord, Field, Origin, Trigger, lmcache, vllm};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Contract {
-    /// Name and version, for example `vllm/current`. Travels as `usage.contract`.
+    /// Name and version, for example `vllm/current`. Travels as `otel_usage.contract`.
     pub id: Cow<'static, str>,
     /// The engine, for example `vllm`. Becomes `service.name`.
     pub system: Cow<'static, str>,

@@ -71,15 +71,17 @@ pub use wire_value::WireValue;
 pub mod transport {
     /// The name of the instrumentation scope of every exported span.
     pub const SCOPE: &str = "otel_usage";
+    /// The schema of the names that are the semantic conventions' own, for Resource and scope.
+    pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
     /// The contract's id, for example `vllm/current`. Shape: string.
-    pub const CONTRACT: &str = "usage.contract";
+    pub const CONTRACT: &str = "otel_usage.contract";
     /// The record's kind, for example `lmcache.engine`. Shape: string.
-    pub const RECORD_KIND: &str = "usage.record";
+    pub const RECORD_KIND: &str = "otel_usage.record.kind";
     /// The record's identity. Shape: UUID v4 in lower case.
-    pub const RECORD_ID: &str = "usage.record.id";
+    pub const RECORD_ID: &str = "otel_usage.record.id";
     /// `direct` when the process also posts to the usage server itself, so that a bridge does not
     /// deliver the record a second time. Shape: string. Absent otherwise.
-    pub const DELIVERY: &str = "usage.delivery";
+    pub const DELIVERY: &str = "otel_usage.delivery";
     /// The kind of the span that lasts from start to finish of the run; OTLP only.
     pub const RUN: &str = "run";
 }
@@ -89,14 +91,14 @@ pub mod transport {
 /// A contract that declares one of them gets its value with each record that the library makes.
 pub mod run {
     /// When the run started. Shape: `YYYY-MM-DD HH:MM:SS`, local time without zone.
-    pub const START_TIME: &str = "usage.run.start_time";
+    pub const START_TIME: &str = "otel_usage.run.start_time";
     /// Time since the run started. Unit: seconds.
-    pub const DURATION: &str = "usage.run.duration";
+    pub const DURATION: &str = "otel_usage.run.duration";
     /// Number of the interval, from 1. Every kind counts for itself, and a lost interval leaves a
     /// gap.
-    pub const SEQUENCE_NUMBER: &str = "usage.sequence_number";
+    pub const SEQUENCE_NUMBER: &str = "otel_usage.sequence_number";
     /// Length of the interval. Unit: seconds.
-    pub const INTERVAL: &str = "usage.interval.duration";
+    pub const INTERVAL: &str = "otel_usage.interval.duration";
 
     /// Every attribute of this list.
     pub const ALL: [&str; 4] = [START_TIME, DURATION, SEQUENCE_NUMBER, INTERVAL];

@@ -42,7 +42,7 @@ const OTHER_WORDS: [(&str, &str); 12] = [
     ("huaweicloud", "huawei_cloud"),
     ("akamai", "akamai_cloud"),
     ("linode", "akamai_cloud"),
-    ("scaleway", "scaleway"),
+    ("scaleway", "scaleway_cloud"),
     ("upcloud", "upcloud"),
     ("vultr", "vultr"),
 ];
@@ -176,7 +176,7 @@ mod tests {
             ("chassis_asset_tag", "HUAWEICLOUD\n", "huawei_cloud"),
             ("sys_vendor", "Akamai\n", "akamai_cloud"),
             ("sys_vendor", "Linode\n", "akamai_cloud"),
-            ("sys_vendor", "Scaleway\n", "scaleway"),
+            ("sys_vendor", "Scaleway\n", "scaleway_cloud"),
             ("sys_vendor", "UpCloud\n", "upcloud"),
             ("sys_vendor", "Vultr\n", "vultr"),
         ] {

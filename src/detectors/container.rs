@@ -75,6 +75,11 @@ fn kind(machine: &Machine) -> Option<&'static str> {
         .or_else(|| by_mount(&machine.text("/proc/self/mountinfo", MOUNT_BYTES)?))
 }
 
+/// Returns whether a kind of container is a runtime in the sense of `container.runtime.name`.
+pub(super) fn is_runtime(kind: &str) -> bool {
+    !matches!(kind, "kubernetes" | "oci")
+}
+
 fn by_cgroup(cgroup: &str) -> Option<&'static str> {
     GROUPS.iter().find(|(part, _)| cgroup.contains(part)).map(|&(_, kind)| kind)
 }

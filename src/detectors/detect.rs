@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use opentelemetry::Value;
+use opentelemetry_sdk::resource::{ResourceDetector as _, TelemetryResourceDetector};
 
 use super::accelerators::find;
 use super::{AcceleratorSource, Accelerators, FACTS, Facts, Machine, Runtime, machine_id, probe};
@@ -135,10 +136,13 @@ fn values(
         declared.iter().filter_map(|one| Some((one.name.as_ref(), of_origin(one)?.into())));
     let found = FACTS.iter().filter_map(|fact| Some((fact.attribute, fact.value(&facts)?)));
     let known = known.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?))));
+    let sdk = TelemetryResourceDetector.detect();
+    let sdk = sdk.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let mut resource = contract.unknown_resource();
     // A contract need not have all of these.
     let is_declared = |name: &str| declared.iter().any(|attribute| attribute.name == name);
-    for (name, value) in found.chain(known).chain(of_contract).filter(|(name, _)| is_declared(name))
+    for (name, value) in
+        found.chain(known).chain(sdk).chain(of_contract).filter(|(name, _)| is_declared(name))
     {
         contract.set(&mut resource, name, value, lost);
     }

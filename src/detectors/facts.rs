@@ -117,18 +117,18 @@ facts! {
         ///
         /// Source: marker files, environment, cgroup and mounts of this process. Unlike `install_source`,
         /// it is also right under cgroup version 2.
-        container: &'static str => ("container.runtime.name", "container", container::READER, Last,
+        container: &'static str => ("otel_usage.container.kind", "container", container::READER, Last,
             ["no sign of a container"; 2]);
         /// Logical CPUs that are online, including those that this process may not use.
         ///
         /// Unit: CPUs. Source: `/sys/devices/system/cpu/online`, as `sysconf` reads it; else
         /// `/proc/stat`, `/proc/cpuinfo`.
-        cpu_count: i64 => ("usage.cpu.count", "logical CPUs", cpu::LOGICAL, Last,
+        cpu_count: i64 => ("otel_usage.cpu.count", "logical CPUs", cpu::LOGICAL, Last,
             ["no list of CPUs, no /proc/stat, no /proc/cpuinfo", "the list of CPUs makes no sense"]);
         /// Physical cores with an online CPU, as psutil counts them.
         ///
         /// Unit: cores. Source: `topology/core_cpus_list` of the CPUs, else `/proc/cpuinfo`.
-        cpu_physical_count: i64 => ("usage.cpu.physical_count", "physical cores", cpu::PHYSICAL, All,
+        cpu_physical_count: i64 => ("otel_usage.cpu.physical_count", "physical cores", cpu::PHYSICAL, All,
             ["no topology in sysfs, no /proc/cpuinfo", "no file tells which CPUs share a core"]);
         /// Brand of the first CPU: `AMD EPYC 7R13 Processor`, `Neoverse-V2`.
         ///
@@ -157,26 +157,26 @@ facts! {
         /// Physical memory of the host, not the cgroup limit.
         ///
         /// Unit: bytes. Source: `MemTotal` of `/proc/meminfo`.
-        memory_bytes: i64 => ("usage.memory.total", "memory", memory::TOTAL, Last,
+        memory_bytes: i64 => ("otel_usage.memory.total", "memory", memory::TOTAL, Last,
             ["no /proc/meminfo", "/proc/meminfo has no MemTotal"]);
         /// Memory that this process may use if a cgroup limits it.
         ///
         /// Unit: bytes. Source: the smallest limit from this process's cgroup up to the root, version 2
         /// or 1. Absent: no limit.
-        memory_limit_bytes: i64 => ("usage.memory.limit", "memory limit", memory::LIMIT, All,
+        memory_limit_bytes: i64 => ("otel_usage.memory.cgroup_limit", "memory limit", memory::LIMIT, All,
             ["no cgroup", "no cgroup sets a limit"]);
         /// Hardware name as `uname -m` prints it: `x86_64`, `aarch64`.
-        machine: String => ("usage.machine", "machine", os::NAMES, First, NO_NAME);
+        machine: String => ("otel_usage.machine", "machine", os::NAMES, First, NO_NAME);
         /// Operating system as OpenTelemetry's `os.type` spells it: `linux`, `darwin`, `windows`.
         os_type: String => ("os.type", "system", os::NAMES, First, NO_NAME);
         /// Result of Python's `platform.platform()` on this machine, byte for byte.
         ///
         /// Source: `uname` and the C library. Privacy: the release may name a self-built kernel.
-        platform: String => ("usage.platform", "platform", os::NAMES, All, NO_NAME);
+        platform: String => ("otel_usage.platform", "platform", os::NAMES, All, NO_NAME);
         /// Result of Python's `platform.architecture()` on this machine: word size, executable format.
         ///
         /// Shape: `["64bit", "ELF"]`; the format is empty on Linux without the program `file`.
-        architecture: [&'static str; 2] => ("usage.architecture", "architecture", os::ARCHITECTURE, All, NO_NAME);
+        architecture: [&'static str; 2] => ("otel_usage.architecture", "architecture", os::ARCHITECTURE, All, NO_NAME);
         /// How the engine was installed: `DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.
         ///
         /// Source: `/proc/1/cgroup`, then the folders of the Python environment.
@@ -184,23 +184,27 @@ facts! {
             ["nothing to look at", "nothing tells"]);
     }
     derived {
-        // `usage.machine` in OpenTelemetry's words.
+        // An orchestrator or the name of a format is no runtime.
+        |facts| text(&facts.container.filter(|kind| container::is_runtime(kind))) =>
+            ("container.runtime.name", "container runtime", container::READER, Last,
+            ["no sign of a container", "no sign of the runtime"]);
+        // `otel_usage.machine` in OpenTelemetry's words.
         |facts| text(&facts.machine.as_deref().map(os::arch)) =>
             ("host.arch", "CPU architecture", os::NAMES, First, NO_NAME);
         // The meaning of these stands beside the fields of `Accelerators`.
         |facts| facts.accelerators.as_ref()?.count.map(Value::I64) =>
-            ("usage.accelerator.count", "accelerators", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.count", "accelerators", accelerators::READER, All, NO_DRIVER);
         |facts| text(&facts.accelerators.as_ref()?.name) =>
-            ("usage.accelerator.name", "accelerator", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.name", "accelerator", accelerators::READER, All, NO_DRIVER);
         |facts| facts.accelerators.as_ref()?.memory_bytes.map(Value::I64) =>
-            ("usage.accelerator.memory", "its memory", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.memory", "its memory", accelerators::READER, All, NO_DRIVER);
         |facts| facts.accelerators.as_ref()?.mixed.map(Value::Bool) =>
-            ("usage.accelerator.mixed", "they differ", accelerators::READER, All,
+            ("otel_usage.accelerator.mixed", "they differ", accelerators::READER, All,
             ["no driver found", "fewer than two, or not told"]);
         |facts| text(&facts.accelerators.as_ref()?.driver_version) =>
-            ("usage.accelerator.driver.version", "driver", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.driver.version", "driver", accelerators::READER, All, NO_DRIVER);
         |facts| text(&facts.accelerators.as_ref()?.driver_cuda) =>
-            ("usage.accelerator.driver.cuda", "newest CUDA", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.driver.cuda", "newest CUDA", accelerators::READER, All, NO_DRIVER);
         |facts| text(&facts.accelerators.as_ref().map(|found| found.source.as_str())) =>
             (PROBE_ACCELERATOR, "counted by", accelerators::READER, All, NO_DRIVER);
     }
@@ -274,6 +278,24 @@ mod tests {
     fn every_row_names_a_reader_that_runs() {
         for fact in FACTS {
             assert!(READERS.iter().any(|reader| reader.name == fact.reader), "{fact:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_runtime_is_the_name_of_a_runtime() {
+        for (kind, runtime) in [
+            ("kubernetes", None),
+            ("oci", None),
+            ("containerd", Some("containerd")),
+            ("docker", Some("docker")),
+        ] {
+            let facts = Facts { container: Some(kind), ..Facts::default() };
+            let value = |name: &str| {
+                let fact = FACTS.iter().find(|fact| fact.attribute == name).unwrap();
+                fact.value(&facts)
+            };
+            assert_eq!(value("container.runtime.name"), runtime.map(Into::into), "{kind}");
+            assert_eq!(value("otel_usage.container.kind"), Some(kind.into()));
         }
     }
 

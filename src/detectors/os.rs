@@ -54,8 +54,12 @@ fn name(machine: &Machine) -> Option<&SystemName> {
 /// Returns OpenTelemetry's word for a hardware name of `uname`.
 pub(super) fn arch(machine: &str) -> &str {
     match machine {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
+        "x86_64" | "AMD64" => "amd64",
+        "aarch64" | "aarch64_be" | "arm64" | "ARM64" => "arm64",
+        "i386" | "i486" | "i586" | "i686" => "x86",
+        "ppc64le" => "ppc64",
+        "ppc" | "ppcle" => "ppc32",
+        other if other.starts_with("arm") => "arm32",
         other => other,
     }
 }
@@ -158,6 +162,24 @@ mod tests {
 
     fn platform(machine: &Machine) -> String {
         facts(machine).platform.unwrap()
+    }
+
+    #[test]
+    fn host_arch_has_the_words_of_the_convention() {
+        for (machine, word) in [
+            ("x86_64", "amd64"),
+            ("aarch64", "arm64"),
+            ("armv6l", "arm32"),
+            ("armv7l", "arm32"),
+            ("i386", "x86"),
+            ("i686", "x86"),
+            ("ppc64", "ppc64"),
+            ("ppc64le", "ppc64"),
+            ("s390x", "s390x"),
+            ("riscv64", "riscv64"),
+        ] {
+            assert_eq!(super::arch(machine), word, "{machine}");
+        }
     }
 
     #[test]

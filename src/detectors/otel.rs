@@ -36,24 +36,24 @@ macro_rules! detector {
 }
 
 detector! {
-    /// Detects the processor, memory and hardware name: `host.*`, `usage.cpu.*`, `usage.memory.*`,
-    /// `usage.machine`, `usage.architecture`.
+    /// Detects the processor, memory and hardware name: `host.*`, `otel_usage.cpu.*`, `otel_usage.memory.*`,
+    /// `otel_usage.machine`, `otel_usage.architecture`.
     HostDetector
     reads [
         os::NAMES, memory::TOTAL, cpu::READER, cpu::LOGICAL, cpu::PHYSICAL, memory::LIMIT,
         fallback::READER, os::ARCHITECTURE
     ],
-    gives ["host.", "usage.cpu.", "usage.memory.", "usage.machine", "usage.architecture"]
+    gives ["host.", "otel_usage.cpu.", "otel_usage.memory.", "otel_usage.machine", "otel_usage.architecture"]
 }
 
 detector! {
-    /// Detects the operating system: `os.type`, `usage.platform`.
-    OsDetector reads [os::NAMES, fallback::READER], gives ["os.", "usage.platform"]
+    /// Detects the operating system: `os.type`, `otel_usage.platform`.
+    OsDetector reads [os::NAMES, fallback::READER], gives ["os.", "otel_usage.platform"]
 }
 
 detector! {
-    /// Detects the kind of container: `container.runtime.name`.
-    ContainerDetector reads [container::READER], gives ["container."]
+    /// Detects the container: `container.runtime.name`, `otel_usage.container.kind`.
+    ContainerDetector reads [container::READER], gives ["container.", "otel_usage.container."]
 }
 
 detector! {
@@ -62,11 +62,11 @@ detector! {
 }
 
 detector! {
-    /// Detects the accelerators that this process sees: `usage.accelerator.*`,
-    /// `usage.probe.accelerator`. A driver that hangs blocks this call for ever.
+    /// Detects the accelerators that this process sees: `otel_usage.accelerator.*`,
+    /// `otel_usage.probe.accelerator`. A driver that hangs blocks this call for ever.
     AcceleratorDetector
     reads [os::NAMES, cloud::READER, cpu::READER, fallback::READER, accelerators::READER],
-    gives ["usage.accelerator.", "usage.probe."]
+    gives ["otel_usage.accelerator.", "otel_usage.probe."]
 }
 
 fn detect(readers: &[Reader], attributes: &[&str]) -> Resource {

@@ -116,6 +116,7 @@ impl ExportRecord {
         span.links.links.extend(run.map(|run| Link::with_context(run.context())));
         span.instrumentation_scope = InstrumentationScope::builder(transport::SCOPE)
             .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(transport::SCHEMA_URL)
             .build();
         span
     }
@@ -124,7 +125,7 @@ impl ExportRecord {
     #[must_use]
     pub fn resource(&self) -> Resource {
         let attributes = self.contract.resource_attributes(&self.resource);
-        Resource::builder_empty().with_attributes(attributes).build()
+        Resource::builder_empty().with_schema_url(attributes, transport::SCHEMA_URL).build()
     }
 
     /// Returns the Resource attributes in the contract's order.

@@ -66,7 +66,7 @@ fn the_allow_list_equals_the_contracts() {
         transport::RECORD_ID,
         transport::DELIVERY,
         // Reserved for messages that count.
-        "usage.sequence_number",
+        "otel_usage.sequence_number",
     ]
     .map(str::to_owned)
     .into();

@@ -59,7 +59,7 @@ fn the_gate_stops_planted_attributes() {
         trace_id: vec![1; 16],
         span_id: vec![1; 8],
         trace_state: format!("a={SECRET}"),
-        attributes: vec![text("usage.record", SECRET)],
+        attributes: vec![text("otel_usage.record.kind", SECRET)],
         ..Default::default()
     });
     loud.events.push(Event {
@@ -74,15 +74,15 @@ fn the_gate_stops_planted_attributes() {
     list.attributes.push(key("lmcache.kv.shape", array([any("a]\\\""), nested()])));
     // A span with our scope that is not a usage record, and one with another scope.
     let mut nameless = span("0000000000000005");
-    nameless.attributes = vec![text("usage.platform", SECRET)];
+    nameless.attributes = vec![text("otel_usage.platform", SECRET)];
     let mut foreign = span("0000000000000006");
-    foreign.attributes.push(text("usage.platform", SECRET));
+    foreign.attributes.push(text("otel_usage.platform", SECRET));
     let mut request = request("otel_usage", vec![good, loud, map, list, nameless]);
     request.resource_spans[0].scope_spans.push(scope("other", vec![foreign]));
     assert_eq!(client::post_spans(otelcol.http, &request), Some(200));
     let mut mapped = self::request("otel_usage", vec![span("0000000000000007")]);
     let resource = mapped.resource_spans[0].resource.as_mut().unwrap();
-    resource.attributes.push(key("usage.platform", nested()));
+    resource.attributes.push(key("otel_usage.platform", nested()));
     assert_eq!(client::post_spans(otelcol.http, &mapped), Some(200));
 
     otelcol.stop();
@@ -110,7 +110,7 @@ fn the_gate_stops_planted_attributes() {
         let Some(Any::StringValue(text)) = found.value.clone().unwrap().value else { panic!() };
         text
     };
-    assert_eq!(masked("usage.record"), vllm::REPORT);
+    assert_eq!(masked("otel_usage.record.kind"), vllm::REPORT);
     assert_eq!(masked("vllm.model.dtype"), "****");
     assert_eq!(masked("lmcache.remote.url"), "redis****host");
     assert_eq!(masked("vllm.attention.backend"), "****");
@@ -135,14 +135,14 @@ fn the_gate_passes_model_names() {
     ];
     let spans = names.iter().enumerate().map(|(at, name)| {
         let mut span = span(&format!("{:016x}", at + 1));
-        span.attributes.push(text("gen_ai.request.model", name));
+        span.attributes.push(text("lmcache.model.name", name));
         span
     });
     let request = request("otel_usage", spans.collect());
     assert_eq!(client::post_spans(otelcol.http, &request), Some(200));
     let records = client::arrived(&bridge, names.len());
     for (record, name) in records.values().zip(names) {
-        assert!(record.contains(&format!("span gen_ai.request.model={name:?}")), "{record:?}");
+        assert!(record.contains(&format!("span lmcache.model.name={name:?}")), "{record:?}");
     }
 }
 
@@ -151,7 +151,8 @@ fn the_gate_passes_model_names() {
 fn an_own_allow_list_passes_an_own_engine() {
     let Some(binary) = find() else { return };
     let bridge = Receiver::start();
-    let list = ["usage.contract", "usage.record", "service.name", "my_engine.layers"];
+    let list =
+        ["otel_usage.contract", "otel_usage.record.kind", "service.name", "my_engine.layers"];
     let addition = format!("processors: {{redaction: {{allowed_keys: [{}]}}}}\n", list.join(", "));
     let otelcol = Otelcol::new(&binary, "direct.yaml")
         .with("COLLECTOR_BRIDGE", bridge.url())
@@ -159,8 +160,8 @@ fn an_own_allow_list_passes_an_own_engine() {
         .started();
     let mut own = span("0000000000000001");
     own.attributes = vec![
-        text("usage.contract", "my_engine/1"),
-        text("usage.record", "my_engine.report"),
+        text("otel_usage.contract", "my_engine/1"),
+        text("otel_usage.record.kind", "my_engine.report"),
         text("my_engine.layers", "32"),
         text("my_engine.prompt", SECRET),
     ];
@@ -173,8 +174,8 @@ fn an_own_allow_list_passes_an_own_engine() {
         [
             "resource service.name=\"vllm\"",
             "span my_engine.layers=\"32\"",
-            "span usage.contract=\"my_engine/1\"",
-            "span usage.record=\"my_engine.report\"",
+            "span otel_usage.contract=\"my_engine/1\"",
+            "span otel_usage.record.kind=\"my_engine.report\"",
         ]
     );
 }
@@ -214,7 +215,7 @@ fn scope(name: &str, spans: Vec<Span>) -> ScopeSpans {
     let scope = InstrumentationScope {
         name: name.to_owned(),
         version: SECRET.to_owned(),
-        attributes: vec![text("usage.platform", SECRET)],
+        attributes: vec![text("otel_usage.platform", SECRET)],
         ..Default::default()
     };
     ScopeSpans { scope: Some(scope), spans, schema_url: SECRET.to_owned() }
@@ -230,9 +231,9 @@ pub(crate) fn span(id: &str) -> Span {
         start_time_unix_nano: 1,
         end_time_unix_nano: 2,
         attributes: vec![
-            text("usage.contract", "vllm/current"),
-            text("usage.record", vllm::REPORT),
-            // A map written as text is text.
+            text("otel_usage.contract", "vllm/current"),
+            text("otel_usage.record.kind", vllm::REPORT),
+            // A map inside a string is a string.
             text("vllm.env", "{\"VLLM_USE_MODELSCOPE\": {\"a\": [{}]}}"),
         ],
         ..Default::default()

@@ -181,7 +181,7 @@ proptest! {
             tracing::event!(
                 name: "lmcache.engine", target: "otel_usage", Level::INFO,
                 lmcache.chunk_size = unsigned, lmcache.remote.url = secret, lmcache.kv.shape = ?list,
-                lmcache.kv.dtype = words[1], gen_ai.request.model = number, password = secret,
+                lmcache.kv.dtype = words[1], lmcache.model.name = number, password = secret,
                 lmcache.worker_id = float, "a message with {secret}",
             );
             let span = tracing::info_span!(

@@ -48,7 +48,7 @@ struct Engine {
     blend_min_tokens: i64,
     /// The model. A path on this machine becomes `<local>`.
     #[usage(
-        sent = "gen_ai.request.model",
+        sent = "lmcache.model.name",
         sanitize(path_or_repo_id, cap_len(256)),
         absent = "",
         example = "meta-llama/Llama-3.1-8B-Instruct"
@@ -195,7 +195,7 @@ fn an_own_contract_is_the_same_after_a_round_trip_through_its_file() {
     #[usage(record = "my_engine.report")]
     struct Reserved {
         /// The contract.
-        #[usage(sent = "usage.contract", free_text)]
+        #[usage(sent = "otel_usage.contract", free_text)]
         contract: String,
     }
     let contract = Contract::new("my_engine/1", "my_engine")

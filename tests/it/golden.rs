@@ -157,7 +157,8 @@ fn child_that_flattens_otlp() {
         let bytes = std::fs::read(directory.join(format!("{index:02}.otlp"))).unwrap();
         for (resource, span) in otlp::decode(&bytes) {
             // The contract comes from the record, never from configuration.
-            let id = span.attributes.iter().find(|a| a.key.as_str() == "usage.contract").unwrap();
+            let id =
+                span.attributes.iter().find(|a| a.key.as_str() == "otel_usage.contract").unwrap();
             let contract =
                 Contract::built_in().into_iter().find(|c| c.id == id.value.as_str()).unwrap();
             let compiled = CompiledContract::new(contract).unwrap();

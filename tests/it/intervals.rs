@@ -139,7 +139,7 @@ fn an_unset_gauge_is_sent_as_its_sentinel() {
     let record = records.iter().find(|record| record.kind() == names::L1_USAGE).unwrap();
     let has = |name: &str| record.span().attributes.iter().any(|a| a.key.as_str() == name);
     assert!(!has(names::L1_BYTES_USED));
-    assert!(has("usage.sequence_number"));
+    assert!(has("otel_usage.sequence_number"));
 }
 
 #[test]

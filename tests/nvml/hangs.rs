@@ -90,7 +90,7 @@ fn child() {
     assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     assert_eq!(usage.stats().lost.get(&Loss::Probe), Some(&1));
     let said: Vec<String> = resources.0.lock().unwrap().iter().cloned().collect();
-    assert_eq!(said, ["usage.probe.accelerator=timeout"]);
+    assert_eq!(said, ["otel_usage.probe.accelerator=timeout"]);
     done.store(true, Ordering::Relaxed);
     assert_eq!(watcher.join().unwrap(), 2, "the worker, and the thread that hangs");
 

@@ -40,8 +40,8 @@ fn planted() -> ExportTraceServiceRequest {
         attribute("host.name", secret()),
         attribute("planted-secret", Any::BoolValue(true)),
         attribute("service.version", nested()),
-        attribute("usage.cpu.count", secret()),
-        attribute("usage.architecture", list()),
+        attribute("otel_usage.cpu.count", secret()),
+        attribute("otel_usage.architecture", list()),
         attribute("host.cpu.model.name", Any::BytesValue(b"planted-secret".to_vec())),
     ];
     group.resource.as_mut().unwrap().attributes.extend(many.clone());
@@ -67,17 +67,15 @@ fn planted() -> ExportTraceServiceRequest {
         ..Link::default()
     });
     span.attributes.retain(|attribute| {
-        !matches!(attribute.key.as_str(), "lmcache.remote.url" | "gen_ai.request.model")
+        !matches!(attribute.key.as_str(), "lmcache.remote.url" | "lmcache.model.name")
     });
     span.attributes.extend(many);
     span.attributes.push(attribute(
         "lmcache.remote.url",
         Any::StringValue("redis://user:planted-secret@host".to_owned()),
     ));
-    span.attributes.push(attribute(
-        "gen_ai.request.model",
-        Any::StringValue("/home/planted-secret".to_owned()),
-    ));
+    span.attributes
+        .push(attribute("lmcache.model.name", Any::StringValue("/home/planted-secret".to_owned())));
     span.attributes.push(attribute("lmcache.chunk_size", secret()));
     request
 }

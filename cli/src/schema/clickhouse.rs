@@ -93,7 +93,7 @@ fn view(text: &mut String, contract: &Contract, spec: &MessageSpec) {
         .collect();
     let _ = write!(
         text,
-        "{}\nFROM otel_traces\nWHERE SpanAttributes['usage.contract'] = {} AND SpanName = {};\n",
+        "{}\nFROM otel_traces\nWHERE SpanAttributes['otel_usage.contract'] = {} AND SpanName = {};\n",
         fields.join(",\n"),
         quoted(&contract.id, '\''),
         quoted(&spec.record, '\''),

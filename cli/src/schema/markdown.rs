@@ -45,8 +45,8 @@ pub(crate) fn dictionary(contracts: &[Contract]) -> String {
 }
 
 const TRANSPORT: &str = "
-Every span also carries `usage.contract`, `usage.record`, `usage.record.id` (a random UUID), and
-`usage.delivery` if its process also posts to the usage server. The name of the span is the kind of the record,
+Every span also carries `otel_usage.contract`, `otel_usage.record.kind`, `otel_usage.record.id` (a random UUID), and
+`otel_usage.delivery` if its process also posts to the usage server. The name of the span is the kind of the record,
 its scope is `otel_usage`. Flat JSON never contains these.
 ";
 

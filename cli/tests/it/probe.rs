@@ -43,7 +43,7 @@ fn this_machine_is_shown_while_collection_is_off_and_nothing_is_written() {
     let document = json(&shell, "");
     assert_eq!((&document["format"], &document["root"]), (&1.into(), &Value::Null));
     let found = values(&document);
-    assert!(found["usage.cpu.count"].as_i64().unwrap() > 0, "{found:?}");
+    assert!(found["otel_usage.cpu.count"].as_i64().unwrap() > 0, "{found:?}");
     for (attribute, value) in &found {
         let line = ran.out.lines().find(|line| line.contains(&format!("  {attribute} "))).unwrap();
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -66,10 +66,10 @@ fn a_recorded_machine_is_shown_with_the_files_that_were_read() {
             ["  aws  ", "  cloud.provider  ", "  /sys/class/dmi/id/product_version"],
         ),
         ("CPU stepping", ["  1  ", "  host.cpu.stepping  ", "  /proc/cpuinfo"]),
-        ("memory", ["  64368959488  ", "  usage.memory.total  ", "  /proc/meminfo"]),
+        ("memory", ["  64368959488  ", "  otel_usage.memory.total  ", "  /proc/meminfo"]),
         ("memory limit", ["  -  ", "", "  not found: no cgroup sets a limit"]),
         ("container", ["  -  ", "", "  not found: no sign of a container"]),
-        ("machine", ["  x86_64  ", "  usage.machine  ", "  uname  "]),
+        ("machine", ["  x86_64  ", "  otel_usage.machine  ", "  uname  "]),
     ] {
         let row = row(&ran, fact);
         assert!(parts.iter().all(|part| row.contains(part)), "{row}");
@@ -88,8 +88,8 @@ fn the_command_shows_the_same_facts_as_the_library() {
             ("cloud.provider", "cloud_provider"),
             ("container.runtime.name", "container"),
             ("host.cpu.model.name", "cpu_brand"),
-            ("usage.cpu.physical_count", "cpu_physical_count"),
-            ("usage.architecture", "architecture"),
+            ("otel_usage.cpu.physical_count", "cpu_physical_count"),
+            ("otel_usage.architecture", "architecture"),
         ] {
             let found = found.get(attribute).unwrap_or(&Value::Null);
             assert_eq!(found, &expected["facts"][fact], "{}: {fact}", root.display());
@@ -111,7 +111,7 @@ fn absence_is_explained_and_nothing_of_this_machine_leaks_into_a_folder() {
         fact["absent"].as_str().unwrap().to_owned()
     };
     assert_eq!(absent(&document, "cloud.provider"), "not found: no DMI files");
-    assert_eq!(absent(&document, "usage.memory.total"), "not found: no /proc/meminfo");
+    assert_eq!(absent(&document, "otel_usage.memory.total"), "not found: no /proc/meminfo");
 
     fs::create_dir_all(folder.path().join("sys/class/dmi/id")).unwrap();
     fs::write(folder.path().join("sys/class/dmi/id/sys_vendor"), "Dell Inc.\n").unwrap();
@@ -119,7 +119,7 @@ fn absence_is_explained_and_nothing_of_this_machine_leaks_into_a_folder() {
     let document = json(&shell, &options);
     let reason = absent(&document, "cloud.provider");
     assert_eq!(reason, "not found: the firmware (DMI) names no cloud that is known");
-    let reason = absent(&document, "usage.memory.total");
+    let reason = absent(&document, "otel_usage.memory.total");
     assert_eq!(reason, "cannot be read: /proc/meminfo: is a directory");
 }
 
@@ -136,7 +136,7 @@ fn a_recording_has_the_same_facts_and_no_names() {
     assert!(ran.out.contains("\n  machine.json\n"), "{}", ran.out);
 
     let mut live = values(&json(&shell, ""));
-    live.retain(|attribute, _| !attribute.starts_with("usage.accelerator"));
+    live.retain(|attribute, _| !attribute.starts_with("otel_usage.accelerator"));
     let elsewhere = Shell::new();
     assert_eq!(values(&json(&elsewhere, &format!("--root {}", folder.display()))), live);
     assert_eq!(live["lmcache.install.source"], "PIP");

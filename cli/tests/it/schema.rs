@@ -62,7 +62,7 @@ fn every_output_format_has_every_field() {
         ("markdown", ["`layers`", "Layers of the model.", "THIRD_NO_USAGE"]),
         ("json-schema", ["\"layers\"", "\"remote\"", "additionalProperties"]),
         ("clickhouse", ["usage_third_1_report", "`layers` Nullable(Int64)", "'third.remote'"]),
-        ("collector", ["- third.layers", "- third.remote", "- usage.contract"]),
+        ("collector", ["- third.layers", "- third.remote", "- otel_usage.contract"]),
         ("contract", ["third.layers", "scheme_only", "\"format\": 1"]),
     ] {
         let ran =

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use opentelemetry_proto::transform::common::tonic::Attributes;
 use opentelemetry_sdk::trace::SpanData;
-use otel_usage_schema::{Destination, Loss};
+use otel_usage_schema::{Destination, Loss, transport};
 use prost::Message as _;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ureq::http::{HeaderName, HeaderValue};
@@ -57,14 +57,14 @@ fn export_request(record: &ExportRecord) -> ExportTraceServiceRequest {
     let scope_spans = ScopeSpans {
         scope: Some((&span.instrumentation_scope, None).into()),
         spans: vec![span.into()],
-        schema_url: String::new(),
+        schema_url: transport::SCHEMA_URL.to_owned(),
     };
     let attributes = Attributes::from(record.resource_attributes()).0;
     let resource = Resource { attributes, ..Resource::default() };
     let spans = ResourceSpans {
         resource: Some(resource),
         scope_spans: vec![scope_spans],
-        schema_url: String::new(),
+        schema_url: transport::SCHEMA_URL.to_owned(),
     };
     ExportTraceServiceRequest { resource_spans: vec![spans] }
 }

@@ -100,7 +100,7 @@ fn more(buffer: &mut [u8; 4096], facts: &mut Facts) {
     });
     facts.architecture = Some(["64bit".to_owned(), if found { "ELF" } else { "" }.to_owned()]);
     facts.cores = cores(buffer);
-    // `usage.memory.limit`: the own cgroup, and the limit of it and of each above it.
+    // `otel_usage.memory.cgroup_limit`: the own cgroup, and the limit of it and of each above it.
     facts.limit = limit(buffer);
     facts.container = container(buffer).map(str::to_owned);
     // Devices of AMD and Intel: does the kernel list any?

@@ -39,7 +39,7 @@ typed_record! {
         blend_min_tokens: i64 = BLEND_MIN("blend_min_tokens", "lmcache.blending.min_tokens")
             .in_unit("{token}").when_absent(ZERO).example(Int(256));
         /// The model. A path on this machine becomes `<local>`.
-        model_name: String = MODEL_NAME("model_name", "gen_ai.request.model").when_absent(text(""))
+        model_name: String = MODEL_NAME("model_name", "lmcache.model.name").when_absent(text(""))
             .sanitized(&[Sanitizer::PathOrRepoId, Sanitizer::CapLen(TEXT)])
             .example(text("meta-llama/Llama-3.1-8B-Instruct"));
         /// Ranks.

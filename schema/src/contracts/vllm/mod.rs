@@ -82,7 +82,7 @@ static SWITCHES: &[Switch] = &[
 /// The variable in which vLLM's operators say where the engine runs; vLLM's own CI sets it.
 const USAGE_SOURCE: &str = "VLLM_USAGE_SOURCE";
 /// Where the engine runs, in the operator's words.
-const SOURCE: &str = "deployment.environment.name";
+const SOURCE: &str = "vllm.usage.source";
 /// CUDA version of the engine's framework.
 const CUDA: &str = "vllm.cuda.runtime";
 /// XPU runtime version of the engine's framework.
@@ -107,7 +107,7 @@ fields! {
     PROVIDER = new("provider", Str, PROVIDERS, Machine).when_absent(text("UNKNOWN")).example(text("AWS"))
         .since("0.4.0");
     /// Online logical CPUs of the host.
-    NUM_CPU = resource("num_cpu", Type::Int, "usage.cpu.count").in_unit("{cpu}").example(Int(192))
+    NUM_CPU = resource("num_cpu", Type::Int, "otel_usage.cpu.count").in_unit("{cpu}").example(Int(192))
         .since("0.4.0");
     /// CPU brand string.
     CPU_TYPE = resource("cpu_type", Str, "host.cpu.model.name").when_absent(text(""))
@@ -116,26 +116,26 @@ fields! {
     CPU_FAMILY = new("cpu_family_model_stepping", Str, CPU_PARTS, Machine).when_absent(text(",,"))
         .example(text("6,143,8")).since("0.4.0");
     /// Physical memory of the host.
-    TOTAL_MEMORY = resource("total_memory", Type::Int, "usage.memory.total").in_unit("By")
+    TOTAL_MEMORY = resource("total_memory", Type::Int, "otel_usage.memory.total").in_unit("By")
         .example(Int(2_164_156_813_312)).since("0.4.0");
     /// `uname -m`.
-    ARCHITECTURE = resource("architecture", Str, "usage.machine").when_absent(text(""))
+    ARCHITECTURE = resource("architecture", Str, "otel_usage.machine").when_absent(text(""))
         .example(text("x86_64")).since("0.4.0");
     /// Python's `platform.platform()`.
-    PLATFORM = resource("platform", Str, "usage.platform").when_absent(text(""))
+    PLATFORM = resource("platform", Str, "otel_usage.platform").when_absent(text(""))
         .example(text("Linux-6.8.0-1031-aws-x86_64-with-glibc2.35")).since("0.4.0");
     /// XPU runtime version of the framework, on Intel XPU only.
     XPU_RUNTIME = resource("xpu_runtime", Str, XPU).example(text("20250101")).since("0.33");
     /// CUDA version of the framework; `tpu_inference` on TPU.
     CUDA_RUNTIME = resource("cuda_runtime", Str, CUDA).example(text("13.0")).since("0.11");
     /// Accelerators visible to the process.
-    GPU_COUNT = resource("gpu_count", Type::Int, "usage.accelerator.count").in_unit("{device}")
+    GPU_COUNT = resource("gpu_count", Type::Int, "otel_usage.accelerator.count").in_unit("{device}")
         .example(Int(8)).since("0.4.0");
     /// Name of the first accelerator.
-    GPU_TYPE = resource("gpu_type", Str, "usage.accelerator.name")
+    GPU_TYPE = resource("gpu_type", Str, "otel_usage.accelerator.name")
         .example(text("NVIDIA H100 80GB HBM3")).since("0.4.0");
     /// Memory of the first accelerator.
-    GPU_MEMORY = resource("gpu_memory_per_device", Type::Int, "usage.accelerator.memory").in_unit("By")
+    GPU_MEMORY = resource("gpu_memory_per_device", Type::Int, "otel_usage.accelerator.memory").in_unit("By")
         .example(Int(85_029_158_912)).since("0.4.0");
     /// Package version.
     VERSION = resource("vllm_version", Str, "service.version").when_absent(text("")).privacy(Configuration)
