@@ -32,6 +32,8 @@ mod free_text;
 mod json;
 mod loss;
 mod omit;
+#[cfg(feature = "http")]
+mod proxy;
 mod record;
 pub mod resource;
 pub mod sanitize;
@@ -58,6 +60,8 @@ pub use flatten::{Message, flatten};
 #[doc(hidden)]
 pub use json::PythonFormatter;
 pub use loss::Loss;
+#[cfg(feature = "http")]
+pub use proxy::Proxies;
 pub use record::{Attributes, DescribedRecord, IntoAttribute, TypedAttribute, UsageRecord};
 pub use resource::RESOURCE_ATTRIBUTES;
 pub use sanitize::Sanitizer;

@@ -79,7 +79,13 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
             "is not on this machine, and made-up data must never reach a real usage server; use \
              http://127.0.0.1:PORT"
         }
-        Some(_) => return Ok(()),
+        Some(base) => {
+            return settings
+                .proxies
+                .find(&base)
+                .map(|_| ())
+                .map_err(|what| Mistake::Operator(format!("{what}; the usage server is off")));
+        }
     };
     Err(if over.server_url.is_some() {
         Mistake::Programmer(Error::option("server", what))
@@ -91,7 +97,7 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
 #[cfg(feature = "http")]
 fn server(settings: &Settings, helper: &Helper) -> Option<Box<dyn Exporter>> {
     let base = otel_usage_schema::Destination::parse(settings.server.as_deref()?)?;
-    Some(Box::new(super::network::server(base, settings, helper)))
+    Some(Box::new(super::network::server(base, settings, helper).ok()?))
 }
 
 #[cfg(not(feature = "http"))]
@@ -109,13 +115,15 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
     let Some(otlp) = &settings.otlp else {
         return Err(Mistake::Operator("no OTLP endpoint is known; otlp is off".to_owned()));
     };
-    super::network::check_otlp(otlp).map_err(|what| {
+    let to = super::network::check_otlp(otlp).map_err(|what| {
         if over.otlp_endpoint.is_some() {
             Mistake::Programmer(Error::option("otlp_endpoint", what))
         } else {
             Mistake::Operator(what)
         }
-    })
+    })?;
+    let proxy = settings.proxies.find(&to).map(|_| ());
+    proxy.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
 }
 
 #[cfg(feature = "otlp")]

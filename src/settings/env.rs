@@ -60,7 +60,9 @@ pub const VARIABLES: &[&str] = &[
 ];
 
 /// A snapshot of the environment variables that this crate, its detectors and a contract name.
-#[derive(Debug, Clone, Default)]
+///
+/// Its `Debug` form shows names only, because the values hold passwords.
+#[derive(Clone, Default)]
 pub struct Env {
     values: BTreeMap<String, OsString>,
     /// Whether the snapshot is that of this process.
@@ -69,6 +71,12 @@ pub struct Env {
         expect(dead_code, reason = "for variables that a file names")
     )]
     process: bool,
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
 }
 
 impl Env {

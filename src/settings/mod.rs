@@ -37,8 +37,8 @@ pub(crate) struct Overrides {
     pub(crate) sample: bool,
 }
 
-/// The effective settings of one engine.
-#[derive(Debug, Clone, Default)]
+/// The effective settings of one engine. Their `Debug` form holds no password and no query.
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Settings {
     /// The exporters that run, if consent allows them.
@@ -57,15 +57,29 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// Parts of the configuration file that have no effect and are no mistakes.
     pub notes: Vec<String>,
-    /// Proxies as `(variable, value)`.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for network exporters"))]
-    pub(crate) proxy: Vec<(&'static str, String)>,
+    #[cfg(feature = "http")]
+    pub(crate) proxies: otel_usage_schema::Proxies,
     /// The place from which the server's URL comes.
     pub(crate) server_origin: String,
     /// The wire names to leave out, each with the place that names it.
     pub(crate) omitted: Vec<(String, String)>,
     /// What the operator's interval variable holds.
     pub(crate) interval: Option<String>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("exporters", &self.exporters)
+            .field("server", &self.server.as_deref().map(without_secrets))
+            .field("file", &self.file)
+            .field("local_log", &self.local_log)
+            .field("otlp", &self.otlp)
+            .field("config_file", &self.config_file)
+            .field("warnings", &self.warnings)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {
@@ -77,7 +91,8 @@ impl Settings {
         over: &Overrides,
     ) -> Self {
         let mut settings = Self {
-            proxy: proxies(env),
+            #[cfg(feature = "http")]
+            proxies: otel_usage_schema::Proxies::read(|name| env.text(name)),
             interval: contract.interval_variable.as_ref().and_then(|name| env.text(name)),
             omitted: omitted(env, file),
             config_file: file.path.clone(),
@@ -278,20 +293,17 @@ pub(crate) fn read_start(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn proxies(env: &Env) -> Vec<(&'static str, String)> {
-    const NAMES: [&[&str]; 4] = [
-        &["http_proxy", "HTTP_PROXY"],
-        &["https_proxy", "HTTPS_PROXY"],
-        &["all_proxy", "ALL_PROXY"],
-        &["no_proxy", "NO_PROXY"],
-    ];
-    NAMES
-        .iter()
-        .filter_map(|names| {
-            let (_, value) = env.first_filled(names)?;
-            Some((*names.first()?, value))
-        })
-        .collect()
+/// Returns a URL without user, password and query, for output. Text that is no URL is not shown.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if matches!(scheme, "http" | "https") {
+        format!("{scheme}://{host}{path}")
+    } else {
+        "…".to_owned()
+    }
 }
 
 /// Shortens an operator's word to one line of at most 40 characters, for a warning.

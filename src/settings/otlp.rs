@@ -68,7 +68,7 @@ impl std::fmt::Debug for OtlpSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("OtlpSettings")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &super::without_secrets(&self.endpoint))
             .field("headers", &names)
             .field("gzip", &self.gzip)
             .field("timeout", &self.timeout)
@@ -201,9 +201,13 @@ impl Setting {
     }
 }
 
+/// Adds `/v1/traces` to the path of `base`. A query stays at the end.
 fn with_path(base: &str) -> String {
-    let base = base.trim().trim_end_matches('/');
-    if base.ends_with("/v1/traces") { base.to_owned() } else { format!("{base}/v1/traces") }
+    let base = base.split('#').next().unwrap_or_default().trim();
+    let (path, query) = base.split_at(base.find('?').unwrap_or(base.len()));
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix("/v1/traces").unwrap_or(path);
+    format!("{path}/v1/traces{query}")
 }
 
 /// Parses `key=value` pairs separated by commas. Values are percent-decoded, as the specification says.

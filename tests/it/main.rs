@@ -25,6 +25,7 @@ mod golden;
 mod identity;
 mod intervals;
 mod lifecycle;
+mod network;
 mod omit;
 mod preview;
 mod receiver;

@@ -252,6 +252,47 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
+/// What an operator trusts us with: password and query of a URL, a header, and what HTTP makes of the first.
+const CREDENTIALS: [&str; 4] = [
+    "Gq7-operators-password-4h",
+    "Wv2.operators.query.token.9k",
+    "Zr5_operators_otlp_header_3m",
+    "b3A6R3E3LW9wZXJhdG9ycy1wYXNzd29yZC00aA",
+];
+
+/// Returns the first piece of a credential that `out` holds. A log may break a text into rows of 16.
+fn credential_in(out: &str) -> Option<&'static str> {
+    let pieces =
+        CREDENTIALS.iter().flat_map(|text| (0..=text.len() - 8).map(|at| &text[at..at + 8]));
+    pieces.into_iter().find(|piece| out.contains(piece))
+}
+
+#[test]
+fn debug_forms_hold_no_credential() {
+    let [password, query, header, _] = CREDENTIALS;
+    let url = format!("http://op:{password}@127.0.0.1:9/x?t={query}");
+    let operator = Operator::new()
+        .with("OTEL_USAGE_EXPORTERS", "server,otlp")
+        .with("LMCACHE_USAGE_TRACK_URL", &url)
+        .with("OTEL_USAGE_OTLP_ENDPOINT", &url)
+        .with("OTEL_USAGE_OTLP_HEADERS", format!("authorization=Bearer%20{header}"))
+        .with("http_proxy", &url)
+        .with("https_proxy", format!("op:{password}@127.0.0.1:9"));
+    let builder = operator.engine(&lmcache::V1);
+    let inspection = builder.inspect().unwrap();
+    let settings = inspection.settings();
+    assert_eq!(settings.exporters, [ExporterName::Otlp, ExporterName::Server]);
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
+    let destination = otel_usage::schema::Destination::parse(&url).unwrap();
+    let otlp = &settings.otlp;
+    let out = format!(
+        "{:?} {builder:?} {inspection:?} {settings:?} {otlp:?} {usage:?} {exporter:?} {destination:?}",
+        operator.env(),
+    );
+    assert_eq!(credential_in(&out), None, "{out}");
+}
+
 /// The variable that names the server of the next test's child.
 const CHILD: &str = "OTEL_USAGE_TEST_SECRETS_URL";
 
@@ -261,7 +302,10 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
     let home = tempfile::tempdir().unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "secrets::child_that_logs_everything", "--ignored", "--nocapture"])
-        .env(CHILD, server.url())
+        .env(
+            CHILD,
+            format!("http://op:{}@{}/?t={}", CREDENTIALS[0], server.address, CREDENTIALS[1]),
+        )
         .env("HOME", home.path())
         .output()
         .unwrap();
@@ -274,6 +318,8 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
         assert!(out.contains(part), "{part}");
     }
     out.push_str(&String::from_utf8_lossy(&child.stdout));
+    let place = credential_in(&out).and_then(|piece| out.find(piece));
+    assert_eq!(place.map(|at| &out[at.saturating_sub(300)..at + 8]), None);
     for file in ["usage.jsonl", "usage.log"] {
         let text = std::fs::read_to_string(home.path().join(file)).unwrap();
         assert!(text.len() > 10_000, "{file}");
@@ -281,7 +327,9 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
     }
     let mut requests = 0;
     while let Ok(request) = server.requests.try_recv() {
-        let _ = write!(out, "{} {:?} ", request.path, request.headers);
+        let sent = format!("{} {:?} ", request.path, request.headers);
+        assert!(sent.contains(CREDENTIALS[1]) && sent.contains(CREDENTIALS[3]), "{sent}");
+        out.push_str(&sent);
         out.push_str(&request.text());
         requests += 1;
     }
@@ -302,7 +350,8 @@ fn child_that_logs_everything() {
     let home = std::path::PathBuf::from(std::env::var_os("HOME").unwrap());
     for contract in &contracts() {
         for (round, secret) in SECRETS.into_iter().enumerate() {
-            let operator = Operator::new();
+            let header = format!("x-key={}", CREDENTIALS[2]);
+            let operator = Operator::new().with("OTEL_USAGE_OTLP_HEADERS", header);
             let engine = told(contract, operator.engine(contract), secret)
                 .with_exporters([
                     ExporterName::Server,

@@ -8,11 +8,14 @@ use otel_usage_schema::{Destination, retry_after};
 use ureq::http::{self, HeaderName, HeaderValue, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
+use super::wire::{HeadConnector, NextHead};
 use crate::helper::{Helper, Task};
 use crate::settings::Settings;
+
+const USER_AGENT: &str = concat!("otel-usage/", env!("CARGO_PKG_VERSION"));
 
 /// Size of a connection's buffers. ureq's default of 128 KiB each is meant for more traffic; clearing
 /// such buffers took longer than the rest of a POST.
@@ -40,18 +43,41 @@ pub(super) enum Answer {
     Refused,
 }
 
-#[derive(Debug)]
-pub(super) struct Client(Agent);
+/// Sends requests to one destination, through the operator's proxy if there is one.
+pub(super) struct Client {
+    agent: Agent,
+    next: NextHead,
+    /// The proxy of plain HTTP. Other connections go through a tunnel, of which the agent knows.
+    proxy: Option<Destination>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("proxy", &self.proxy).finish_non_exhaustive()
+    }
+}
 
 impl Client {
     /// `timeout` limits a whole POST, connection included. `roots` replaces the built-in certificates.
+    ///
+    /// # Errors
+    ///
+    /// The operator's proxy cannot be used.
     pub(super) fn new(
         destination: &Destination,
         settings: &Settings,
         timeout: Duration,
         roots: Option<RootCerts>,
         helper: &Helper,
-    ) -> Self {
+    ) -> Result<Self, String> {
+        let mut proxy = settings.proxies.find(destination)?;
+        let through = proxy.take_if(|_| destination.uri().scheme_str() == Some("https"));
+        let line = through.as_ref().map(|proxy| match proxy.authorization() {
+            Some(value) => format!("Proxy-Authorization: {value}\r\n").into_bytes(),
+            None => Vec::new(),
+        });
+        let agent_proxy =
+            through.as_ref().map(tunnel).transpose().map_err(|error| error.to_string())?;
         let mut tls = TlsConfig::builder();
         if let Some(roots) = roots {
             tls = tls.root_certs(roots);
@@ -62,27 +88,31 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
-            .user_agent(concat!("otel-usage/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             // ureq would read the environment again.
-            .proxy(proxy(destination, &settings.proxy))
+            .proxy(agent_proxy)
             .tls_config(tls.build())
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
             .build();
         let resolver = HelperResolver { helper: helper.clone(), timeout };
-        Self(Agent::with_parts(config, DefaultConnector::default(), resolver))
+        let next = NextHead::default();
+        let heads = HeadConnector { next: next.clone(), tunnel: line };
+        let connector = DefaultConnector::default().chain(heads);
+        Ok(Self { agent: Agent::with_parts(config, connector, resolver), next, proxy })
     }
 
     /// Sends a POST. `unix_nanos` is the wall time, for a `Retry-After` that is a date.
     pub(super) fn post(&self, request: &Request, unix_nanos: i64) -> Answer {
-        let mut builder = http::Request::post(request.destination.uri().clone());
-        for (name, value) in &request.headers {
-            builder = builder.header(name, value);
-        }
-        let Ok(http_request) = builder.body(request.body.as_slice()) else {
+        // The client logs what it is given, so it gets neither path nor query nor header.
+        let via = self.proxy.as_ref().unwrap_or(&request.destination);
+        let Ok(to) = http::Request::post(via.origin()).body(request.body.as_slice()) else {
             return Answer::Refused;
         };
-        match self.0.run(http_request) {
+        self.next.set(Some(head(request, self.proxy.as_ref())));
+        let answer = self.agent.run(to);
+        self.next.set(None);
+        match answer {
             Ok(mut response) => {
                 let status = response.status().as_u16();
                 let asked = response
@@ -108,31 +138,55 @@ impl Client {
     }
 }
 
-/// Returns the operator's proxy for this destination. Loopback needs none.
-fn proxy(destination: &Destination, variables: &[(&'static str, String)]) -> Option<Proxy> {
-    if destination.is_loopback() {
-        return None;
-    }
-    let value = |name: &str| {
-        variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.as_str())
+/// Returns the proxy as the client takes it, without user and password.
+fn tunnel(proxy: &Destination) -> Result<Proxy, ureq::Error> {
+    let secure = proxy.uri().scheme_str() == Some("https");
+    let protocol = if secure { ProxyProtocol::Https } else { ProxyProtocol::Http };
+    Proxy::builder(protocol).host(proxy.uri().host().unwrap_or("")).port(proxy.port()).build()
+}
+
+/// Returns the head of `request`, in the absolute form if it goes to `proxy` itself.
+fn head(request: &Request, proxy: Option<&Destination>) -> Vec<u8> {
+    let to = &request.destination;
+    let uri = to.uri();
+    let origin = to.origin();
+    let host = uri.host().unwrap_or("");
+    let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = if to.port() == default_port { String::new() } else { format!(":{}", to.port()) };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut head = format!(
+        "POST {}{}{query} HTTP/1.1\r\nhost: {host}{port}\r\ncontent-length: {}\r\n",
+        if proxy.is_some() { origin.as_str() } else { "" },
+        uri.path(),
+        request.body.len(),
+    )
+    .into_bytes();
+    let mut add = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
+        }
     };
-    let own =
-        if destination.uri().scheme_str() == Some("https") { "https_proxy" } else { "http_proxy" };
-    let text = value(own).or_else(|| value("all_proxy"))?;
-    let parsed = Proxy::new(text).ok()?;
-    let Some(except) = value("no_proxy") else { return Some(parsed) };
-    let protocol: ProxyProtocol = parsed.protocol();
-    let mut builder = Proxy::builder(protocol).host(parsed.host()).port(parsed.port());
-    if let Some(user) = parsed.username() {
-        builder = builder.username(user);
+    for (name, value) in &request.headers {
+        // What frames the request is not the operator's to choose.
+        if !matches!(name.as_str(), "content-length" | "host" | "transfer-encoding") {
+            add(name.as_str(), value.as_bytes());
+        }
     }
-    if let Some(password) = parsed.password() {
-        builder = builder.password(password);
+    let other = [
+        ("accept", Some("*/*".to_owned())),
+        ("authorization", to.authorization()),
+        ("proxy-authorization", proxy.and_then(Destination::authorization)),
+        ("user-agent", Some(USER_AGENT.to_owned())),
+    ];
+    for (name, value) in other {
+        if let Some(value) = value
+            && !request.headers.iter().any(|(given, _)| given.as_str() == name)
+        {
+            add(name, value.as_bytes());
+        }
     }
-    for host in except.split(',').map(str::trim).filter(|host| !host.is_empty()) {
-        builder = builder.no_proxy(host);
-    }
-    builder.build().ok()
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// Looks names up on the helper thread, because `getaddrinfo` cannot be cancelled.

@@ -5,6 +5,7 @@ mod client;
 mod otlp;
 mod outbox;
 mod server;
+mod wire;
 
 use std::fmt::Debug;
 use std::time::Instant;

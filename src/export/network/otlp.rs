@@ -69,13 +69,13 @@ fn export_request(record: &ExportRecord) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest { resource_spans: vec![spans] }
 }
 
-/// Checks the settings without making anything.
+/// Checks the settings without making anything, and returns the destination.
 ///
 /// # Errors
 ///
 /// The warning to give. The exporter is then off.
-pub(in crate::export) fn check(otlp: &OtlpSettings) -> Result<(), String> {
-    parts(otlp).map(|_| ())
+pub(in crate::export) fn check(otlp: &OtlpSettings) -> Result<Destination, String> {
+    parts(otlp).map(|(destination, ..)| destination)
 }
 
 /// Makes the exporter.
@@ -89,7 +89,7 @@ pub(in crate::export) fn exporter(
     helper: &Helper,
 ) -> Result<Network<Otlp>, String> {
     let (destination, headers, roots) = parts(otlp)?;
-    let client = Client::new(&destination, settings, otlp.timeout, roots, helper);
+    let client = Client::new(&destination, settings, otlp.timeout, roots, helper)?;
     let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
     Ok(Network { encoding, destination, outbox: Outbox::new(client) })
 }
@@ -106,7 +106,12 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
     let headers = otlp
         .headers
         .iter()
-        .map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
+        .map(|(name, value)| {
+            let mut value: HeaderValue = value.parse().ok()?;
+            // Its `Debug` form then hides it.
+            value.set_sensitive(true);
+            Some((name.parse().ok()?, value))
+        })
         .collect::<Option<_>>()
         .ok_or_else(|| {
             let name = &otlp.origins.headers;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use otel_usage_schema::Loss;
+use uuid::Uuid;
 
 use super::client::{Answer, Client, Request};
 use crate::export::{Outcome, Turn};
@@ -18,8 +19,9 @@ const QUEUE: usize = 16;
 /// Most bytes that wait.
 const QUEUE_BYTES: usize = 256 * 1024;
 
-/// Pauses between attempts double from one second to five minutes. After the last attempt the request
-/// is lost. All pauses together take about 20 minutes; longer outages need a durable queue.
+/// Pauses between attempts double from one second to five minutes, each plus a random part of itself.
+/// After the last attempt the request is lost. All pauses together take 20 to 30 minutes; longer outages
+/// need a durable queue.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const ATTEMPTS: usize = 10;
@@ -106,10 +108,11 @@ impl Outbox {
 
     /// Returns the pause before the next attempt, or `None` if the request is lost.
     fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        let pause = self.pauses.get_or_insert_with(pauses).next()?;
+        let pause = self.pauses.get_or_insert_with(|| pauses(seed())).next()?;
         match asked {
             Some(asked) if asked > LONGEST_RETRY_AFTER => None,
-            Some(asked) => Some(asked.max(pause)),
+            // Added, because a server asks the whole fleet for the same time.
+            Some(asked) => Some(asked.saturating_add(pause)),
             None => Some(pause),
         }
     }
@@ -123,11 +126,41 @@ impl Outbox {
     }
 }
 
-fn pauses() -> ExponentialBackoff {
+/// Returns a random number, without which all engines would try again at the same moment.
+///
+/// `backon` has a random seed only with its feature `std`.
+fn seed() -> u64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    high ^ low
+}
+
+fn pauses(seed: u64) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
         .with_max_times(ATTEMPTS)
         .with_jitter()
+        .with_jitter_seed(seed)
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_fleet_spreads_its_retries() {
+        let schedules: Vec<Vec<Duration>> = (0..200).map(|_| pauses(seed()).collect()).collect();
+        for attempt in 0..ATTEMPTS {
+            let pauses: Vec<_> =
+                schedules.iter().map(|pauses| pauses[attempt].as_millis()).collect();
+            let different: BTreeSet<_> = pauses.iter().collect();
+            assert!(different.len() > 100, "attempt {attempt}: {}", different.len());
+            let (first, last) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(last - first > 500, "attempt {attempt}: {first} to {last} ms");
+            assert!(*last <= 2 * LONGEST_PAUSE.as_millis(), "{last}");
+        }
+    }
 }

@@ -34,12 +34,16 @@ impl Encoding for Flat {
 }
 
 /// Makes the exporter for the usage server at `base`.
+///
+/// # Errors
+///
+/// The operator's proxy cannot be used.
 pub(in crate::export) fn exporter(
     base: Destination,
     settings: &Settings,
     helper: &Helper,
-) -> Network<Flat> {
-    let client = Client::new(&base, settings, TIMEOUT, None, helper);
+) -> Result<Network<Flat>, String> {
+    let client = Client::new(&base, settings, TIMEOUT, None, helper)?;
     let encoding = Flat { base: base.clone() };
-    Network { encoding, destination: base, outbox: Outbox::new(client) }
+    Ok(Network { encoding, destination: base, outbox: Outbox::new(client) })
 }

@@ -48,11 +48,17 @@ pub(crate) struct ConfigFile {
     pub(crate) damage: Option<String>,
 }
 
-/// A text of the file with its place.
-#[derive(Debug, Clone)]
+/// A text of the file with its place. Its `Debug` form shows the place only.
+#[derive(Clone)]
 pub(super) struct Located {
     pub(super) text: String,
     pub(super) origin: String,
+}
+
+impl std::fmt::Debug for Located {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.origin)
+    }
 }
 
 impl ConfigFile {
