@@ -6,12 +6,13 @@
 //! send.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use otel_usage_schema::{Consent, Contract, Decision, OffWhen};
+use otel_usage_schema::{Consent, Contract, Decision, Directory, OffWhen};
 
 use crate::settings::{Env, read_start};
 
@@ -27,22 +28,42 @@ pub(crate) struct ConsentSwitches {
     fixed: Decision,
     marker_files: Vec<PathBuf>,
     mode_file: Option<PathBuf>,
+    /// The last answer of the mode file, with the state of the file that gave it.
+    last_mode: Arc<Mutex<Option<(FileState, Decision)>>>,
+    /// The warning to give if collection is off because the switches cannot be found.
+    warning: Option<String>,
 }
+
+/// What tells whether a file is still the same. It is read without opening the file.
+type FileState = (u64, Option<SystemTime>, Option<(u64, u64, i64)>);
 
 impl ConsentSwitches {
     /// Finds the switches that apply to `contract`.
     pub(crate) fn new(contract: &Contract, env: &Env, builder: Option<Consent>) -> Self {
         let own = env.config_home().map(|directory| directory.join("otel-usage"));
         let engine = env.directory(&contract.directory);
+        let mut fixed = fixed(contract, env, builder);
+        let lacks_place =
+            own.is_none() || engine.is_none() && !matches!(contract.directory, Directory::None);
+        let mut warning = None;
+        if lacks_place
+            && fixed.consent != Consent::Off
+            && let Err(what) = env.find_home()
+        {
+            fixed = off(format!("no home directory is known, where an opt-out may stand: {what}"));
+            warning = Some(format!("{}; set HOME; usage reporting is off", fixed.because));
+        }
         let marker_files =
             [Some(PathBuf::from(SYSTEM_FILE)), own.clone().map(marker), engine.map(marker)]
                 .into_iter()
                 .flatten()
                 .collect();
         Self {
-            fixed: fixed(contract, env, builder),
+            fixed,
             marker_files,
             mode_file: own.map(|own| own.join("mode")),
+            last_mode: Arc::default(),
+            warning,
         }
     }
 
@@ -67,9 +88,41 @@ impl ConsentSwitches {
                 }
             }
         }
-        match self.mode_file.as_deref().and_then(read_mode) {
+        match self.mode_file.as_deref().and_then(|path| self.mode(path)) {
             Some(mode) if mode.consent > self.fixed.consent => mode,
             _ => self.fixed.clone(),
+        }
+    }
+
+    /// Returns the warning to give if collection is off because the switches cannot be found.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.warning.clone()
+    }
+
+    /// Reads the mode file unless it is as it was, so that a process without free file descriptors does
+    /// not look like an opt-out.
+    fn mode(&self, path: &Path) -> Option<Decision> {
+        let state = fs::metadata(path);
+        if let Err(error) = &state
+            && is_absent(error)
+            // A dangling link means off, because the file that it led to may have said so.
+            && fs::symlink_metadata(path).is_err_and(|error| is_absent(&error))
+        {
+            return None;
+        }
+        let state = state.ok().map(|metadata| file_state(&metadata));
+        let mut last = self.last_mode.lock().unwrap_or_else(PoisonError::into_inner);
+        match read_mode(path) {
+            Ok(mode) => {
+                *last = state.zip(mode.clone());
+                mode
+            }
+            Err(error) => match (&*last, &state) {
+                (Some((then, mode)), Some(now)) if then == now && lacks_descriptors(&error) => {
+                    Some(mode.clone())
+                }
+                _ => Some(off(format!("mode file {} cannot be read: {error}", path.display()))),
+            },
         }
     }
 
@@ -111,21 +164,37 @@ fn off(because: String) -> Decision {
     Decision { consent: Consent::Off, because }
 }
 
-fn is_absent(error: &std::io::Error) -> bool {
+fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Reads the mode file, or returns `None` if there is none. An unreadable or unknown mode means off.
-fn read_mode(path: &Path) -> Option<Decision> {
+fn lacks_descriptors(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    #[cfg(not(unix))]
+    return false;
+}
+
+fn file_state(metadata: &fs::Metadata) -> FileState {
+    #[cfg(unix)]
+    let place = {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((metadata.dev(), metadata.ino(), metadata.ctime_nsec()))
+    };
+    #[cfg(not(unix))]
+    let place = None;
+    (metadata.len(), metadata.modified().ok(), place)
+}
+
+/// Reads the mode file, or returns `None` if there is none. An unknown mode means off.
+fn read_mode(path: &Path) -> io::Result<Option<Decision>> {
     let because = format!("mode file {}", path.display());
     let text = match read_start(path, MODE_FILE_BYTES) {
-        Ok(text) => text,
-        // A dangling link means off, because the file that it led to may have said so.
-        Err(error) if is_absent(&error) && fs::symlink_metadata(path).is_err() => return None,
-        Err(error) => return Some(off(format!("{because} cannot be read: {error}"))),
+        Err(error) if is_absent(&error) && fs::symlink_metadata(path).is_err() => return Ok(None),
+        text => text?,
     };
     let whole = text.len() as u64 <= MODE_FILE_BYTES;
-    Some(match text.trim_ascii().to_ascii_lowercase().as_slice() {
+    Ok(Some(match text.trim_ascii().to_ascii_lowercase().as_slice() {
         _ if !whole => off(format!("{because} is damaged: too long")),
         b"on" => Decision { consent: Consent::Granted, because },
         b"local" => Decision { consent: Consent::Local, because },
@@ -133,7 +202,7 @@ fn read_mode(path: &Path) -> Option<Decision> {
         _ => {
             off(format!("{because} is damaged; write `on`, `local` or `off` into it, or remove it"))
         }
-    })
+    }))
 }
 
 /// Returns the decision of environment and builder, which never changes while the process runs.
@@ -193,5 +262,49 @@ fn is_off(env: &Env, variable: &str, off: OffWhen) -> bool {
         OffWhen::Present => true,
         OffWhen::NotTrue => !matches!(word.as_str(), "1" | "true" | "yes" | "on"),
         OffWhen::True => !matches!(word.as_str(), "" | "0" | "false" | "no" | "off"),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use otel_usage_schema::{lmcache, vllm};
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_users_that_cannot_be_read_means_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let user = crate::sys::user_id();
+        let home = place("home");
+        let line = |home: &Path| format!("me:x:{user}:0::{}:/bin/sh\n", home.display());
+        let other = b"m\xfcller:x:4242:0:M\xfcller:/home/m\xfcller:/bin/sh\n".to_vec();
+        fs::create_dir_all(place("folder")).unwrap();
+        fs::write(place("other"), &other).unwrap();
+        fs::write(place("latin1"), [other, line(&home).into_bytes()].concat()).unwrap();
+        let decide = |passwd: &str, variables: &[(&str, &str)]| {
+            let env = Env::given(variables.iter().copied()).with_passwd(&place(passwd));
+            let switches = ConsentSwitches::new(&vllm::CURRENT, &env, None);
+            (switches.decide().consent, switches.warning())
+        };
+        assert_eq!(decide("latin1", &[]), (Consent::Granted, None));
+        for unreadable in ["folder", "absent", "other"] {
+            let (consent, warning) = decide(unreadable, &[]);
+            assert_eq!(consent, Consent::Off, "{unreadable}");
+            assert!(warning.unwrap().contains("HOME"));
+            // An opt-out needs no warning, and with these no file of the home directory is asked.
+            assert_eq!(decide(unreadable, &[("DO_NOT_TRACK", "1")]), (Consent::Off, None));
+            let known = [("XDG_CONFIG_HOME", home.to_str().unwrap())];
+            assert_eq!(decide(unreadable, &known), (Consent::Granted, None));
+            let (consent, _) = decide(unreadable, &[known[0], ("VLLM_CONFIG_ROOT", "~/v")]);
+            assert_eq!(consent, Consent::Off, "{unreadable}");
+            let env = Env::given(known).with_passwd(&place(unreadable));
+            let switches = ConsentSwitches::new(&lmcache::V1, &env, None);
+            assert_eq!(switches.decide().consent, Consent::Off);
+        }
+        // The user's off stands behind another user's name.
+        fs::create_dir_all(home.join(".config/otel-usage")).unwrap();
+        fs::write(home.join(".config/otel-usage/do_not_track"), "").unwrap();
+        assert_eq!(decide("latin1", &[]), (Consent::Off, None));
     }
 }

@@ -65,6 +65,8 @@ pub const VARIABLES: &[&str] = &[
 #[derive(Clone, Default)]
 pub struct Env {
     values: BTreeMap<String, OsString>,
+    /// The list of users, if it is another than that of the system.
+    passwd: Option<PathBuf>,
     /// Whether the snapshot is that of this process.
     #[cfg_attr(
         not(feature = "config-file"),
@@ -104,7 +106,7 @@ impl Env {
                 Some((name.to_owned(), value))
             })
             .collect();
-        Self { values, process: true }
+        Self { values, process: true, passwd: None }
     }
 
     /// Returns a snapshot of the given variables, for tests and for tools that ask "what if".
@@ -113,7 +115,7 @@ impl Env {
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let values = variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-        Self { values, process: false }
+        Self { values, process: false, passwd: None }
     }
 
     /// Adds a variable.
@@ -171,16 +173,38 @@ impl Env {
             .filter_map(|(name, value)| Some((name.clone(), value.to_str()?.to_owned())))
     }
 
+    /// Returns a snapshot of which another file lists the users.
+    #[cfg(test)]
+    pub(crate) fn with_passwd(mut self, passwd: &Path) -> Self {
+        self.passwd = Some(passwd.to_owned());
+        self
+    }
+
     /// Returns the user's home directory: `HOME`, else the user's line in `/etc/passwd`.
     ///
     /// The file is read instead of asking the name service, because such a look-up may open sockets
     /// before consent is known. The Python clients look for their opt-out in the same directory.
     pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.find_home().ok()
+    }
+
+    /// Returns the home directory as [`Env::home`] does.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is unknown. An opt-out may then stand where nobody can see it.
+    pub(crate) fn find_home(&self) -> Result<PathBuf, String> {
         match self.os("HOME") {
-            Some(home) if home.is_empty() => Some(PathBuf::from("/")),
-            Some(home) => Some(PathBuf::from(home)),
-            None => home_of(&std::fs::read_to_string("/etc/passwd").ok()?, crate::sys::user_id()),
+            Some(home) if home.is_empty() => return Ok(PathBuf::from("/")),
+            Some(home) => return Ok(PathBuf::from(home)),
+            None => {}
         }
+        let path = self.passwd.as_deref().unwrap_or_else(|| Path::new("/etc/passwd"));
+        let shown = path.display();
+        let user = crate::sys::user_id();
+        // Names of other users need not be UTF-8.
+        let passwd = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+        home_of(&passwd, user).ok_or_else(|| format!("{shown} has no line for the user {user}"))
     }
 
     /// Returns `${XDG_CONFIG_HOME:-~/.config}`.
@@ -200,6 +224,7 @@ impl Env {
                 // The path is not converted to text, because it need not be UTF-8.
                 let path = variable.as_ref().and_then(|variable| self.os(variable));
                 match path.filter(|path| !path.to_string_lossy().trim().is_empty()) {
+                    Some(path) if Path::new(path).starts_with("~") && self.home().is_none() => None,
                     Some(path) => Some(self.expand(path)),
                     None => Some(self.config_home()?.join(name.as_ref())),
                 }
@@ -217,13 +242,24 @@ impl Env {
     }
 }
 
-fn home_of(passwd: &str, user: u32) -> Option<PathBuf> {
-    passwd.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let id: u32 = parts.nth(2)?.parse().ok()?;
+fn home_of(passwd: &[u8], user: u32) -> Option<PathBuf> {
+    passwd.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut parts = line.split(|byte| *byte == b':');
+        let id: u32 = std::str::from_utf8(parts.nth(2)?).ok()?.parse().ok()?;
         let home = parts.nth(2)?;
-        (id == user && !home.is_empty()).then(|| PathBuf::from(home))
+        (id == user && !home.is_empty()).then(|| path(home)).flatten()
     })
+}
+
+#[cfg(unix)]
+fn path(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Some(PathBuf::from(OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -232,8 +268,8 @@ mod tests {
 
     #[test]
     fn home_falls_back_to_passwd() {
-        let passwd =
-            "root:x:0:0:root:/root:/bin/bash\nvllm:x:2000:44::/srv/vllm:/bin/sh\nbad line\n";
+        let passwd = b"root:x:0:0:root:/root:/bin/bash\nm\xfcller:x:1000:44:M\xfcller:/home/m\xfcller:/bin/sh\n\
+            bad line\nvllm:x:2000:44::/srv/vllm:/bin/sh";
         assert_eq!(home_of(passwd, 2000), Some(PathBuf::from("/srv/vllm")));
         assert_eq!(home_of(passwd, 7), None);
     }

@@ -43,8 +43,8 @@ impl Operator {
         Settings::resolve(contract, &self.env, &self.file, over)
     }
 
-    /// Returns the warning to give if a broken file, and not an opt-out, turned collection off.
+    /// Returns the warning to give if something unreadable, and not an opt-out, turned collection off.
     pub(crate) fn warning_of_off(&self) -> Option<String> {
-        self.file.warning()
+        self.switches.warning().or_else(|| self.file.warning())
     }
 }

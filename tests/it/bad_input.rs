@@ -268,3 +268,53 @@ fn filter_is_enabled_gives_none_if_collection_is_off() {
     let usage = operator.engine(&vllm::CURRENT).with_exporters([ExporterName::File]).init();
     assert!(Some(usage).filter(Usage::is_enabled).is_some());
 }
+
+/// Tells a child process of this program where its server is.
+#[cfg(target_os = "linux")]
+const CHILD: &str = "OTEL_USAGE_TEST_DESCRIPTORS_URL";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn running_out_of_file_descriptors_is_no_opt_out() {
+    use crate::receiver::Answer;
+    let close = Answer::Status(200, "Connection: close\r\n");
+    let server = Receiver::scripted(Vec::new(), close);
+    let program = std::env::current_exe().unwrap();
+    let child = "ulimit -n 64; exec \"$0\" --exact bad_input::child_without_descriptors --ignored";
+    let output = std::process::Command::new("sh")
+        .args(["-c", child])
+        .arg(program)
+        .env(CHILD, server.url())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(server.requests.try_iter().count(), 8);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "the other process of the test above"]
+fn child_without_descriptors() {
+    let Ok(url) = std::env::var(CHILD) else { return };
+    for mode in [None, Some("on")] {
+        let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", &url);
+        if let Some(mode) = mode {
+            let folder = operator.path(".config/otel-usage");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("mode"), mode).unwrap();
+        }
+        let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+        usage.record(sample::lmcache_engine());
+        settled(&usage);
+        let mut held = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            held.push(file);
+        }
+        usage.record(sample::lmcache_engine());
+        let flushed = usage.flush(std::time::Duration::from_millis(500));
+        held.clear();
+        assert!(matches!(flushed, Flush::Memory(1..)), "{mode:?} {flushed:?} {:?}", usage.stats());
+        settled(&usage);
+        assert!(usage.stats().lost.is_empty(), "{:?}", usage.stats());
+    }
+}
