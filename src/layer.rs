@@ -22,7 +22,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::clock::Clock;
-use crate::run::Queue;
+use crate::run::{Queue, shorten_text};
 use otel_usage_schema::CompiledContract;
 
 /// The target of our spans and events. Targets that only begin with it are foreign.
@@ -270,7 +270,7 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.push(field, Value::String(value.to_owned().into()));
+        self.push(field, Value::String(shorten_text(value).to_owned().into()));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {

@@ -9,6 +9,7 @@ use opentelemetry::KeyValue;
 
 use super::instrument::{Counter, Gauge, Histogram, Series};
 use super::row::Row;
+use crate::run::shorten_text;
 use otel_usage_schema::{Contract, Instrument, MessageSpec, Trigger};
 
 /// Most series of one message. Names are few, and names made of user input must not fill the memory.
@@ -105,6 +106,7 @@ impl Message {
     }
 
     fn open(&self, name: &str) -> Option<Arc<Row>> {
+        let name = shorten_text(name);
         let mut series = self.lock();
         if let Some(known) = series.get(name) {
             return Some(Arc::clone(known));

@@ -10,6 +10,7 @@
 //! [`Usage`](crate::Usage); a stock span processor runs it for a
 //! [`UsageSpanExporter`](crate::export::UsageSpanExporter).
 
+mod bounds;
 mod context;
 mod pipeline;
 mod provider;
@@ -17,6 +18,7 @@ mod queue;
 mod schedule;
 mod worker;
 
+pub(crate) use bounds::text as shorten_text;
 pub(crate) use context::{Made, RunContext, RunStart};
 pub(crate) use pipeline::{Pipeline, PipelineParts};
 pub(crate) use provider::provider;

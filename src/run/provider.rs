@@ -11,6 +11,7 @@ use opentelemetry_sdk::trace::{
 };
 
 use super::Queue;
+use super::bounds::{ATTRIBUTES, EVENTS};
 
 #[derive(Debug)]
 struct ToQueue(Arc<Queue>);
@@ -31,19 +32,16 @@ impl SpanProcessor for ToQueue {
     }
 }
 
-/// Most attributes of a span: more than any contract has fields, and enough to count undeclared ones.
-const ATTRIBUTES: u32 = 512;
-
 /// Makes the provider.
 ///
 /// Sampler, limits and Resource are set in code, because a sampler or a limit that the operator's
 /// `OTEL_*` variables set for the engine's traces must not cut usage records.
 pub(crate) fn provider(queue: Arc<Queue>) -> SdkTracerProvider {
     let limits = SpanLimits {
-        max_events_per_span: 128,
-        max_attributes_per_span: ATTRIBUTES,
+        max_events_per_span: EVENTS as u32,
+        max_attributes_per_span: ATTRIBUTES as u32,
         max_links_per_span: 1,
-        max_attributes_per_event: ATTRIBUTES,
+        max_attributes_per_event: ATTRIBUTES as u32,
         max_attributes_per_link: 0,
     };
     SdkTracerProvider::builder()

@@ -8,13 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::SpanData;
 use otel_usage_schema::Loss;
-use otel_usage_schema::sanitize::LIST;
 
-use super::PipelineParts;
-use super::worker;
+use super::bounds::{shorten, shorten_span};
+use super::{PipelineParts, worker};
 use crate::clock::Clock;
 use crate::export::SpanIds;
 use crate::stats::Counters;
@@ -22,11 +21,8 @@ use crate::stats::Counters;
 /// Most spans that wait. An engine makes a handful at its start; more means a loop without end.
 const SPANS: usize = 256;
 
-/// Most bytes of text that wait.
+/// Most bytes that wait, and most bytes of a heartbeat's values.
 const BYTES: usize = 1024 * 1024;
-
-/// Longest text that is kept until it is sanitized. Every field has a shorter limit.
-const TEXT_BYTES: usize = 4096;
 
 /// Most unknown kinds that wait to be logged.
 const UNKNOWN: usize = 16;
@@ -46,7 +42,7 @@ struct State {
     parts: Option<Box<PipelineParts>>,
     spans: VecDeque<SpanData>,
     bytes: usize,
-    heartbeat: Vec<KeyValue>,
+    heartbeat: Arc<Vec<KeyValue>>,
     unknown: Vec<&'static str>,
     finish: bool,
     urgent: bool,
@@ -62,7 +58,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) spans: VecDeque<SpanData>,
-    pub(super) heartbeat: Vec<KeyValue>,
+    pub(super) heartbeat: Arc<Vec<KeyValue>>,
     pub(super) unknown: Vec<&'static str>,
     pub(super) finish: bool,
     pub(super) urgent: bool,
@@ -107,7 +103,7 @@ impl Queue {
             self.counters.lost.add(Loss::Forked, 1);
             return;
         }
-        let bytes = shorten(&mut span);
+        let bytes = shorten_span(&mut span);
         let mut state = self.lock();
         // The worker takes all spans at once, so only the first one has to wake it.
         let first = state.spans.is_empty();
@@ -160,11 +156,18 @@ impl Queue {
         }
     }
 
-    /// Sets the values that the next heartbeats carry.
-    pub(crate) fn set_heartbeat(&self, values: Vec<KeyValue>) {
-        if !self.is_forked() {
-            self.lock().heartbeat = values;
+    /// Sets the values that the next heartbeats carry. Values of more than [`BYTES`] are lost as a whole.
+    pub(crate) fn set_heartbeat(&self, mut values: Vec<KeyValue>) {
+        if self.is_forked() {
+            return;
         }
+        if shorten(&mut values) > BYTES {
+            self.counters.lost.add(Loss::QueueFull, 1);
+            values = Vec::new();
+        }
+        let mut values = Arc::new(values);
+        std::mem::swap(&mut self.lock().heartbeat, &mut values);
+        // The old values are freed here, when the lock is free again.
     }
 
     /// Asks the worker to finish. Messages that wait still go out.
@@ -215,7 +218,7 @@ impl Queue {
                 state.busy = true;
                 return Work {
                     spans: std::mem::take(&mut state.spans),
-                    heartbeat: state.heartbeat.clone(),
+                    heartbeat: Arc::clone(&state.heartbeat),
                     unknown: std::mem::take(&mut state.unknown),
                     finish: state.finish,
                     urgent: std::mem::take(&mut state.urgent),
@@ -245,35 +248,4 @@ impl Queue {
         self.lock().gone = true;
         self.settled.notify_all();
     }
-}
-
-/// Cuts texts that are longer than any field allows. Returns the bytes that the attributes take.
-fn shorten(span: &mut SpanData) -> usize {
-    let cut = |text: &mut StringValue| {
-        if text.as_str().len() > TEXT_BYTES {
-            let end = text.as_str().char_indices().map(|(place, _)| place);
-            let end = end.take_while(|place| *place <= TEXT_BYTES).last().unwrap_or(0);
-            *text = text.as_str().get(..end).unwrap_or("").to_owned().into();
-        }
-        text.as_str().len()
-    };
-    let mut bytes = 0_usize;
-    let events = span.events.events.iter_mut().flat_map(|event| event.attributes.iter_mut());
-    for attribute in span.attributes.iter_mut().chain(events) {
-        let size = match &mut attribute.value {
-            Value::String(text) => cut(text),
-            Value::Array(Array::String(words)) => {
-                words.truncate(LIST);
-                words.iter_mut().map(cut).sum()
-            }
-            Value::Array(Array::I64(numbers)) => {
-                numbers.truncate(LIST);
-                0
-            }
-            _ => 0,
-        };
-        // An attribute takes about 64 bytes beside its text.
-        bytes = bytes.saturating_add(size).saturating_add(64);
-    }
-    bytes
 }

@@ -1,0 +1,186 @@
+//! Checks that no value, limit or thread stack of the engine's process makes the library harm it.
+//!
+//! Each test starts this program again with that test alone, because limits and memory belong to a whole
+//! process.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    unsafe_code,
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; it starts processes and sets their limits"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use opentelemetry::{Array, KeyValue, Value};
+use otel_usage::Usage;
+use otel_usage::export::{ExportRecord, Exporter, Outcome};
+use otel_usage::schema::{Loss, lmcache};
+use otel_usage_testing::{Given, Operator, settled};
+
+/// The variable that tells a process that it is the child of a test.
+const CHILD: &str = "OTEL_USAGE_TEST_CHILD";
+
+const MIB: usize = 1024 * 1024;
+
+/// Runs `work` in a process of its own, which `prepare` may change before it starts.
+fn in_child(test: &str, prepare: impl FnOnce(&mut Command), work: impl FnOnce() + Send + 'static) {
+    if std::env::var_os(CHILD).is_some() {
+        // The stack does not depend on the environment of the test.
+        std::thread::Builder::new().stack_size(8 * MIB).spawn(work).unwrap().join().unwrap();
+        return;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--test-threads=1"]).env(CHILD, "1");
+    prepare(&mut command);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{}: {text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Counts the bytes that this process holds.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promises.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Returns by how many MiB the memory of this process grows while `work` runs.
+fn grows(work: impl FnOnce()) -> usize {
+    let before = HELD.load(Ordering::Relaxed);
+    work();
+    HELD.load(Ordering::Relaxed).saturating_sub(before) / MIB
+}
+
+/// An exporter that waits before its first record until the test lets it go.
+#[derive(Debug)]
+struct Stuck(Option<mpsc::Receiver<()>>);
+
+impl Exporter for Stuck {
+    fn name(&self) -> &str {
+        "stuck"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn export(&mut self, _: &ExportRecord) -> Outcome {
+        if let Some(released) = self.0.take() {
+            let _ = released.recv();
+        }
+        Outcome::Delivered
+    }
+}
+
+/// Returns an engine whose worker is stuck until the sender is used.
+fn stuck(operator: &Operator) -> (Usage, mpsc::Sender<()>) {
+    let (release, released) = mpsc::channel();
+    let usage = operator
+        .engine(&lmcache::V1)
+        .with_exporters([])
+        .with_exporter(Stuck(Some(released)))
+        .try_init()
+        .unwrap();
+    usage.record(lmcache::Engine::default());
+    (usage, release)
+}
+
+/// Attributes that take much memory, each of another kind.
+fn heavy() -> Vec<Vec<KeyValue>> {
+    let text = || "x".repeat(4 * MIB);
+    vec![
+        vec![KeyValue::new(text(), true)],
+        vec![KeyValue::new("a", text())],
+        vec![KeyValue::new("a", Value::from(Arc::<str>::from(text())))],
+        vec![KeyValue::new("a", Value::Array(Array::F64(vec![0.5; MIB / 2])))],
+        vec![KeyValue::new("a", Value::Array(Array::I64(vec![1; MIB / 2])))],
+        vec![KeyValue::new("a", Value::Array(Array::Bool(vec![true; 4 * MIB])))],
+        vec![KeyValue::new("a", Value::Array(Array::String(vec!["x".into(); MIB / 8])))],
+        vec![KeyValue::new("a", Value::Array(Array::String(vec![text().into()])))],
+        vec![KeyValue::new("a", 1); MIB / 16],
+    ]
+}
+
+#[test]
+fn heavy_records_and_series_do_not_fill_the_memory() {
+    let test = "heavy_records_and_series_do_not_fill_the_memory";
+    in_child(
+        test,
+        |_| (),
+        || {
+            let operator = Operator::new();
+            let (usage, release) = stuck(&operator);
+            let records = grows(|| {
+                for attributes in (0..12).flat_map(|_| heavy()) {
+                    usage.record(Given("lmcache.engine".to_owned(), attributes));
+                }
+                usage.record(Given("x".repeat(16 * MIB), Vec::new()));
+            });
+            let mut kept = Vec::new();
+            let series = grows(|| {
+                for number in 0..16 {
+                    let name = format!("{number}{}", "x".repeat(4 * MIB));
+                    kept.push(usage.series(lmcache::usage::L2_ADAPTER, &name));
+                }
+            });
+            assert!(records < 4 && series < 4, "{records} MiB, {series} MiB");
+            drop(release);
+            settled(&usage);
+        },
+    );
+}
+
+#[test]
+fn a_heavy_heartbeat_does_not_fill_the_memory() {
+    let test = "a_heavy_heartbeat_does_not_fill_the_memory";
+    in_child(
+        test,
+        |_| (),
+        || {
+            let operator = Operator::new();
+            let (usage, release) = stuck(&operator);
+            for values in heavy() {
+                let grown = grows(|| usage.set_heartbeat(Given(String::new(), values)));
+                assert!(grown < 2, "{grown} MiB");
+            }
+            // Each value is short enough, and all together are too long.
+            let words = Value::Array(Array::String(vec!["x".repeat(4096).into(); 64]));
+            let grown = grows(|| {
+                let values = (0..64).map(|_| KeyValue::new("a", words.clone())).collect();
+                usage.set_heartbeat(Given(String::new(), values));
+            });
+            assert!(grown < 2, "{grown} MiB");
+            assert_eq!(usage.stats().lost[&Loss::QueueFull], 1);
+            drop(release);
+            settled(&usage);
+        },
+    );
+}
