@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::clock::Clock;
-use crate::sys;
+use crate::{settings, sys};
 
 /// Name of the file.
 const FILE: &str = "machine_id";
@@ -15,8 +15,10 @@ const FILE_BYTES: u64 = 128;
 
 /// Reads the UUID. Returns `None` if the file holds anything else, because that must not be sent.
 pub(super) fn read(directory: &Path) -> Option<String> {
-    let text = read_start(&File::open(directory.join(FILE)).ok()?).ok()?;
-    uuid::Uuid::try_parse(text.trim()).ok().map(|id| id.hyphenated().to_string())
+    let bytes = settings::read_start(&directory.join(FILE), FILE_BYTES).ok()?;
+    uuid::Uuid::try_parse(str::from_utf8(&bytes).ok()?.trim())
+        .ok()
+        .map(|id| id.hyphenated().to_string())
 }
 
 /// Reads the UUID, and makes it if the file is missing or empty.
@@ -36,6 +38,9 @@ fn make(directory: &Path, clock: &Clock) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).write(true).create(true).truncate(false).open(directory.join(FILE))?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     sys::lock(&file)?;
     if read_start(&file)?.trim().is_empty() {
         file.write_all(clock.uuid().as_bytes())?;

@@ -277,9 +277,28 @@ fn omitted(env: &Env, file: &ConfigFile) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Reads a whole file that an operator names, unless it is longer than `limit` bytes.
+///
+/// # Errors
+///
+/// As [`read_start`], and `FileTooLarge`.
+#[cfg(any(feature = "config-file", feature = "otlp"))]
+pub(crate) fn read_file(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let bytes = read_start(path, limit)?;
+    if bytes.len() as u64 > limit {
+        let what = format!("it is longer than {limit} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
+}
+
 /// Reads the first `limit + 1` bytes of a file, so that a longer file can be told from its start.
 ///
-/// It does not wait: a pipe without a writer reads as empty.
+/// It neither waits nor reads without end.
+///
+/// # Errors
+///
+/// `InvalidInput` for a pipe, a device or anything else that is no regular file, and those of the system.
 pub(crate) fn read_start(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
@@ -288,8 +307,15 @@ pub(crate) fn read_start(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.custom_flags(libc::O_NONBLOCK);
     }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
+    }
     let mut text = Vec::new();
-    options.open(path)?.take(limit.saturating_add(1)).read_to_end(&mut text)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -10,7 +10,7 @@ use otel_usage::schema::Loss;
 use otel_usage::schema::{Field, Type, lmcache, vllm};
 use otel_usage::{Attributes, Consent, Flush, Usage};
 use otel_usage_testing::sample;
-use otel_usage_testing::{Collected, Operator, PATIENCE, settled};
+use otel_usage_testing::{Collected, Operator, PATIENCE, returns, settled};
 
 use crate::receiver::Receiver;
 
@@ -92,6 +92,56 @@ fn each_mistake_in_the_environment_gives_one_warning_with_name_and_remedy() {
         assert_eq!(warnings.len(), 1, "{variables:?}: {warnings:?}");
         assert!(warnings[0].contains(name) && warnings[0].contains(remedy), "{}", warnings[0]);
     }
+}
+
+/// Something that is no file, in the place of a file that an operator names.
+#[cfg(unix)]
+fn no_files(operator: &Operator) -> Vec<String> {
+    let pipe = operator.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // A device that can be read without end comes last.
+    [pipe, operator.path(""), operator.path("missing"), "/dev/null".into(), "/dev/zero".into()]
+        .map(|path| path.display().to_string())
+        .to_vec()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_one_warning_in_the_place_of_a_certificate_and_of_a_configuration() {
+    let folder = Operator::new();
+    for path in no_files(&folder) {
+        returns(move || {
+            let warnings = with_mistake(&[
+                ("OTEL_USAGE_EXPORTERS", "otlp,file"),
+                ("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+                ("OTEL_USAGE_OTLP_CERTIFICATE", &path),
+            ]);
+            assert_eq!(warnings.len(), 1, "{path}: {warnings:?}");
+            let named = warnings[0].contains("OTEL_USAGE_OTLP_CERTIFICATE");
+            assert!(named && warnings[0].contains(&path), "{}", warnings[0]);
+
+            let warnings = with_mistake(&[("OTEL_USAGE_CONFIG", &path)]);
+            assert_eq!(warnings.len(), 1, "{path}: {warnings:?}");
+            assert!(warnings[0].contains(&path), "{}", warnings[0]);
+        });
+    }
+}
+
+#[test]
+fn a_certificate_file_that_is_too_long_is_not_read_whole() {
+    let folder = Operator::new();
+    let path = folder.path("long.pem");
+    std::fs::File::create(&path).unwrap().set_len(5 * 1024 * 1024).unwrap();
+    returns(move || {
+        let warnings = with_mistake(&[
+            ("OTEL_USAGE_EXPORTERS", "otlp,file"),
+            ("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+            ("OTEL_USAGE_OTLP_CERTIFICATE", path.to_str().unwrap()),
+        ]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("longer than"), "{}", warnings[0]);
+    });
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! `OTEL_EXPORTER_OTLP_*` variables and would add tracing headers or refuse a compression. A test
 //! compares the bytes with those of that crate.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -25,7 +24,10 @@ use super::client::{Client, Request};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
 use crate::helper::Helper;
-use crate::settings::{OtlpSettings, Settings};
+use crate::settings::{OtlpSettings, Settings, read_file};
+
+/// Longest file of certificates that is read; a system's whole bundle has 250 kB.
+const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(in crate::export) struct Otlp {
@@ -128,7 +130,7 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
 }
 
 fn certificates(path: &Path) -> Result<RootCerts, String> {
-    let pem = fs::read(path).map_err(|error| error.to_string())?;
+    let pem = read_file(path, CERTIFICATE_BYTES).map_err(|error| error.to_string())?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),

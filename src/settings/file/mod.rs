@@ -73,14 +73,9 @@ impl ConfigFile {
     #[cfg(feature = "config-file")]
     fn open(path: &Path, env: &Env) -> Result<Self, String> {
         let shown = path.display();
-        let bytes = super::read_start(path, BYTES).map_err(|error| {
+        let bytes = super::read_file(path, BYTES).map_err(|error| {
             format!("{shown} cannot be read: {error}; mend it or unset {VARIABLE}")
         })?;
-        if bytes.len() as u64 > BYTES {
-            return Err(format!(
-                "{shown} is longer than {BYTES} bytes; {VARIABLE} names another file?"
-            ));
-        }
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             format!("{shown} is not UTF-8 text after {} bytes", error.valid_up_to())
         })?;
