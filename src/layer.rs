@@ -178,8 +178,12 @@ impl UsageLayer {
         Arc::as_ptr(&self.queue).addr()
     }
 
-    /// Returns whether the contract has this kind, and counts an unknown one.
+    /// Returns whether the contract has this kind. Counts an unknown one, and any in a forked child.
     fn knows(&self, name: &'static str) -> bool {
+        if self.queue.is_forked() {
+            self.queue.count_forked();
+            return false;
+        }
         let known = self.contract.has_record(name);
         if !known {
             self.queue.unknown(name);

@@ -20,6 +20,7 @@ use crate::instruments::{Counter, Gauge, Histogram, Instruments, Series};
 use crate::layer::{FilteredLayer, UsageLayer};
 use crate::run::{Queue, RunContext, provider};
 use crate::stats::Stats;
+use crate::sys::Process;
 
 /// Longest time that queued messages may delay the end of an engine.
 const AT_EXIT: Duration = Duration::from_millis(250);
@@ -72,6 +73,7 @@ impl fmt::Debug for Usage {
 #[derive(Debug)]
 struct Inner {
     decision: Decision,
+    process: Process,
     state: State,
 }
 
@@ -104,19 +106,30 @@ impl Usage {
     }
 
     pub(crate) fn new(decision: Decision, state: State) -> Self {
-        Self { inner: Arc::new(Inner { decision, state }) }
+        Self { inner: Arc::new(Inner { decision, process: Process::current(), state }) }
     }
 
     fn live(&self) -> Option<&Live> {
         self.inner.live()
     }
 
-    /// Returns whether collection is on.
+    /// Returns what is needed to record, or `None` if collection is off or in a forked child. There, what
+    /// is said is counted as lost, and no lock is taken.
+    fn recording(&self) -> Option<&Live> {
+        let live = self.live()?;
+        if live.queue.is_forked() {
+            live.queue.count_forked();
+            return None;
+        }
+        Some(live)
+    }
+
+    /// Returns whether collection is on. A forked child sends nothing, so that it is off there.
     ///
     /// `Some(usage).filter(Usage::is_enabled)` is `None` if it is off.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.live().is_some()
+        self.live().is_some_and(|live| !live.queue.is_forked())
     }
 
     /// Returns the consent at initialisation, and the switch that decided it.
@@ -131,7 +144,7 @@ impl Usage {
     /// with `EnvFilter("error")` an `info` event never reaches it. Use [`Usage::record`] for records that
     /// must not be lost. Call this on the initialising thread, because the first call makes a tracer
     /// provider, and the OpenTelemetry SDK reads the environment for it. Returns `None` if collection is
-    /// off.
+    /// off, or in a forked child.
     ///
     /// # Examples
     ///
@@ -155,7 +168,7 @@ impl Usage {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let live = self.live()?;
+        let live = self.live().filter(|live| !live.queue.is_forked())?;
         Some(FilteredLayer::new(UsageLayer::new(
             Arc::clone(&live.context.contract),
             Arc::clone(&live.queue),
@@ -168,9 +181,10 @@ impl Usage {
     ///
     /// The first record starts the worker. Messages that the contract sends before or after this record
     /// (the environment, the metadata of the run) go out with it, and heartbeats begin. The call returns
-    /// at once; a record that cannot be kept is counted in [`Usage::stats`].
+    /// at once; a record that cannot be kept is counted in [`Usage::stats`]. Do not call it from a signal
+    /// handler: like every call of this library apart from those of instruments, it may take a lock.
     pub fn record(&self, record: impl UsageRecord) {
-        let Some(live) = self.live() else { return };
+        let Some(live) = self.recording() else { return };
         let kind = record.kind().to_owned();
         live.queue.record(kind.into(), record.attributes(), &live.context.clock);
     }
@@ -233,7 +247,7 @@ impl Usage {
     }
 
     fn instrument<T: Default>(&self, name: &str, find: impl Fn(&Instruments) -> Option<T>) -> T {
-        let Some(live) = self.live() else { return T::default() };
+        let Some(live) = self.recording() else { return T::default() };
         find(&live.instruments).unwrap_or_else(|| {
             if !live.context.contract.is_omitted(name) {
                 live.queue.counters.note(Loss::UndeclaredAttribute, name, "an instrument");
@@ -285,7 +299,13 @@ impl Usage {
         match &self.inner.state {
             State::Live(live) => inspect::run(&live.context, record, live.direct).start,
             State::Off(builder) => {
-                let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+                let builder = if self.inner.process.is_forked() {
+                    // A thread that does not exist here may hold the lock.
+                    let Ok(builder) = builder.try_lock() else { return Vec::new() };
+                    builder
+                } else {
+                    builder.lock().unwrap_or_else(PoisonError::into_inner)
+                };
                 let inspection = builder.inspect();
                 inspection.map(|found| found.preview(record)).unwrap_or_default()
             }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::Key;
@@ -15,7 +15,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use otel_usage_schema::Loss;
 
 use crate::run::Pipeline;
-use crate::stats::Stats;
+use crate::stats::{Counters, Stats};
+use crate::sys::Process;
 
 /// Exports usage records through a stock `SpanProcessor`.
 ///
@@ -25,7 +26,9 @@ use crate::stats::Stats;
 pub struct UsageSpanExporter {
     /// `None` if collection is off.
     pipeline: Option<Mutex<Pipeline>>,
-    process: u32,
+    /// The accounts, which a forked child reads without the lock.
+    counters: Arc<Counters>,
+    process: Process,
 }
 
 /// Prints only whether the exporter is enabled, because its settings may hold secrets.
@@ -39,25 +42,26 @@ impl fmt::Debug for UsageSpanExporter {
 
 impl UsageSpanExporter {
     pub(crate) fn new(pipeline: Option<Pipeline>) -> Self {
-        Self { pipeline: pipeline.map(Mutex::new), process: std::process::id() }
+        let counters = pipeline.as_ref().map(Pipeline::counters).unwrap_or_default();
+        Self { pipeline: pipeline.map(Mutex::new), counters, process: Process::current() }
     }
 
-    /// Returns whether collection is on.
+    /// Returns whether collection is on. It is off in a forked child.
     #[must_use]
-    pub const fn is_enabled(&self) -> bool {
-        self.pipeline.is_some()
+    pub fn is_enabled(&self) -> bool {
+        self.pipeline.is_some() && !self.process.is_forked()
     }
 
     /// Returns the accounts so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.with(|pipeline| pipeline.counters().snapshot()).unwrap_or_default()
+        self.counters.snapshot()
     }
 
     /// Runs `part` with the pipeline. Returns `None` if collection is off, in a forked child, or after a
     /// panic, which would otherwise end the worker of a stock processor for good.
     fn with<T>(&self, part: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
-        if std::process::id() != self.process {
+        if self.process.is_forked() {
             return None;
         }
         let mut pipeline = self.pipeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,8 +90,9 @@ impl SpanExporter for UsageSpanExporter {
                 pipeline.accept(span);
             }
         });
-        if taken.is_none() {
-            self.with(|pipeline| pipeline.counters().lost.add(Loss::Panicked, count));
+        if taken.is_none() && self.pipeline.is_some() {
+            let loss = if self.process.is_forked() { Loss::Forked } else { Loss::Panicked };
+            self.counters.lost.add(loss, count);
         }
         self.send(false)
     }

@@ -17,6 +17,7 @@ use super::{PipelineParts, worker};
 use crate::clock::Clock;
 use crate::export::SpanIds;
 use crate::stats::Counters;
+use crate::sys::Process;
 
 /// Most spans that wait. An engine makes a handful at its start; more means a loop without end.
 const SPANS: usize = 256;
@@ -33,7 +34,7 @@ pub(crate) struct Queue {
     wake: Condvar,
     settled: Condvar,
     pub(crate) counters: Arc<Counters>,
-    process: u32,
+    process: Process,
 }
 
 #[derive(Debug, Default)]
@@ -71,14 +72,18 @@ impl Queue {
             state: Mutex::new(State { parts: Some(Box::new(parts)), ..State::default() }),
             wake: Condvar::new(),
             settled: Condvar::new(),
-            process: std::process::id(),
+            process: Process::current(),
         }
     }
 
-    /// Returns whether this is a forked child. The worker does not exist here, and a thread that does
-    /// not exist either may hold the lock.
-    fn is_forked(&self) -> bool {
-        std::process::id() != self.process
+    /// Returns whether this is a forked child, which has no worker.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.is_forked()
+    }
+
+    /// Counts something that a forked child loses.
+    pub(crate) fn count_forked(&self) {
+        self.counters.lost.add(Loss::Forked, 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,7 +105,7 @@ impl Queue {
     /// Queues a span, and starts the worker if it is the first one.
     pub(crate) fn push(self: &Arc<Self>, mut span: SpanData) {
         if self.is_forked() {
-            self.counters.lost.add(Loss::Forked, 1);
+            self.count_forked();
             return;
         }
         let bytes = shorten_span(&mut span);
