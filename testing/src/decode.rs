@@ -150,7 +150,7 @@ fn cap(steps: &[Sanitizer]) -> usize {
 pub fn otlp_bytes(contract: &Contract, bytes: &[u8]) {
     let request = ExportTraceServiceRequest::decode(bytes).unwrap();
     for group in request.resource_spans {
-        assert_eq!(group.schema_url, otel_usage::schema::transport::SCHEMA_URL);
+        assert_eq!(group.schema_url, transport::SCHEMA_URL);
         let resource = group.resource.unwrap();
         assert_eq!((resource.dropped_attributes_count, resource.entity_refs.len()), (0, 0));
         for attribute in &resource.attributes {
@@ -159,7 +159,7 @@ pub fn otlp_bytes(contract: &Contract, bytes: &[u8]) {
             typed(attribute, known.map(|known| known.ty));
         }
         for scope in group.scope_spans {
-            assert_eq!(scope.schema_url, otel_usage::schema::transport::SCHEMA_URL);
+            assert_eq!(scope.schema_url, transport::SCHEMA_URL);
             let from = scope.scope.unwrap();
             assert_eq!((from.name.as_str(), from.attributes.len()), ("otel_usage", 0));
             scope.spans.iter().for_each(|span| one_span(contract, span));

@@ -367,8 +367,7 @@ fn spans_arrive_with_and_without_another_layer() {
     for beside in [false, true] {
         let other = Other::default();
         let (usage, collected, _operator) = engine(&lmcache::V1);
-        let subscriber =
-            tracing_subscriber::registry().with(beside.then(|| other.clone())).with(usage.layer());
+        let subscriber = registry().with(beside.then(|| other.clone())).with(usage.layer());
         tracing::subscriber::with_default(subscriber, speak);
         settled(&usage);
         let messages = collected.messages();
