@@ -59,9 +59,6 @@ fn main() -> Result<(), Failure> {
         return Ok(());
     }
     initialiser()?;
-    if std::env::var_os("ONLY_INIT").is_some() {
-        return Ok(());
-    }
     opted_out()?;
     start_report()?;
     events()?;
