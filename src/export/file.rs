@@ -14,7 +14,7 @@ use super::{ExportRecord, Exporter, Loss, Outcome};
 use crate::notifier::Notifier;
 
 /// A larger file is renamed to `<name>.1` before the next line, so that heartbeats cannot fill a disk.
-/// The size holds ten years of heartbeats, or ten thousand start reports.
+/// The size holds ten years of heartbeats, or ten thousand start messages.
 const ROTATE_BYTES: u64 = 10 * 1024 * 1024;
 
 /// The form of a message in the file.

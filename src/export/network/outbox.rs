@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::client::{Answer, Client, Request};
 use crate::export::{Outcome, Turn};
 
-/// Most requests that wait: two hours of heartbeats and a start report.
+/// Most requests that wait: two hours of heartbeats and a start message.
 const QUEUE: usize = 16;
 
 /// Most bytes that wait.
