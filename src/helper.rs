@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::thread;
+
 /// The purpose of a helper thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -62,7 +64,7 @@ impl Helper {
         }
         let (sender, receiver) = mpsc::sync_channel(1);
         let busy = Arc::clone(&self.busy);
-        let spawned = std::thread::Builder::new().name(task.name().to_owned()).spawn(move || {
+        let spawned = thread::spawn(task.name(), move || {
             let result = catch_unwind(AssertUnwindSafe(call));
             busy.store(FREE, Ordering::Release);
             let _ = sender.send(result);

@@ -87,6 +87,7 @@ mod run;
 pub mod settings;
 mod stats;
 mod sys;
+mod thread;
 mod usage;
 
 /// Contracts: what may leave, as tables, and the flattener that follows them.

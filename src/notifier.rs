@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use tracing::Level;
 
+use crate::sys::QuietSignals;
+
 /// The host's function for notices and warnings.
 pub(crate) type Callback = Arc<dyn Fn(Level, &str) + Send + Sync>;
 
@@ -68,7 +70,8 @@ impl Notifier {
         {
             tracing::info!(target: "otel_usage::notice", "{text}");
         } else {
-            // A closed stderr must not fail the engine.
+            // A closed stderr must not fail the engine, whose thread this may be.
+            let _quiet = QuietSignals::begin();
             let _ = writeln!(std::io::stderr(), "otel-usage: {text}");
         }
     }

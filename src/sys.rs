@@ -1,5 +1,5 @@
 //! Calls into the C library and the processor: system name, C library version, user id, local time,
-//! CPUID, file lock, forks.
+//! CPUID, file lock, forks, signals.
 //!
 //! This is the only file of the crate with `unsafe` code. Each function returns `None` if the platform
 //! has no answer. The host name is not read, because it would identify the machine.
@@ -243,6 +243,94 @@ fn wiped_page() -> Option<&'static AtomicU32> {
 #[cfg(not(target_os = "linux"))]
 const fn wiped_page() -> Option<&'static AtomicU32> {
     None
+}
+
+/// While it lives, a write of this thread past a limit (`SIGXFSZ`) or to a closed pipe (`SIGPIPE`) fails
+/// and does no more. The engine's handlers stay as they are.
+#[cfg(unix)]
+pub(crate) struct QuietSignals {
+    mask: libc::sigset_t,
+    /// Signals that waited already, and are not ours.
+    foreign: libc::sigset_t,
+}
+
+#[cfg(unix)]
+impl QuietSignals {
+    const SIGNALS: [libc::c_int; 2] = [libc::SIGXFSZ, libc::SIGPIPE];
+
+    /// Blocks the signals on this thread.
+    pub(crate) fn begin() -> Self {
+        let mut mask = signals(&[]);
+        let foreign = pending();
+        // SAFETY: both pointers are valid for the whole call.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &signals(&Self::SIGNALS), &raw mut mask);
+        }
+        Self { mask, foreign }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for QuietSignals {
+    fn drop(&mut self) {
+        for signal in Self::SIGNALS {
+            // SAFETY: the pointers are valid for the whole calls. Taking a signal does not wait: it is there,
+            // and on Linux the time limit is zero.
+            unsafe {
+                if libc::sigismember(&pending(), signal) != 1
+                    || libc::sigismember(&raw const self.foreign, signal) == 1
+                {
+                    continue;
+                }
+                #[cfg(target_os = "linux")]
+                libc::sigtimedwait(
+                    &signals(&[signal]),
+                    core::ptr::null_mut(),
+                    &core::mem::zeroed(),
+                );
+                #[cfg(not(target_os = "linux"))]
+                libc::sigwait(&signals(&[signal]), &mut 0);
+            }
+        }
+        // SAFETY: the mask is the one that the thread had.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.mask, core::ptr::null_mut());
+        }
+    }
+}
+
+/// Returns a set of signals.
+#[cfg(unix)]
+fn signals(which: &[libc::c_int]) -> libc::sigset_t {
+    // SAFETY: a set is made of integers, for which zero is valid, and the calls only write to it.
+    unsafe {
+        let mut set = core::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in which {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        set
+    }
+}
+
+/// Returns the signals that wait for this thread or for the process.
+#[cfg(unix)]
+fn pending() -> libc::sigset_t {
+    let mut set = signals(&[]);
+    // SAFETY: the pointer is valid for the whole call.
+    unsafe { libc::sigpending(&raw mut set) };
+    set
+}
+
+/// Only Unix raises signals for writes.
+#[cfg(not(unix))]
+pub(crate) struct QuietSignals;
+
+#[cfg(not(unix))]
+impl QuietSignals {
+    pub(crate) const fn begin() -> Self {
+        Self
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
     unsafe_code,
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking; it starts processes and sets their limits"
@@ -16,18 +17,22 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use opentelemetry::{Array, KeyValue, Value};
 use otel_usage::Usage;
 use otel_usage::export::{ExportRecord, Exporter, Outcome};
-use otel_usage::schema::{Loss, lmcache};
+use otel_usage::schema::{Loss, lmcache, vllm};
 use otel_usage_testing::{Given, Operator, settled};
 
 /// The variable that tells a process that it is the child of a test.
 const CHILD: &str = "OTEL_USAGE_TEST_CHILD";
 
 const MIB: usize = 1024 * 1024;
+
+/// A stack on which an engine may call the library. Measured in a debug build: 32 KiB are too few.
+const SMALL_STACK: usize = 64 * 1024;
 
 /// Runs `work` in a process of its own, which `prepare` may change before it starts.
 fn in_child(test: &str, prepare: impl FnOnce(&mut Command), work: impl FnOnce() + Send + 'static) {
@@ -181,6 +186,128 @@ fn a_heavy_heartbeat_does_not_fill_the_memory() {
             assert_eq!(usage.stats().lost[&Loss::QueueFull], 1);
             drop(release);
             settled(&usage);
+        },
+    );
+}
+
+#[test]
+fn threads_of_ours_have_stacks_of_their_own_size() {
+    let test = "threads_of_ours_have_stacks_of_their_own_size";
+    in_child(
+        test,
+        |command| {
+            command.env("RUST_MIN_STACK", "65536");
+        },
+        || {
+            let operator = Operator::new()
+                .with("OTEL_USAGE_EXPORTERS", "server,otlp,file,console")
+                .with("VLLM_USAGE_STATS_SERVER", "http://localhost:9")
+                .with("OTEL_USAGE_OTLP_ENDPOINT", "https://localhost:9");
+            // The detectors read this machine, on the thread of their own.
+            let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+            usage.record(vllm::Report::default());
+            let _ = usage.flush(Duration::from_secs(2));
+            assert_eq!(usage.stats().recorded, 1);
+            assert_eq!(usage.stats().lost.get(&Loss::Panicked), None);
+            assert_eq!(usage.stats().lost.get(&Loss::Probe), None);
+        },
+    );
+}
+
+/// Runs `work` in a process that may write files of 512 bytes and in which every signal kills.
+fn with_small_files(test: &str, work: impl FnOnce() + Send + 'static) {
+    in_child(
+        test,
+        |_| (),
+        || {
+            let limit = libc::rlimit { rlim_cur: 512, rlim_max: 512 };
+            // SAFETY: a pointer to a live value; the test program never writes such files itself.
+            unsafe {
+                assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
+                libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+                libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            }
+            work();
+        },
+    );
+}
+
+#[test]
+fn a_file_past_the_limit_of_the_process_is_one_warning() {
+    with_small_files("a_file_past_the_limit_of_the_process_is_one_warning", || {
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&warnings);
+        let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "file");
+        let usage = operator
+            .engine(&vllm::CURRENT)
+            .on_notice(move |_, text| listener.lock().unwrap().push(text.to_owned()))
+            .try_init()
+            .unwrap();
+        for _ in 0..3 {
+            usage.record(vllm::Report::default());
+            settled(&usage);
+        }
+        let warnings = warnings.lock().unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains("OTEL_USAGE_FILE"), "{warnings:?}");
+        assert_eq!(usage.stats().exporters[0].dropped[&Loss::Io], 3);
+    });
+}
+
+#[test]
+fn a_stock_exporter_past_the_limit_leaves_no_signal_to_its_caller() {
+    let test = "a_stock_exporter_past_the_limit_leaves_no_signal_to_its_caller";
+    with_small_files(test, || {
+        let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "file");
+        let span =
+            operator.engine(&vllm::CURRENT).init().preview(vllm::Report::default())[0].span();
+        let exporter = operator.engine(&vllm::CURRENT).span_exporter().unwrap();
+        for _ in 0..3 {
+            otel_usage_testing::export(&exporter, vec![span.clone()]);
+        }
+        assert_eq!(exporter.stats().exporters[0].dropped[&Loss::Io], 3);
+    });
+}
+
+#[test]
+fn a_warning_to_a_closed_standard_error_does_no_harm() {
+    let test = "a_warning_to_a_closed_standard_error_does_no_harm";
+    in_child(
+        test,
+        |_| (),
+        || {
+            let mut ends = [0; 2];
+            // SAFETY: a pointer to live integers; standard error is this process's own.
+            unsafe {
+                assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+                libc::dup2(ends[1], 2);
+                libc::close(ends[0]);
+                libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            }
+            let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "kafka");
+            let _ = operator.engine(&vllm::CURRENT).init();
+        },
+    );
+}
+
+#[test]
+fn init_and_record_run_on_a_small_stack() {
+    in_child(
+        "init_and_record_run_on_a_small_stack",
+        |_| (),
+        || {
+            let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "file");
+            let builder = operator.engine(&vllm::CURRENT);
+            let thread = std::thread::Builder::new().stack_size(SMALL_STACK);
+            thread
+                .spawn(move || {
+                    let usage = builder.try_init().unwrap();
+                    usage.record(vllm::Report::default());
+                    let _ = usage.counter("a");
+                    settled(&usage);
+                })
+                .unwrap()
+                .join()
+                .unwrap();
         },
     );
 }

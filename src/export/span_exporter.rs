@@ -16,7 +16,7 @@ use otel_usage_schema::Loss;
 
 use crate::run::Pipeline;
 use crate::stats::{Counters, Stats};
-use crate::sys::Process;
+use crate::sys::{Process, QuietSignals};
 
 /// Exports usage records through a stock `SpanProcessor`.
 ///
@@ -65,6 +65,8 @@ impl UsageSpanExporter {
             return None;
         }
         let mut pipeline = self.pipeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        // The thread is the caller's.
+        let _quiet = QuietSignals::begin();
         catch_unwind(AssertUnwindSafe(|| part(&mut pipeline))).ok()
     }
 

@@ -10,6 +10,7 @@ use otel_usage_schema::Loss;
 
 use super::queue::Work;
 use super::{Pipeline, PipelineParts, Queue};
+use crate::thread;
 
 #[derive(Debug)]
 struct Worker {
@@ -33,7 +34,7 @@ pub(super) fn start(queue: Arc<Queue>, parts: PipelineParts) -> bool {
         }
         queue.end();
     };
-    std::thread::Builder::new().name("otel-usage".to_owned()).spawn(run).is_ok()
+    thread::spawn("otel-usage", run).is_ok()
 }
 
 impl Worker {
