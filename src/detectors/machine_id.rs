@@ -58,6 +58,15 @@ fn read_start(file: &File) -> io::Result<String> {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_does_not_block() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join(FILE);
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        assert_eq!(read_or_make(directory.path(), &Clock::system()), None);
+    }
+
     #[test]
     fn a_machine_gets_one_id_and_keeps_it() {
         let home = tempfile::tempdir().unwrap();

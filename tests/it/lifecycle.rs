@@ -173,12 +173,9 @@ fn a_hanging_probe_loses_a_field_and_no_message() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
     std::fs::create_dir_all(operator.path(".config/lmcache")).unwrap();
-    // Opening a named pipe without a writer never returns, like a network mount whose server is gone.
-    let made = std::process::Command::new("mkfifo")
-        .arg(operator.path(".config/lmcache/machine_id"))
-        .status()
-        .unwrap();
-    assert!(made.success());
+    // A lock that another process never gives back hangs, like a mount that is gone.
+    let file = std::fs::File::create(operator.path(".config/lmcache/machine_id")).unwrap();
+    file.lock().unwrap();
     let usage = operator.engine(&lmcache::V1).try_init().unwrap();
     usage.record(sample::lmcache_engine());
     let requests = server.take(3);
