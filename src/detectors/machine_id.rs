@@ -60,6 +60,10 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test, and the call that makes a pipe is unsafe code"
+    )]
     fn a_pipe_does_not_block() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join(FILE);
