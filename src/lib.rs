@@ -83,6 +83,7 @@ mod inspect;
 pub mod instruments;
 mod layer;
 mod notifier;
+mod private;
 mod run;
 pub mod settings;
 mod stats;

@@ -45,7 +45,12 @@ const fn instead(mode: Consent) -> &'static str {
 
 fn write(path: &Path, word: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("/"));
-    fs::create_dir_all(directory)?;
+    let mut folder = fs::DirBuilder::new();
+    folder.recursive(true);
+    // With another mode others might remove the opt-out.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(directory)?;
     // The temporary file is removed if a step below fails.
     let mut file = NamedTempFile::new_in(directory)?;
     writeln!(file, "{word}")?;

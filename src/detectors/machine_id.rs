@@ -1,11 +1,11 @@
 //! Reads and makes the UUID of a machine, in a file of the engine's configuration directory. Only the pipeline calls this, after consent; no public detector does.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::clock::Clock;
-use crate::{settings, sys};
+use crate::{private, settings, sys};
 
 /// Name of the file.
 const FILE: &str = "machine_id";
@@ -34,10 +34,10 @@ pub(super) fn read_or_make(directory: &Path, clock: &Clock) -> Option<String> {
 }
 
 fn make(directory: &Path, clock: &Clock) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+    private::make_folder(directory)?;
     let mut options = OpenOptions::new();
-    let mut file =
-        options.read(true).write(true).create(true).truncate(false).open(directory.join(FILE))?;
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = private::open(&directory.join(FILE), &mut options)?;
     if !file.metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -56,6 +56,8 @@ fn read_start(file: &File) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[cfg(unix)]

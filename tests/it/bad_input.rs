@@ -368,3 +368,45 @@ fn child_without_descriptors() {
         assert!(usage.stats().lost.is_empty(), "{:?}", usage.stats());
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_and_folders_are_private_whatever_the_umask_is() {
+    let program = std::env::current_exe().unwrap();
+    let child = "umask 0; exec \"$0\" --exact bad_input::child_without_umask --ignored";
+    let output = std::process::Command::new("sh")
+        .args(["-c", child])
+        .arg(program)
+        .env(CHILD, Receiver::start().url())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "the other process of the test above"]
+fn child_without_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(url) = std::env::var(CHILD) else { return };
+    let operator = Operator::new()
+        .with("OTEL_USAGE_EXPORTERS", "server,file")
+        .with("LMCACHE_USAGE_TRACK_URL", &url)
+        .with("OTEL_USAGE_FILE", "~/new/folder/usage.jsonl");
+    let folder = operator.path(".config/lmcache");
+    let _ = std::fs::remove_dir_all(&folder);
+    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
+    usage.record(sample::lmcache_engine());
+    settled(&usage);
+    for (path, mode) in [
+        (operator.path("new"), 0o700),
+        (operator.path("new/folder"), 0o700),
+        (operator.path("new/folder/usage.jsonl"), 0o600),
+        (folder.clone(), 0o700),
+        (folder.join("machine_id"), 0o600),
+    ] {
+        let metadata =
+            std::fs::metadata(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{}", path.display());
+    }
+}
