@@ -48,7 +48,8 @@ impl Notifier {
             self.tell(
                 Level::INFO,
                 &format!(
-                    "{system} reports anonymous usage data (hardware and settings) to {}.\n\
+                    "{system} reports usage data (hardware, settings; no names or addresses) to {}: CPU, \
+                     memory, accelerators, system, cloud provider, version, settings, counts of use.\n\
                      See it: otel-usage preview, otel-usage status\n\
                      Stop it: DO_NOT_TRACK=1, or otel-usage off",
                     destinations.join(" and "),
@@ -74,5 +75,28 @@ impl Notifier {
             let _quiet = QuietSignals::begin();
             let _ = writeln!(std::io::stderr(), "otel-usage: {text}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notice_says_what_is_sent_and_does_not_call_it_anonymous() {
+        let said = Arc::new(Mutex::new(String::new()));
+        let hear = Arc::clone(&said);
+        let notifier = Notifier::new(Some(Arc::new(move |_, text| {
+            text.clone_into(&mut hear.lock().unwrap());
+        })));
+        notifier.notice("test/words", "vllm", &["https://stats.example".to_owned()]);
+        let said = said.lock().unwrap().clone();
+        assert!(said.contains("usage data (hardware, settings; no names or addresses)"), "{said}");
+        for kind in
+            ["CPU", "memory", "accelerators", "cloud provider", "settings", "DO_NOT_TRACK=1"]
+        {
+            assert!(said.contains(kind), "{kind}: {said}");
+        }
+        assert!(!said.contains("anonymous"), "{said}");
     }
 }

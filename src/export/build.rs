@@ -80,10 +80,7 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
              http://127.0.0.1:PORT"
         }
         Some(base) => {
-            return settings
-                .proxies
-                .find(&base)
-                .map(|_| ())
+            return super::network::check_way(settings, &base)
                 .map_err(|what| Mistake::Operator(format!("{what}; the usage server is off")));
         }
     };
@@ -122,8 +119,11 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
             Mistake::Operator(what)
         }
     })?;
-    let proxy = settings.proxies.find(&to).map(|_| ());
-    proxy.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
+    let way = match otlp.certificate {
+        None => super::network::check_way(settings, &to),
+        Some(_) => settings.proxies.find(&to).map(|_| ()),
+    };
+    way.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
 }
 
 #[cfg(feature = "otlp")]

@@ -48,6 +48,10 @@ pub const VARIABLES: &[&str] = &[
     "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    // Certificates to trust, in this order.
+    "OTEL_USAGE_CA_FILE",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
     // Proxies, lower case before upper case.
     "http_proxy",
     "HTTP_PROXY",

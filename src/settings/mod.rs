@@ -59,6 +59,9 @@ pub struct Settings {
     pub notes: Vec<String>,
     #[cfg(feature = "http")]
     pub(crate) proxies: otel_usage_schema::Proxies,
+    /// The file of the certificates to trust instead of the built-in ones, and the variable that names it.
+    #[cfg(feature = "http")]
+    pub(crate) authorities: Option<(&'static str, PathBuf)>,
     /// The place from which the server's URL comes.
     pub(crate) server_origin: String,
     /// The wire names to leave out, each with the place that names it.
@@ -93,6 +96,10 @@ impl Settings {
         let mut settings = Self {
             #[cfg(feature = "http")]
             proxies: otel_usage_schema::Proxies::read(|name| env.text(name)),
+            #[cfg(feature = "http")]
+            authorities: env
+                .first_filled(&["OTEL_USAGE_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+                .map(|(name, path)| (name, env.expand(path.trim()))),
             interval: contract.interval_variable.as_ref().and_then(|name| env.text(name)),
             omitted: omitted(env, file),
             config_file: file.path.clone(),

@@ -134,3 +134,25 @@ fn an_endpoint_keeps_its_query() {
         assert_eq!(otlp_path(variable, endpoint), path, "{variable} {endpoint}");
     }
 }
+
+#[test]
+fn certificates_that_cannot_be_read_are_one_warning_that_names_the_variable() {
+    for variable in ["OTEL_USAGE_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"] {
+        let mut operator = Operator::new()
+            .with("VLLM_USAGE_STATS_SERVER", "https://stats.invalid")
+            .with(variable, "~/no-certificates");
+        for present in [false, true] {
+            if present {
+                std::fs::write(operator.path("no-certificates"), "nothing").unwrap();
+            }
+            let inspection = engine(&operator, &vllm::CURRENT).inspect().unwrap();
+            assert_eq!(inspection.settings().exporters, [ExporterName::File]);
+            let warnings = &inspection.settings().warnings;
+            assert!(warnings.len() == 1 && warnings[0].contains(variable), "{warnings:?}");
+        }
+        // Without TLS they do not matter.
+        operator = operator.with("VLLM_USAGE_STATS_SERVER", "http://stats.invalid");
+        let inspection = engine(&operator, &vllm::CURRENT).inspect().unwrap();
+        assert_eq!(inspection.settings().warnings, [] as [String; 0]);
+    }
+}

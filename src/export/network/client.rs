@@ -2,24 +2,28 @@
 
 use std::io::Read as _;
 use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::time::Duration;
 
 use otel_usage_schema::{Destination, retry_after};
 use ureq::http::{self, HeaderName, HeaderValue, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::wire::{HeadConnector, NextHead};
 use crate::helper::{Helper, Task};
-use crate::settings::Settings;
+use crate::settings::{Settings, read_file};
 
 const USER_AGENT: &str = concat!("otel-usage/", env!("CARGO_PKG_VERSION"));
 
 /// Size of a connection's buffers. ureq's default of 128 KiB each is meant for more traffic; clearing
 /// such buffers took longer than the rest of a POST.
 const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Longest file of certificates that is read; a system's whole bundle has 250 kB.
+const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Most bytes of an answer that are read. They are read only to keep the connection usable.
 const ANSWER_BYTES: u64 = 64 * 1024;
@@ -79,6 +83,10 @@ impl Client {
         let agent_proxy =
             through.as_ref().map(tunnel).transpose().map_err(|error| error.to_string())?;
         let mut tls = TlsConfig::builder();
+        let roots = match roots {
+            None => authorities(settings, destination)?,
+            roots => roots,
+        };
         if let Some(roots) = roots {
             tls = tls.root_certs(roots);
         }
@@ -136,6 +144,37 @@ impl Client {
             }
         }
     }
+}
+
+/// Returns the certificates to trust for `to` instead of the built-in ones, if the operator names some.
+///
+/// # Errors
+///
+/// The warning to give. The exporter is then off.
+pub(super) fn authorities(
+    settings: &Settings,
+    to: &Destination,
+) -> Result<Option<RootCerts>, String> {
+    let Some((name, path)) = &settings.authorities else { return Ok(None) };
+    if to.uri().scheme_str() != Some("https") {
+        return Ok(None);
+    }
+    certificates(path).map(Some).map_err(|what| format!("{name} {}: {what}", path.display()))
+}
+
+/// Reads a file of certificates in PEM form.
+pub(super) fn certificates(path: &Path) -> Result<RootCerts, String> {
+    let pem = read_file(path, CERTIFICATE_BYTES).map_err(|error| error.to_string())?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err("holds no certificate in PEM form".to_owned());
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 /// Returns the proxy as the client takes it, without user and password.

@@ -5,7 +5,6 @@
 //! compares the bytes with those of that crate.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,16 +17,13 @@ use otel_usage_schema::{Destination, Loss, transport};
 use prost::Message as _;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ureq::http::{HeaderName, HeaderValue};
-use ureq::tls::{PemItem, RootCerts, parse_pem};
+use ureq::tls::RootCerts;
 
-use super::client::{Client, Request};
+use super::client::{Client, Request, certificates};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
 use crate::helper::Helper;
-use crate::settings::{OtlpSettings, Settings, read_file};
-
-/// Longest file of certificates that is read; a system's whole bundle has 250 kB.
-const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
+use crate::settings::{OtlpSettings, Settings};
 
 #[derive(Debug)]
 pub(in crate::export) struct Otlp {
@@ -127,18 +123,4 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
         })?),
     };
     Ok((destination, headers, roots))
-}
-
-fn certificates(path: &Path) -> Result<RootCerts, String> {
-    let pem = read_file(path, CERTIFICATE_BYTES).map_err(|error| error.to_string())?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err("holds no certificate in PEM form".to_owned());
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
 }
