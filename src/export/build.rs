@@ -62,8 +62,8 @@ pub(crate) fn active(
                     }
                 }
             }
-            ExporterName::Otlp => exporters.extend(otlp(settings, helper)),
-            ExporterName::Server => exporters.extend(server(settings, helper)),
+            ExporterName::Otlp => exporters.extend(otlp(settings, helper, notifier)),
+            ExporterName::Server => exporters.extend(server(settings, helper, notifier)),
         }
     }
     exporters.extend(own.into_iter().filter(|own| consent.allows(own.is_network())));
@@ -92,9 +92,9 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(feature = "http")]
-fn server(settings: &Settings, helper: &Helper) -> Option<Box<dyn Exporter>> {
+fn server(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Option<Box<dyn Exporter>> {
     let base = otel_usage_schema::Destination::parse(settings.server.as_deref()?)?;
-    Some(Box::new(super::network::server(base, settings, helper).ok()?))
+    Some(Box::new(super::network::server(base, settings, helper, notifier).ok()?))
 }
 
 #[cfg(not(feature = "http"))]
@@ -103,7 +103,7 @@ fn check_server(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "http"))]
-fn server(_: &Settings, _: &Helper) -> Option<Box<dyn Exporter>> {
+fn server(_: &Settings, _: &Helper, _: &Notifier) -> Option<Box<dyn Exporter>> {
     None
 }
 
@@ -127,8 +127,9 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(feature = "otlp")]
-fn otlp(settings: &Settings, helper: &Helper) -> Option<Box<dyn Exporter>> {
-    let exporter = super::network::otlp(settings.otlp.as_ref()?, settings, helper).ok()?;
+fn otlp(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Option<Box<dyn Exporter>> {
+    let exporter =
+        super::network::otlp(settings.otlp.as_ref()?, settings, helper, notifier).ok()?;
     Some(Box::new(exporter))
 }
 
@@ -138,7 +139,7 @@ fn check_otlp(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "otlp"))]
-fn otlp(_: &Settings, _: &Helper) -> Option<Box<dyn Exporter>> {
+fn otlp(_: &Settings, _: &Helper, _: &Notifier) -> Option<Box<dyn Exporter>> {
     None
 }
 

@@ -1,5 +1,8 @@
 //! The way to a server: proxies, what they are told, and what the log of the HTTP client holds.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use otel_usage::export::ExporterName;
@@ -154,5 +157,75 @@ fn certificates_that_cannot_be_read_are_one_warning_that_names_the_variable() {
         operator = operator.with("VLLM_USAGE_STATS_SERVER", "http://stats.invalid");
         let inspection = engine(&operator, &vllm::CURRENT).inspect().unwrap();
         assert_eq!(inspection.settings().warnings, [] as [String; 0]);
+    }
+}
+
+/// Starts a server with a certificate of an authority of its own, and returns its port and that
+/// authority's certificate. It answers 200 and then closes the connection.
+fn private_server() -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            let mut head = [0; 16 * 1024];
+            if stream.read(&mut head).is_ok() {
+                let _ = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                );
+            }
+        }
+    });
+    (port, made.cert.pem())
+}
+
+#[test]
+fn a_private_authority_is_trusted_and_an_unknown_one_is_one_warning() {
+    let (port, authority) = private_server();
+    for variable in [None, Some("OTEL_USAGE_CA_FILE"), Some("REQUESTS_CA_BUNDLE")] {
+        let mut operator = Operator::new()
+            .with("LMCACHE_USAGE_TRACK_URL", format!("https://localhost:{port}/?token=geheim"));
+        std::fs::write(operator.path("authority.pem"), &authority).unwrap();
+        if let Some(variable) = variable {
+            operator = operator.with(variable, "~/authority.pem");
+        }
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let hear = Arc::clone(&warnings);
+        let usage = engine(&operator, &lmcache::V1)
+            .on_notice(move |level, text| {
+                if level == tracing::Level::WARN {
+                    hear.lock().unwrap().push(text.to_owned());
+                }
+            })
+            .try_init()
+            .unwrap();
+        usage.record(sample::lmcache_engine());
+        if variable.is_some() {
+            settled(&usage);
+        } else {
+            for _ in 0..3 {
+                let _ = usage.flush(Duration::from_millis(300));
+            }
+        }
+        let delivered = usage.stats().exporters[0].delivered;
+        let warnings = warnings.lock().unwrap().clone();
+        if variable.is_some() {
+            assert_eq!((delivered, warnings.len()), (3, 0), "{warnings:?}");
+        } else {
+            assert_eq!((delivered, warnings.len()), (0, 1), "{warnings:?}");
+            assert!(warnings[0].contains("OTEL_USAGE_CA_FILE"), "{warnings:?}");
+            assert!(!warnings[0].contains("geheim"), "{warnings:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use otel_usage_schema::{Destination, retry_after};
@@ -14,6 +15,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::wire::{HeadConnector, NextHead};
 use crate::helper::{Helper, Task};
+use crate::notifier::Notifier;
 use crate::settings::{Settings, read_file};
 
 const USER_AGENT: &str = concat!("otel-usage/", env!("CARGO_PKG_VERSION"));
@@ -53,6 +55,8 @@ pub(super) struct Client {
     next: NextHead,
     /// The proxy of plain HTTP. Other connections go through a tunnel, of which the agent knows.
     proxy: Option<Destination>,
+    notifier: Notifier,
+    warned: AtomicBool,
 }
 
 impl std::fmt::Debug for Client {
@@ -73,6 +77,7 @@ impl Client {
         timeout: Duration,
         roots: Option<RootCerts>,
         helper: &Helper,
+        notifier: &Notifier,
     ) -> Result<Self, String> {
         let mut proxy = settings.proxies.find(destination)?;
         let through = proxy.take_if(|_| destination.uri().scheme_str() == Some("https"));
@@ -107,7 +112,13 @@ impl Client {
         let next = NextHead::default();
         let heads = HeadConnector { next: next.clone(), tunnel: line };
         let connector = DefaultConnector::default().chain(heads);
-        Ok(Self { agent: Agent::with_parts(config, connector, resolver), next, proxy })
+        Ok(Self {
+            agent: Agent::with_parts(config, connector, resolver),
+            next,
+            proxy,
+            notifier: notifier.clone(),
+            warned: AtomicBool::new(false),
+        })
     }
 
     /// Sends a POST. `unix_nanos` is the wall time, for a `Retry-After` that is a date.
@@ -139,6 +150,15 @@ impl Client {
             Err(ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_)) => Answer::Refused,
             Err(error) => {
                 let to = request.destination.origin();
+                // The client has no variant of its own for it.
+                if error.to_string().contains("invalid peer certificate")
+                    && !self.warned.swap(true, Ordering::Relaxed)
+                {
+                    self.notifier.warn(&format!(
+                        "the certificate of {to} is refused: {error}; name the file of its \
+                         authority in OTEL_USAGE_CA_FILE"
+                    ));
+                }
                 tracing::debug!(target: "otel_usage::http", to, %error, "not delivered yet");
                 Answer::Later(None)
             }

@@ -23,6 +23,7 @@ use super::client::{Client, Request, certificates};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
 use crate::helper::Helper;
+use crate::notifier::Notifier;
 use crate::settings::{OtlpSettings, Settings};
 
 #[derive(Debug)]
@@ -85,9 +86,10 @@ pub(in crate::export) fn exporter(
     otlp: &OtlpSettings,
     settings: &Settings,
     helper: &Helper,
+    notifier: &Notifier,
 ) -> Result<Network<Otlp>, String> {
     let (destination, headers, roots) = parts(otlp)?;
-    let client = Client::new(&destination, settings, otlp.timeout, roots, helper)?;
+    let client = Client::new(&destination, settings, otlp.timeout, roots, helper, notifier)?;
     let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
     Ok(Network { encoding, destination, outbox: Outbox::new(client) })
 }

@@ -10,6 +10,7 @@ use super::client::{Client, Request};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
 use crate::helper::Helper;
+use crate::notifier::Notifier;
 use crate::settings::Settings;
 
 /// Time for one POST, connection included. LMCache's client takes 5 s; vLLM's has no limit.
@@ -42,8 +43,9 @@ pub(in crate::export) fn exporter(
     base: Destination,
     settings: &Settings,
     helper: &Helper,
+    notifier: &Notifier,
 ) -> Result<Network<Flat>, String> {
-    let client = Client::new(&base, settings, TIMEOUT, None, helper)?;
+    let client = Client::new(&base, settings, TIMEOUT, None, helper, notifier)?;
     let encoding = Flat { base: base.clone() };
     Ok(Network { encoding, destination: base, outbox: Outbox::new(client) })
 }
