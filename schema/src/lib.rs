@@ -38,6 +38,7 @@ mod record;
 pub mod resource;
 pub mod sanitize;
 mod text_log;
+mod token;
 mod trigger;
 mod types;
 mod value;

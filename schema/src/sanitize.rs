@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::token::{REMOVED, mask};
 use crate::{Type, json};
 
 /// Longest free text, in characters: long enough for every CPU, device and model name seen.
@@ -27,8 +28,56 @@ pub const AS_IS: &[Sanitizer] = &[];
 /// Most entries of a list that are read. The longest list known has five.
 pub const LIST: usize = 64;
 
-/// Replaces a text that may not leave.
-const REMOVED: &str = "<removed>";
+/// The schemes of URLs that are sent. Another word before `://` may be a password.
+const SCHEMES: [&str; 43] = [
+    "abfs",
+    "abfss",
+    "audit",
+    "az",
+    "azure",
+    "blackhole",
+    "cos",
+    "dfs",
+    "external",
+    "file",
+    "fs",
+    "ftp",
+    "gcs",
+    "gs",
+    "hdfs",
+    "hf",
+    "http",
+    "https",
+    "infinistore",
+    "lm",
+    "memcached",
+    "mock",
+    "modelscope",
+    "mooncake",
+    "mooncakestore",
+    "nfs",
+    "oci",
+    "oss",
+    "plugin",
+    "r2",
+    "redis",
+    "redis-cluster",
+    "redis-sentinel",
+    "rediss",
+    "s3",
+    "s3a",
+    "sagemaker-hyperpod",
+    "tcp",
+    "tos",
+    "unix",
+    "valkey",
+    "valkeys",
+    "weka",
+];
+
+/// Endings of host names that stand where an organisation stands in a repository id.
+const HOST_ENDINGS: [&str; 9] =
+    ["com", "corp", "home", "internal", "intranet", "lan", "local", "localdomain", "net"];
 
 /// Replaces a model name that is a path on this machine.
 const LOCAL: &str = "<local>";
@@ -41,17 +90,18 @@ const OTHER: &str = "other";
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Sanitizer {
-    /// At most this many characters; the rest is cut.
+    /// At most this many characters; the rest is cut. Tokens by their shape become `<removed>`.
     CapLen(usize),
     /// One of these words, in the spelling of the list; anything else becomes `other`.
     Choice(Cow<'static, [Cow<'static, str>]>),
     /// A model name: kept if it looks like `name` or `organisation/name`, `<local>` if it is a
-    /// path, the scheme alone if it is a URL.
+    /// path or begins with a host, the scheme alone if it is a URL, `<removed>` if it holds a token.
     PathOrRepoId,
     /// A number rounded to this many significant decimal digits: 85029158912 becomes 85000000000
     /// with two.
     RoundSignificant(u8),
     /// A URL without anything but its scheme: `redis://user:secret@host:6379` becomes `redis://`.
+    /// An unknown scheme is removed.
     SchemeOnly,
     /// A UUID in lower case with hyphens; anything else becomes the empty text.
     Uuid,
@@ -70,7 +120,10 @@ impl Sanitizer {
     #[must_use]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self {
-            Self::CapLen(limit) => Cow::Borrowed(cap_len(text, *limit)),
+            Self::CapLen(limit) => match mask(text) {
+                Cow::Borrowed(text) => Cow::Borrowed(cap_len(text, *limit)),
+                Cow::Owned(text) => Cow::Owned(cap_len(&text, *limit).to_owned()),
+            },
             Self::Choice(words) => {
                 let known = words.iter().any(|word| word == text);
                 Cow::Borrowed(if known { text } else { OTHER })
@@ -166,12 +219,10 @@ fn cap_len(text: &str, limit: usize) -> &str {
 /// Anything that is not a URL is removed, because it may be a path, a host name or a secret.
 fn scheme_only(text: &str) -> String {
     let scheme = text.trim_start().split_once("://").map_or("", |(scheme, _)| scheme);
-    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    // The longest scheme in use, `sagemaker-hyperpod`, has 18 letters.
-    let plausible = (1..=32).contains(&scheme.len())
-        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(letters);
-    if plausible { format!("{}://", scheme.to_ascii_lowercase()) } else { REMOVED.to_owned() }
+    match SCHEMES.iter().find(|known| known.eq_ignore_ascii_case(scheme)) {
+        Some(known) => format!("{known}://"),
+        None => REMOVED.to_owned(),
+    }
 }
 
 /// Keeps a repository id: one or two parts of letters, digits and `._-`.
@@ -182,6 +233,9 @@ fn path_or_repo_id(text: &str) -> Cow<'_, str> {
     if text.contains("://") {
         return Cow::Owned(scheme_only(text));
     }
+    if matches!(mask(text), Cow::Owned(_)) {
+        return Cow::Borrowed(REMOVED);
+    }
     let part = |part: &str| {
         // The hub's own limit for one part is 96 characters.
         (1..=96).contains(&part.len())
@@ -189,8 +243,18 @@ fn path_or_repo_id(text: &str) -> Cow<'_, str> {
             && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
     };
     let parts: Vec<&str> = text.split('/').collect();
-    let repo_id = parts.len() <= 2 && parts.into_iter().all(part);
+    let host = is_host(&parts);
+    let repo_id = parts.len() <= 2 && !host && parts.into_iter().all(part);
     Cow::Borrowed(if repo_id || text.is_empty() || text == REMOVED { text } else { LOCAL })
+}
+
+/// Returns whether the first part is the name or the address of a machine.
+fn is_host(parts: &[&str]) -> bool {
+    let Some(first) = parts.first() else { return false };
+    let ending = first.rsplit_once('.').map(|(_, ending)| ending);
+    let named = ending.is_some_and(|end| HOST_ENDINGS.contains(&end.to_ascii_lowercase().as_str()));
+    first.parse::<std::net::Ipv4Addr>().is_ok()
+        || (parts.len() > 1 && (named || first.eq_ignore_ascii_case("localhost")))
 }
 
 const VLLM_SETTINGS: [&str; 5] = [
@@ -238,6 +302,9 @@ mod tests {
             ("redis://user:secret@cache.example.internal:6379/0?token=x", "redis://"),
             ("lm://one.example:1,lm://two.example:2", "lm://"),
             ("sagemaker-hyperpod://x", "sagemaker-hyperpod://"),
+            ("secretpass://x", REMOVED),
+            ("hunter2://h:1", REMOVED),
+            ("REDIS://h:1", "redis://"),
             ("host.example:6379", REMOVED),
             ("/mnt/secret", REMOVED),
             ("pass word://x", REMOVED),
@@ -261,6 +328,14 @@ mod tests {
             ("s3://bucket/secret", "s3://"),
             ("file:///home/alice", "file://"),
             ("alice@example.com", LOCAL),
+            ("10.0.0.5/models", LOCAL),
+            ("10.0.0.5", LOCAL),
+            ("localhost/models", LOCAL),
+            ("models.corp.internal/llama", LOCAL),
+            ("secretpass://x", REMOVED),
+            ("hf_abcdefghijKLMNOPqrstuvwxyz01234567", REMOVED),
+            ("sk-proj-abcdefghij0123456789", REMOVED),
+            ("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
         ] {
             assert_eq!(Sanitizer::PathOrRepoId.text(name), kept, "{name}");
         }

@@ -26,6 +26,8 @@ pub(crate) struct ActiveExporter {
 pub struct Turn<'a> {
     clock: &'a Clock,
     until: Instant,
+    /// The caller waits no longer than this.
+    deadline: Option<Instant>,
     urgent: bool,
     consent: &'a mut dyn FnMut() -> Consent,
     counters: &'a ExporterCounters,
@@ -49,6 +51,12 @@ impl Turn<'_> {
     #[must_use]
     pub const fn until(&self) -> Instant {
         self.until
+    }
+
+    /// Returns the time that one message may take if the caller waits for a limited time.
+    #[cfg(feature = "http")]
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        Some(self.deadline?.saturating_duration_since(self.now()))
     }
 
     /// Returns whether the engine waits for delivery, so that a pause between attempts is skipped once.
@@ -129,12 +137,15 @@ impl ActiveExporter {
         &mut self,
         clock: &Clock,
         urgent: bool,
+        within: Option<Duration>,
         consent: &mut dyn FnMut() -> Consent,
     ) -> Option<Instant> {
-        let until = clock.monotonic().checked_add(BUDGET)?;
+        let now = clock.monotonic();
+        let deadline = within.and_then(|within| now.checked_add(within));
+        let until = now.checked_add(BUDGET).into_iter().chain(deadline).min()?;
         let counters = Arc::clone(&self.counters);
         let mut turn =
-            Turn { clock, until, urgent, consent, counters: &counters, withdrawn: false };
+            Turn { clock, until, deadline, urgent, consent, counters: &counters, withdrawn: false };
         let exporter = &mut self.exporter;
         let next = catch_unwind(AssertUnwindSafe(|| exporter.send_queued(&mut turn)));
         if turn.withdrawn {

@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use opentelemetry::Key;
@@ -29,7 +30,11 @@ pub struct UsageSpanExporter {
     /// The accounts, which a forked child reads without the lock.
     counters: Arc<Counters>,
     process: Process,
+    shut_down: AtomicBool,
 }
+
+/// Pause between two looks at whether another thread still exports.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Prints only whether the exporter is enabled, because its settings may hold secrets.
 impl fmt::Debug for UsageSpanExporter {
@@ -43,7 +48,12 @@ impl fmt::Debug for UsageSpanExporter {
 impl UsageSpanExporter {
     pub(crate) fn new(pipeline: Option<Pipeline>) -> Self {
         let counters = pipeline.as_ref().map(Pipeline::counters).unwrap_or_default();
-        Self { pipeline: pipeline.map(Mutex::new), counters, process: Process::current() }
+        Self {
+            pipeline: pipeline.map(Mutex::new),
+            counters,
+            process: Process::current(),
+            shut_down: AtomicBool::new(false),
+        }
     }
 
     /// Returns whether collection is on. It is off in a forked child.
@@ -86,6 +96,9 @@ impl UsageSpanExporter {
 
 impl SpanExporter for UsageSpanExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        if self.shut_down.load(Ordering::Acquire) {
+            return Err(OTelSdkError::AlreadyShutdown);
+        }
         let count = batch.len() as u64;
         let taken = self.with(|pipeline| {
             for span in &batch {
@@ -99,8 +112,40 @@ impl SpanExporter for UsageSpanExporter {
         self.send(false)
     }
 
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        self.send(true)
+    /// Sends what waits, within `timeout`. What then still waits is counted as lost.
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        if self.shut_down.swap(true, Ordering::AcqRel) {
+            return Err(OTelSdkError::AlreadyShutdown);
+        }
+        // A forked child takes no lock, because a thread of its parent may have held it.
+        if self.process.is_forked() {
+            return Ok(());
+        }
+        let late = || Err(OTelSdkError::Timeout(timeout));
+        let mut left = timeout;
+        while let Some(Err(TryLockError::WouldBlock)) = self.pipeline.as_ref().map(Mutex::try_lock)
+        {
+            if left.is_zero() {
+                return late();
+            }
+            std::thread::sleep(LOOK);
+            left = left.saturating_sub(LOOK);
+        }
+        let sent = self.with(|pipeline| {
+            let now = |pipeline: &Pipeline| pipeline.context().clock.monotonic();
+            let start = now(pipeline);
+            pipeline.send_within(true, Some(left));
+            let queued = pipeline.queued();
+            pipeline.abandon();
+            (queued, now(pipeline).saturating_duration_since(start) >= left)
+        });
+        match sent {
+            None | Some((0, _)) => Ok(()),
+            Some((_, true)) => late(),
+            Some((queued, false)) => Err(OTelSdkError::InternalFailure(format!(
+                "{queued} usage messages did not reach their server"
+            ))),
+        }
     }
 
     fn force_flush(&self) -> OTelSdkResult {

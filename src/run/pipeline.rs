@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::Event;
 use opentelemetry::{KeyValue, Value};
@@ -229,11 +229,24 @@ impl Pipeline {
     /// Sends what is due, and if `urgent` also what would still pause. Returns the time of the next
     /// attempt.
     pub(crate) fn send_queued(&mut self, urgent: bool) -> Option<Instant> {
+        self.send_within(urgent, None)
+    }
+
+    /// Sends as [`Self::send_queued`] does, and takes no longer than `within`.
+    pub(crate) fn send_within(
+        &mut self,
+        urgent: bool,
+        within: Option<Duration>,
+    ) -> Option<Instant> {
+        let end = within.and_then(|within| self.context.clock.monotonic().checked_add(within));
         let Self { exporters, context, gate, .. } = self;
         let mut consent = || gate.consent();
         exporters
             .iter_mut()
-            .filter_map(|exporter| exporter.send_queued(&context.clock, urgent, &mut consent))
+            .filter_map(|exporter| {
+                let left = end.map(|end| end.saturating_duration_since(context.clock.monotonic()));
+                exporter.send_queued(&context.clock, urgent, left, &mut consent)
+            })
             .min()
     }
 

@@ -31,6 +31,10 @@ pub struct OtlpSettings {
     pub timeout: Duration,
     /// PEM file with the certificates to trust instead of the built-in ones.
     pub certificate: Option<PathBuf>,
+    /// Where it is set, and the PEM file with the certificates that prove who sends.
+    pub client_certificate: Option<(String, PathBuf)>,
+    /// Where it is set, and the PEM file with the private key of the client certificate.
+    pub client_key: Option<(String, PathBuf)>,
     /// The places from which the settings come, for warnings.
     pub(crate) origins: Origins,
 }
@@ -59,6 +63,8 @@ impl OtlpSettings {
             gzip: false,
             timeout: TIMEOUT,
             certificate: None,
+            client_certificate: None,
+            client_key: None,
             origins,
         }
     }
@@ -73,6 +79,8 @@ impl std::fmt::Debug for OtlpSettings {
             .field("gzip", &self.gzip)
             .field("timeout", &self.timeout)
             .field("certificate", &self.certificate)
+            .field("client_certificate", &self.client_certificate)
+            .field("client_key", &self.client_key)
             .finish()
     }
 }
@@ -99,7 +107,9 @@ pub(super) fn resolve(
         // The specification adds no path to the per-signal variable.
         (at(url, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), true)
     } else if let Some(base) = env.filled("OTEL_EXPORTER_OTLP_ENDPOINT") {
-        (at(with_path(&base), "OTEL_EXPORTER_OTLP_ENDPOINT"), true)
+        // The specification appends the path to any base, also to one that ends like it.
+        let url = format!("{}/v1/traces", base.trim().trim_end_matches('/'));
+        (at(url, "OTEL_EXPORTER_OTLP_ENDPOINT"), true)
     } else {
         return Err("OTEL_USAGE_EXPORTERS names otlp but no endpoint is known; set \
                     OTEL_USAGE_OTLP_ENDPOINT, for example to http://localhost:4318"
@@ -146,12 +156,20 @@ pub(super) fn resolve(
         otlp.certificate = Some(env.expand(path.trim()));
         name.clone_into(&mut otlp.origins.certificate);
     }
+    let file = |setting| {
+        let (name, path) = env.first_filled(names(setting))?;
+        Some((name.to_owned(), env.expand(path.trim())))
+    };
+    otlp.client_certificate = file(Setting::ClientCertificate).or(otlp.client_certificate);
+    otlp.client_key = file(Setting::ClientKey).or(otlp.client_key);
     Ok(otlp)
 }
 
 #[derive(Clone, Copy)]
 enum Setting {
     Certificate,
+    ClientCertificate,
+    ClientKey,
     Compression,
     Headers,
     Protocol,
@@ -162,6 +180,8 @@ impl Setting {
     const fn own(self) -> &'static [&'static str] {
         match self {
             Self::Certificate => &["OTEL_USAGE_OTLP_CERTIFICATE"],
+            Self::ClientCertificate => &["OTEL_USAGE_OTLP_CLIENT_CERTIFICATE"],
+            Self::ClientKey => &["OTEL_USAGE_OTLP_CLIENT_KEY"],
             Self::Compression => &["OTEL_USAGE_OTLP_COMPRESSION"],
             Self::Headers => &["OTEL_USAGE_OTLP_HEADERS"],
             Self::Protocol => &["OTEL_USAGE_OTLP_PROTOCOL"],
@@ -176,6 +196,16 @@ impl Setting {
                 "OTEL_USAGE_OTLP_CERTIFICATE",
                 "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
                 "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            ],
+            Self::ClientCertificate => &[
+                "OTEL_USAGE_OTLP_CLIENT_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+            ],
+            Self::ClientKey => &[
+                "OTEL_USAGE_OTLP_CLIENT_KEY",
+                "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+                "OTEL_EXPORTER_OTLP_CLIENT_KEY",
             ],
             Self::Compression => &[
                 "OTEL_USAGE_OTLP_COMPRESSION",
@@ -259,6 +289,19 @@ mod tests {
         assert!(settings.gzip);
         assert_eq!(settings.timeout, Duration::from_millis(2500));
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_generic_endpoint_always_gets_the_path() {
+        for (name, base, url) in [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/v1/traces", "/v1/traces/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/", "/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318/x", "/x"),
+            ("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4318/v1/traces", "/v1/traces"),
+        ] {
+            let settings = resolve(&Env::given([(name, base)]), None, None).unwrap();
+            assert_eq!(settings.endpoint, format!("http://c:4318{url}"), "{name}={base}");
+        }
     }
 
     #[test]

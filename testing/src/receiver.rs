@@ -39,6 +39,8 @@ impl Request {
 pub enum Answer {
     /// Answers with this status and these header lines.
     Status(u16, &'static str),
+    /// Answers 200 with this body.
+    Body(Vec<u8>),
     /// Closes the connection in the middle of the answer.
     BreakOff,
     /// Never answers.
@@ -144,6 +146,10 @@ pub fn serve(stream: &TcpStream, mut take: impl FnMut(Request) -> Answer) -> std
                 // acknowledgement of the first, 40 ms.
                 let head = format!("HTTP/1.1 {status} X\r\n{lines}Content-Length: 0\r\n\r\n");
                 writer.write_all(head.as_bytes())?;
+            }
+            Answer::Body(body) => {
+                let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n", body.len());
+                writer.write_all(&[head.as_bytes(), &body].concat())?;
             }
             Answer::BreakOff => {
                 write!(writer, "HTTP/1.1 200 OK\r\nContent-Len")?;

@@ -210,6 +210,24 @@ impl Warnings {
 }
 
 #[test]
+fn a_newer_minor_and_foreign_keys_are_notes_and_no_mistakes() {
+    let block = "otlp_http: {endpoint: \"http://127.0.0.1:9/v1/traces\", max_request_size: 1, \
+                 max_response_size: 1, a/alpha: 1, b/beta: 1, c/development: 1}";
+    for (minor, notes) in [("0", 1), ("1", 1), ("2", 2)] {
+        let text = processors(&[block]).replace("\"1.0\"", &format!("\"1.{minor}\"")).replace(
+            "tracer_provider:\n",
+            "tracer_provider:\n  id_generator: {random: }\n  x/beta: 1\n",
+        ) + "y/alpha: {}\n";
+        let operator = operator(&text);
+        assert_eq!(decision(&operator).consent, Consent::Granted, "{text}");
+        let settings = settings(&operator);
+        assert_eq!(settings.exporters, [ExporterName::Otlp], "{text}");
+        assert_eq!(settings.warnings.len(), 0, "{:?}", settings.warnings);
+        assert_eq!(settings.notes.len(), notes, "{:?}", settings.notes);
+    }
+}
+
+#[test]
 fn a_damaged_file_turns_collection_off_with_one_warning() {
     let long = "#".repeat(65 * 1024);
     for (text, what) in [
@@ -218,6 +236,8 @@ fn a_damaged_file_turns_collection_off_with_one_warning() {
         ("- a\n", "usage.yaml:1:1"),
         ("file_format: \"1.0\"\nusage: {}\nmore: {}\n", "usage.yaml:2:1"),
         ("file_format: \"2.0\"\n", "usage.yaml:1:14"),
+        ("file_format: \"0.4\"\n", "usage.yaml:1:14"),
+        ("file_format: \"1.x\"\n", "usage.yaml:1:14"),
         (long.as_str(), "longer than"),
     ] {
         let operator = operator(text);

@@ -389,6 +389,38 @@ fn a_mode_file_with_local_stops_only_the_network_of_a_running_engine() {
 }
 
 #[test]
+fn a_shut_down_span_exporter_refuses_spans_and_obeys_its_timeout() {
+    use opentelemetry_sdk::error::OTelSdkError;
+    use opentelemetry_sdk::trace::SpanExporter as _;
+    let server =
+        Receiver::scripted(vec![Answer::Status(503, "Retry-After: 600\r\n")], Answer::Hang);
+    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
+    let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
+    let exported = |spans| {
+        let exported = std::pin::pin!(exporter.export(spans));
+        match exported.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(result) => result,
+            std::task::Poll::Pending => panic!("the exporter works on this thread"),
+        }
+    };
+    let span = || {
+        let preview = operator.engine(&lmcache::V1).inspect().unwrap();
+        preview.preview(sample::lmcache_engine()).pop().unwrap().span()
+    };
+    assert!(exported(vec![span()]).is_err(), "the server asked to wait");
+    let start = std::time::Instant::now();
+    let timeout = Duration::from_millis(200);
+    let result = exporter.shutdown_with_timeout(timeout);
+    assert!(matches!(result, Err(OTelSdkError::Timeout(_))), "{result:?}");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(matches!(exported(vec![span()]), Err(OTelSdkError::AlreadyShutdown)));
+    assert!(matches!(exporter.shutdown(), Err(OTelSdkError::AlreadyShutdown)));
+    let account = &exporter.stats().exporters[0];
+    assert_eq!(account.queued, 0, "what did not leave in time is counted as lost");
+    assert_eq!(account.accepted, account.dropped.values().sum::<u64>());
+}
+
+#[test]
 fn the_span_exporter_works_in_a_stock_provider() {
     let server = Receiver::start();
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());

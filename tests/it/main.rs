@@ -27,6 +27,7 @@ mod intervals;
 mod lifecycle;
 mod network;
 mod omit;
+mod otlp;
 mod preview;
 mod receiver;
 mod secrets;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use otel_usage_schema::{Destination, retry_after};
 use ureq::http::{self, HeaderName, HeaderValue, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy, ProxyProtocol};
@@ -18,8 +18,6 @@ use crate::helper::{Helper, Task};
 use crate::notifier::Notifier;
 use crate::settings::{Settings, read_file};
 
-const USER_AGENT: &str = concat!("otel-usage/", env!("CARGO_PKG_VERSION"));
-
 /// Size of a connection's buffers. ureq's default of 128 KiB each is meant for more traffic; clearing
 /// such buffers took longer than the rest of a POST.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -27,7 +25,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// Longest file of certificates that is read; a system's whole bundle has 250 kB.
 const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Most bytes of an answer that are read. They are read only to keep the connection usable.
+/// Most bytes of an answer that are read. Reading them also keeps the connection usable.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
 /// One POST with its full destination.
@@ -38,20 +36,30 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
 }
 
+/// What an encoding asks of the client.
+#[derive(Debug)]
+pub(super) struct Manner {
+    pub(super) user_agent: &'static str,
+    /// Reads an answer's status and body.
+    pub(super) meaning: fn(u16, &[u8]) -> Answer,
+    /// Proves to the receiver who sends.
+    pub(super) identity: Option<ClientCert>,
+}
+
 /// The meaning of an answer.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// 2xx.
     Delivered,
-    /// 408, 429, 5xx or a transport error: try again, after the time of `Retry-After` if it is given.
+    /// Try again, after the time of `Retry-After` if it is given.
     Later(Option<Duration>),
-    /// Any other status.
     Refused,
 }
 
 /// Sends requests to one destination, through the operator's proxy if there is one.
 pub(super) struct Client {
     agent: Agent,
+    user_agent: &'static str,
+    meaning: fn(u16, &[u8]) -> Answer,
     next: NextHead,
     /// The proxy of plain HTTP. Other connections go through a tunnel, of which the agent knows.
     proxy: Option<Destination>,
@@ -78,6 +86,7 @@ impl Client {
         roots: Option<RootCerts>,
         helper: &Helper,
         notifier: &Notifier,
+        manner: Manner,
     ) -> Result<Self, String> {
         let mut proxy = settings.proxies.find(destination)?;
         let through = proxy.take_if(|_| destination.uri().scheme_str() == Some("https"));
@@ -87,7 +96,7 @@ impl Client {
         });
         let agent_proxy =
             through.as_ref().map(tunnel).transpose().map_err(|error| error.to_string())?;
-        let mut tls = TlsConfig::builder();
+        let mut tls = TlsConfig::builder().client_cert(manner.identity);
         let roots = match roots {
             None => authorities(settings, destination)?,
             roots => roots,
@@ -101,7 +110,7 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
-            .user_agent(USER_AGENT)
+            .user_agent(manner.user_agent)
             // ureq would read the environment again.
             .proxy(agent_proxy)
             .tls_config(tls.build())
@@ -114,6 +123,8 @@ impl Client {
         let connector = DefaultConnector::default().chain(heads);
         Ok(Self {
             agent: Agent::with_parts(config, connector, resolver),
+            user_agent: manner.user_agent,
+            meaning: manner.meaning,
             next,
             proxy,
             notifier: notifier.clone(),
@@ -121,14 +132,23 @@ impl Client {
         })
     }
 
-    /// Sends a POST. `unix_nanos` is the wall time, for a `Retry-After` that is a date.
-    pub(super) fn post(&self, request: &Request, unix_nanos: i64) -> Answer {
+    /// Sends a POST, within `limit` if it is given. `unix_nanos` is the wall time, for a `Retry-After`
+    /// that is a date.
+    pub(super) fn post(
+        &self,
+        request: &Request,
+        unix_nanos: i64,
+        limit: Option<Duration>,
+    ) -> Answer {
         // The client logs what it is given, so it gets neither path nor query nor header.
         let via = self.proxy.as_ref().unwrap_or(&request.destination);
         let Ok(to) = http::Request::post(via.origin()).body(request.body.as_slice()) else {
             return Answer::Refused;
         };
-        self.next.set(Some(head(request, self.proxy.as_ref())));
+        let timeout = self.agent.config().timeouts().global;
+        let timeout = timeout.into_iter().chain(limit).min();
+        let to = self.agent.configure_request(to).timeout_global(timeout).build();
+        self.next.set(Some(head(request, self.proxy.as_ref(), self.user_agent)));
         let answer = self.agent.run(to);
         self.next.set(None);
         match answer {
@@ -138,12 +158,11 @@ impl Client {
                     .headers()
                     .get(http::header::RETRY_AFTER)
                     .and_then(|value| retry_after(value.to_str().ok()?, unix_nanos));
-                let mut rest = response.body_mut().as_reader().take(ANSWER_BYTES);
-                let _ = std::io::copy(&mut rest, &mut std::io::sink());
-                match status {
-                    200..=299 => Answer::Delivered,
-                    408 | 429 | 500..=599 => Answer::Later(asked),
-                    _ => Answer::Refused,
+                let mut body = Vec::new();
+                let _ = response.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut body);
+                match (self.meaning)(status, &body) {
+                    Answer::Later(_) => Answer::Later(asked),
+                    other => other,
                 }
             }
             // No attempt can mend the URL. It may hold a password and is not logged.
@@ -179,11 +198,13 @@ pub(super) fn authorities(
     if to.uri().scheme_str() != Some("https") {
         return Ok(None);
     }
-    certificates(path).map(Some).map_err(|what| format!("{name} {}: {what}", path.display()))
+    certificates(path)
+        .map(|found| Some(RootCerts::new_with_certs(&found)))
+        .map_err(|what| format!("{name} {}: {what}", path.display()))
 }
 
 /// Reads a file of certificates in PEM form.
-pub(super) fn certificates(path: &Path) -> Result<RootCerts, String> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let pem = read_file(path, CERTIFICATE_BYTES).map_err(|error| error.to_string())?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
@@ -194,7 +215,7 @@ pub(super) fn certificates(path: &Path) -> Result<RootCerts, String> {
     if certificates.is_empty() {
         return Err("holds no certificate in PEM form".to_owned());
     }
-    Ok(RootCerts::new_with_certs(&certificates))
+    Ok(certificates)
 }
 
 /// Returns the proxy as the client takes it, without user and password.
@@ -205,7 +226,7 @@ fn tunnel(proxy: &Destination) -> Result<Proxy, ureq::Error> {
 }
 
 /// Returns the head of `request`, in the absolute form if it goes to `proxy` itself.
-fn head(request: &Request, proxy: Option<&Destination>) -> Vec<u8> {
+fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec<u8> {
     let to = &request.destination;
     let uri = to.uri();
     let origin = to.origin();
@@ -235,7 +256,7 @@ fn head(request: &Request, proxy: Option<&Destination>) -> Vec<u8> {
         ("accept", Some("*/*".to_owned())),
         ("authorization", to.authorization()),
         ("proxy-authorization", proxy.and_then(Destination::authorization)),
-        ("user-agent", Some(USER_AGENT.to_owned())),
+        ("user-agent", Some(user_agent.to_owned())),
     ];
     for (name, value) in other {
         if let Some(value) = value

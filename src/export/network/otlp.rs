@@ -5,10 +5,13 @@
 //! compares the bytes with those of that crate.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use opentelemetry_proto::transform::common::tonic::Attributes;
@@ -17,14 +20,25 @@ use otel_usage_schema::{Destination, Loss, transport};
 use prost::Message as _;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ureq::http::{HeaderName, HeaderValue};
-use ureq::tls::RootCerts;
+use ureq::tls::{ClientCert, PrivateKey, RootCerts};
 
-use super::client::{Client, Request, certificates};
+use super::client::{Answer, Client, Manner, Request, certificates};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
 use crate::helper::Helper;
 use crate::notifier::Notifier;
-use crate::settings::{OtlpSettings, Settings};
+use crate::settings::{OtlpSettings, Settings, read_file};
+
+/// Longest file with a private key that is read.
+const KEY_BYTES: u64 = 64 * 1024;
+
+/// Our name, then the one that the specification gives to OTLP exporters.
+const USER_AGENT: &str = concat!(
+    "otel-usage/",
+    env!("CARGO_PKG_VERSION"),
+    " OTel-OTLP-Exporter-Rust/",
+    env!("CARGO_PKG_VERSION")
+);
 
 #[derive(Debug)]
 pub(in crate::export) struct Otlp {
@@ -88,13 +102,32 @@ pub(in crate::export) fn exporter(
     helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Otlp>, String> {
-    let (destination, headers, roots) = parts(otlp)?;
-    let client = Client::new(&destination, settings, otlp.timeout, roots, helper, notifier)?;
+    let (destination, headers, roots, identity) = parts(otlp)?;
+    let manner = Manner { user_agent: USER_AGENT, meaning, identity };
+    let client =
+        Client::new(&destination, settings, otlp.timeout, roots, helper, notifier, manner)?;
     let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
     Ok(Network { encoding, destination, outbox: Outbox::new(client) })
 }
 
-type Parts = (Destination, Vec<(HeaderName, HeaderValue)>, Option<RootCerts>);
+/// Reads an answer as the specification says: four statuses are temporary, and a 2xx may still refuse
+/// the span.
+fn meaning(status: u16, body: &[u8]) -> Answer {
+    match status {
+        200..=299 => {
+            let partial = ExportTraceServiceResponse::decode(body).ok();
+            match partial.and_then(|response| response.partial_success) {
+                // Each request has one span.
+                Some(partial) if partial.rejected_spans > 0 => Answer::Refused,
+                _ => Answer::Delivered,
+            }
+        }
+        429 | 502 | 503 | 504 => Answer::Later(None),
+        _ => Answer::Refused,
+    }
+}
+
+type Parts = (Destination, Vec<(HeaderName, HeaderValue)>, Option<RootCerts>, Option<ClientCert>);
 
 fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
     let destination = Destination::parse(&otlp.endpoint).ok_or_else(|| {
@@ -124,5 +157,25 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
             format!("{name} {}: {what}; otlp is off", path.display())
         })?),
     };
-    Ok((destination, headers, roots))
+    let roots = roots.map(|found| RootCerts::new_with_certs(&found));
+    let identity = match (&otlp.client_certificate, &otlp.client_key) {
+        (None, None) => None,
+        (Some((of_chain, chain)), Some((of_key, key))) => {
+            let off = |name: &str, path: &Path, what: String| {
+                format!("{name} {}: {what}; otlp is off", path.display())
+            };
+            let found = certificates(chain).map_err(|what| off(of_chain, chain, what))?;
+            let pem = read_file(key, KEY_BYTES).map_err(|error| off(of_key, key, error.to_string()))?;
+            let secret = PrivateKey::from_pem(&pem)
+                .map_err(|_| off(of_key, key, "holds no private key in PEM form".to_owned()))?;
+            Some(ClientCert::new_with_certs(&found, secret))
+        }
+        (Some((name, _)), None) => {
+            return Err(format!("{name} has no client key beside it; otlp is off"));
+        }
+        (None, Some((name, _))) => {
+            return Err(format!("{name} has no client certificate beside it; otlp is off"));
+        }
+    };
+    Ok((destination, headers, roots, identity))
 }

@@ -82,7 +82,7 @@ impl Outbox {
                 return None;
             }
             urgent = false;
-            match self.client.post(request, turn.unix_nanos()) {
+            match self.client.post(request, turn.unix_nanos(), turn.limit()) {
                 Answer::Delivered => {
                     turn.delivered();
                     self.pop();

@@ -6,7 +6,7 @@ use otel_usage_schema::{Destination, Loss};
 use ureq::http::HeaderValue;
 use ureq::http::header::CONTENT_TYPE;
 
-use super::client::{Client, Request};
+use super::client::{Answer, Client, Manner, Request};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
 use crate::helper::Helper;
@@ -45,7 +45,16 @@ pub(in crate::export) fn exporter(
     helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Flat>, String> {
-    let client = Client::new(&base, settings, TIMEOUT, None, helper, notifier)?;
+    let manner = Manner {
+        user_agent: concat!("otel-usage/", env!("CARGO_PKG_VERSION")),
+        meaning: |status, _| match status {
+            200..=299 => Answer::Delivered,
+            408 | 429 | 500..=599 => Answer::Later(None),
+            _ => Answer::Refused,
+        },
+        identity: None,
+    };
+    let client = Client::new(&base, settings, TIMEOUT, None, helper, notifier, manner)?;
     let encoding = Flat { base: base.clone() };
     Ok(Network { encoding, destination: base, outbox: Outbox::new(client) })
 }

@@ -2,10 +2,11 @@
 //!
 //! An exporter with a mistake does not run.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Located;
-use super::read::Reader;
+use super::read::{Reader, is_experimental};
 use super::yaml::Node;
 use crate::export::ExporterName;
 use crate::settings::otlp::{Origins, OtlpSettings, parse_headers};
@@ -20,8 +21,8 @@ impl Reader<'_> {
         for (key, at, node) in self.entries("tracer_provider", node) {
             match key {
                 "processors" => processors = Some(node),
-                "limits" | "sampler" => self.ignore(key, at),
-                _ if key.ends_with("/development") => self.ignore(key, at),
+                "id_generator" | "limits" | "sampler" => self.ignore(key, at),
+                _ if is_experimental(key) => self.ignore(key, at),
                 _ => self.unknown(key, at, "processors"),
             }
         }
@@ -137,6 +138,9 @@ impl Reader<'_> {
                         (otlp.endpoint, otlp.origins.endpoint) = (text, origin);
                     }
                 }
+                // The messages are small, and answers are cut.
+                "max_request_size" | "max_response_size" => self.ignore(key, at),
+                _ if is_experimental(key) => self.ignore(key, at),
                 "headers" => otlp.headers = self.headers(node),
                 "headers_list" => {
                     let text = self.text(key, node).unwrap_or_default();
@@ -182,7 +186,9 @@ impl Reader<'_> {
                                     self.text(key, node).map(|path| self.env.expand(path));
                                 otlp.origins.certificate = self.origin(node.at);
                             }
-                            _ => self.unknown(key, at, "ca_file"),
+                            "cert_file" => otlp.client_certificate = self.located(key, node),
+                            "key_file" => otlp.client_key = self.located(key, node),
+                            _ => self.unknown(key, at, "ca_file, cert_file, key_file"),
                         }
                     }
                 }
@@ -197,6 +203,12 @@ impl Reader<'_> {
         listed.retain(|(name, _)| otlp.headers.iter().all(|(other, _)| other != name));
         otlp.headers.extend(listed);
         otlp
+    }
+
+    /// Returns the place of a path, and the path.
+    fn located(&mut self, key: &str, node: &Node) -> Option<(String, PathBuf)> {
+        let path = self.text(key, node)?;
+        Some((self.origin(node.at), self.env.expand(path)))
     }
 
     fn headers(&mut self, node: &Node) -> Vec<(String, String)> {

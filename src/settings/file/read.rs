@@ -22,6 +22,9 @@ const FOREIGN: &[&str] = &[
     "resource",
 ];
 
+/// The newest minor version of `file_format` 1 whose keys are known.
+const MINOR: u32 = 1;
+
 pub(super) fn read(root: &Node, env: &Env, path: &Path) -> ConfigFile {
     let mut reader = Reader {
         env,
@@ -175,10 +178,10 @@ impl Reader<'_> {
         if entries.is_empty() {
             self.mistake(
                 root.at,
-                "is empty; write file_format: \"1.0\", and your settings below it",
+                "is empty; write file_format: \"1.1\", and your settings below it",
             );
         } else if !entries.iter().any(|(key, ..)| *key == "file_format") {
-            self.file.notes.push(format!("{}: file_format is missing; write \"1.0\"", self.path));
+            self.file.notes.push(format!("{}: file_format is missing; write \"1.1\"", self.path));
         }
         for (key, at, node) in entries {
             match key {
@@ -190,18 +193,24 @@ impl Reader<'_> {
                     self.switches = true;
                 }
                 "distribution" => self.distribution(node),
-                _ if FOREIGN.contains(&key) || key.ends_with("/development") => {
-                    self.ignore(key, at)
-                }
+                _ if FOREIGN.contains(&key) || is_experimental(key) => self.ignore(key, at),
                 _ => self.unknown(key, at, "file_format, disabled, tracer_provider, distribution"),
             }
         }
     }
 
     fn format(&mut self, node: &Node) {
-        let known = |text: &str| text.starts_with("1.") || text.starts_with("0.");
-        if self.text("file_format", node).is_none_or(|text| !known(&text)) {
-            self.mistake(node.at, "`file_format` is not known; write \"1.0\"");
+        let text = self.text("file_format", node).unwrap_or_default();
+        let minor = text.strip_prefix("1.").and_then(|rest| rest.split('-').next());
+        let minor: Option<u32> = minor.and_then(|minor| minor.parse().ok());
+        match minor {
+            None => self.mistake(node.at, "`file_format` is not known; write \"1.1\""),
+            Some(minor) if minor > MINOR => self.file.notes.push(format!(
+                "{}: file_format is newer than 1.{MINOR}, which this build reads; its new keys are \
+                 mistakes here",
+                self.origin(node.at)
+            )),
+            Some(_) => {}
         }
     }
 
@@ -260,6 +269,11 @@ impl Reader<'_> {
             _ => self.mistake(node.at, "`mode` is not on, local or off"),
         }
     }
+}
+
+/// Returns whether a key's suffix says that the specification may still change it.
+pub(super) fn is_experimental(key: &str) -> bool {
+    ["/alpha", "/beta", "/development"].iter().any(|suffix| key.ends_with(suffix))
 }
 
 /// Returns whether a plain scalar is null in YAML's core schema.

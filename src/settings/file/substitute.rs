@@ -5,31 +5,36 @@
 //! `$$` is a dollar sign. An unset or empty variable becomes its default, or nothing.
 
 /// Replaces the references in `text`. Returns `None` for a malformed reference, such as `${}`.
+///
+/// `$$` is found first, and no reference reaches across it.
 pub(super) fn substitute(
     text: &str,
     variable: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Option<String> {
     let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        result.push_str(before);
-        rest = if let Some(after) = after.strip_prefix('$') {
-            result.push('$');
-            after
-        } else if let Some(after) = after.strip_prefix('{') {
-            let (reference, after) = after.split_once('}')?;
+    let mut pieces = text.split("$$").peekable();
+    while let Some(mut rest) = pieces.next() {
+        while let Some((before, after)) = rest.split_once("${") {
+            result.push_str(before);
+            let Some((reference, after)) = after.split_once('}') else {
+                // Before an escape it is plain text; at the end a brace was forgotten.
+                pieces.peek()?;
+                result.push_str("${");
+                rest = after;
+                continue;
+            };
             let (name, default) = reference.split_once(":-").unwrap_or((reference, ""));
             let name = name.strip_prefix("env:").unwrap_or(name);
             is_name(name).then_some(())?;
             let value = variable(name).filter(|value| !value.is_empty());
             result.push_str(value.as_deref().unwrap_or(default));
-            after
-        } else {
+            rest = after;
+        }
+        result.push_str(rest);
+        if pieces.peek().is_some() {
             result.push('$');
-            after
-        };
+        }
     }
-    result.push_str(rest);
     Some(result)
 }
 
@@ -58,6 +63,15 @@ mod tests {
             ("${EMPTY:-x}${A:-y}", Some("xa${B}")),
             ("$${A} costs $5", Some("${A} costs $5")),
             ("$$$$", Some("$$")),
+            // The rows of the specification's table that are about escapes and defaults.
+            ("${NONE:-${A}}", Some("${A}")),
+            ("$$${A}", Some("$a${B}")),
+            ("$$$${A}", Some("$${A}")),
+            ("$${A:-fallback}", Some("${A:-fallback}")),
+            ("$${A:-${A}}", Some("${A:-a${B}}")),
+            ("${NONE:-$${NONE}}", Some("${NONE:-${NONE}}")),
+            ("a $$ b $ c", Some("a $ b $ c")),
+            ("${A:?error}", None),
             ("${A", None),
             ("${}", None),
             ("${9}", None),
