@@ -86,7 +86,7 @@ fn the_command_shows_the_same_facts_as_the_library() {
         let found = values(&json(&shell, &format!("--root {}", root.display())));
         for (attribute, fact) in [
             ("cloud.provider", "cloud_provider"),
-            ("container.runtime.name", "container"),
+            ("otel_usage.container.kind", "container"),
             ("host.cpu.model.name", "cpu_brand"),
             ("otel_usage.cpu.physical_count", "cpu_physical_count"),
             ("otel_usage.architecture", "architecture"),
