@@ -90,7 +90,11 @@ impl Turn<'_> {
 
 impl std::fmt::Debug for Turn<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Turn").field("until", &self.until).field("urgent", &self.urgent).finish()
+        f.debug_struct("Turn")
+            .field("until", &self.until)
+            .field("deadline", &self.deadline)
+            .field("urgent", &self.urgent)
+            .finish()
     }
 }
 
