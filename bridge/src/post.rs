@@ -172,7 +172,7 @@ mod tests {
         });
         let poster = Poster::through(proxies, &Limits::default(), Arc::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let until = tokio::time::Instant::now() + Duration::from_secs(5);
+        let until = tokio::time::Instant::now().checked_add(Duration::from_secs(5)).unwrap();
         let url = Url::parse(&to.replace("{}", &address)).unwrap();
         let posted = runtime.block_on(poster.post("vllm", url, Bytes::from_static(b"{}"), until));
         drop(std::net::TcpStream::connect(&address));

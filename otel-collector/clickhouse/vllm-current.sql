@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS usage_vllm_current_report (
     `gpu_count` Nullable(Int64) COMMENT 'Accelerators visible to the process.',
     `gpu_type` Nullable(String) COMMENT 'Name of the first accelerator.',
     `gpu_memory_per_device` Nullable(Int64) COMMENT 'Memory of the first accelerator.',
-    `env_var_json` String COMMENT 'EnvironmentSettings that come from environment variables, as a JSON object in a string.',
+    `env_var_json` String COMMENT 'Settings that come from environment variables, as a JSON object in a string.',
     `model_architecture` String COMMENT 'Model class name, `Backend(Wrapped)` when a backend wraps it.',
     `vllm_version` String COMMENT 'Package version.',
     `context` String COMMENT 'Entry point: `ENGINE_CONTEXT`, `LLM_CLASS`, `API_SERVER`, ...',

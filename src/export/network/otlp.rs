@@ -165,7 +165,8 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
                 format!("{name} {}: {what}; otlp is off", path.display())
             };
             let found = certificates(chain).map_err(|what| off(of_chain, chain, what))?;
-            let pem = read_file(key, KEY_BYTES).map_err(|error| off(of_key, key, error.to_string()))?;
+            let pem =
+                read_file(key, KEY_BYTES).map_err(|error| off(of_key, key, error.to_string()))?;
             let secret = PrivateKey::from_pem(&pem)
                 .map_err(|_| off(of_key, key, "holds no private key in PEM form".to_owned()))?;
             Some(ClientCert::new_with_certs(&found, secret))
