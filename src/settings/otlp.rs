@@ -108,8 +108,7 @@ pub(super) fn resolve(
         (at(url, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), true)
     } else if let Some(base) = env.filled("OTEL_EXPORTER_OTLP_ENDPOINT") {
         // The specification appends the path to any base, also to one that ends like it.
-        let url = format!("{}/v1/traces", base.trim().trim_end_matches('/'));
-        (at(url, "OTEL_EXPORTER_OTLP_ENDPOINT"), true)
+        (at(append_path(&base), "OTEL_EXPORTER_OTLP_ENDPOINT"), true)
     } else {
         return Err("OTEL_USAGE_EXPORTERS names otlp but no endpoint is known; set \
                     OTEL_USAGE_OTLP_ENDPOINT, for example to http://localhost:4318"
@@ -231,13 +230,23 @@ impl Setting {
     }
 }
 
-/// Adds `/v1/traces` to the path of `base`. A query stays at the end.
+/// Returns `base` with the path `/v1/traces`, which `base` may already have.
 fn with_path(base: &str) -> String {
+    let (path, query) = split(base);
+    append_path(&format!("{}{query}", path.strip_suffix("/v1/traces").unwrap_or(path)))
+}
+
+/// Appends `/v1/traces` to the path of `base`. A query stays at the end.
+fn append_path(base: &str) -> String {
+    let (path, query) = split(base);
+    format!("{path}/v1/traces{query}")
+}
+
+/// Returns a URL without the slashes at its end, and its query with the question mark.
+fn split(base: &str) -> (&str, &str) {
     let base = base.split('#').next().unwrap_or_default().trim();
     let (path, query) = base.split_at(base.find('?').unwrap_or(base.len()));
-    let path = path.trim_end_matches('/');
-    let path = path.strip_suffix("/v1/traces").unwrap_or(path);
-    format!("{path}/v1/traces{query}")
+    (path.trim_end_matches('/'), query)
 }
 
 /// Parses `key=value` pairs separated by commas. Values are percent-decoded, as the specification says.

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use opentelemetry::{KeyValue, Value};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
@@ -60,6 +60,9 @@ pub(crate) fn record(resource: &Resource, span: &SpanData) -> (String, BTreeSet<
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{:?}", text.as_str()),
+        Value::Array(Array::String(list)) => {
+            format!("{:?}", list.iter().map(StringValue::as_str).collect::<Vec<_>>())
+        }
         other => format!("{other:?}"),
     }
 }
