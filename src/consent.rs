@@ -170,9 +170,10 @@ fn is_absent(error: &io::Error) -> bool {
 
 fn lacks_descriptors(error: &io::Error) -> bool {
     #[cfg(unix)]
-    return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    let codes = [libc::EMFILE, libc::ENFILE];
     #[cfg(not(unix))]
-    return false;
+    let codes = [0_i32; 0];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn file_state(metadata: &fs::Metadata) -> FileState {

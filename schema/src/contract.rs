@@ -40,8 +40,8 @@ pub struct Contract {
     /// Environment variable that sets the interval of messages that are sent at intervals, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_variable: Option<Cow<'static, str>>,
-    /// Environment variable of the engine whose presence in a CI run means that collection is wanted
-    /// there. `None` if only `OTEL_USAGE_MODE=on` says so.
+    /// Environment variable of the engine that allows collection in a CI run when it is set. With `None`,
+    /// only `OTEL_USAGE_MODE=on` allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ci_variable: Option<Cow<'static, str>>,
     /// Attributes that the operator leaves out, by [`Contract::without`].

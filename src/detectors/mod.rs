@@ -9,7 +9,7 @@
 //! | `os` | `uname`, C library, `PATH`: system, platform string, architecture |
 //! | `cpu` | CPUID or `/proc/cpuinfo`: the processor; sysfs CPU lists: CPUs and cores |
 //! | `memory` | `/proc/meminfo`, cgroup files |
-//! | `cloud` | DMI files |
+//! | `cloud` | DMI files, `RUNPOD_DC_ID` |
 //! | `container`, `install_source` | marker files, cgroup, Python folders |
 //! | `accelerators` | the driver's library (feature `gpu`), device folders, variables |
 //! | `fallback` | the sysinfo crate, for facts that our own readers did not find |
@@ -17,7 +17,8 @@
 //! | `machine`, `root`, `files`, `trace` | what readers share: bounded reads and the list of them |
 //! | `recording` | a machine as a folder that can be given away (feature `recording`) |
 //!
-//! No reader starts a process, opens a socket, asks for the time or reads the process environment.
+//! No reader starts a process, opens a socket or asks for the time. Variables come from the snapshot in
+//! `Machine`, not from the process environment.
 //! Something that cannot be read is unknown, never an error.
 
 mod accelerators;

@@ -1,4 +1,4 @@
-//! An exporter at work: its account, its consent, and its panics.
+//! An exporter at work: its counters, its consent, and its panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::stats::ExporterCounters;
 /// Time that one exporter may take to send before the next has its turn.
 const BUDGET: Duration = Duration::from_secs(10);
 
-/// An exporter with its account.
+/// An exporter with its counters.
 #[derive(Debug)]
 pub(crate) struct ActiveExporter {
     exporter: Box<dyn Exporter>,
@@ -22,7 +22,7 @@ pub(crate) struct ActiveExporter {
 
 /// One turn of an exporter to send what it queued.
 ///
-/// It holds the time limit and the consent, and it takes the account of each message.
+/// It holds the time limit and the consent, and it counts each message as delivered or dropped.
 pub struct Turn<'a> {
     clock: &'a Clock,
     until: Instant,

@@ -80,7 +80,7 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
              http://127.0.0.1:PORT"
         }
         Some(base) => {
-            return super::network::check_way(settings, &base)
+            return super::network::check_route(settings, &base)
                 .map_err(|what| Mistake::Operator(format!("{what}; the usage server is off")));
         }
     };
@@ -120,7 +120,7 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
         }
     })?;
     let way = match otlp.certificate {
-        None => super::network::check_way(settings, &to),
+        None => super::network::check_route(settings, &to),
         Some(_) => settings.proxies.find(&to).map(|_| ()),
     };
     way.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))

@@ -27,7 +27,7 @@ use crate::sys::{Process, QuietSignals};
 pub struct UsageSpanExporter {
     /// `None` if collection is off.
     pipeline: Option<Mutex<Pipeline>>,
-    /// The accounts, which a forked child reads without the lock.
+    /// The counters, which a forked child reads without the lock.
     counters: Arc<Counters>,
     process: Process,
     shut_down: AtomicBool,

@@ -289,7 +289,7 @@ fn omitted(env: &Env, file: &ConfigFile) -> Vec<(String, String)> {
 /// # Errors
 ///
 /// As [`read_start`], and `FileTooLarge`.
-#[cfg(any(feature = "config-file", feature = "otlp"))]
+#[cfg(any(feature = "config-file", feature = "http"))]
 pub(crate) fn read_file(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let bytes = read_start(path, limit)?;
     if bytes.len() as u64 > limit {

@@ -16,20 +16,20 @@ use otel_usage_schema::{Destination, Loss};
 pub(super) use otlp::{check as check_otlp, exporter as otlp};
 pub(super) use server::exporter as server;
 
-/// Checks what the operator says of the way to `to`: the proxy, and the certificates to trust.
-///
-/// # Errors
-///
-/// The warning to give. The exporter is then off.
-pub(super) fn check_way(settings: &Settings, to: &Destination) -> Result<(), String> {
-    settings.proxies.find(to)?;
-    client::authorities(settings, to).map(|_| ())
-}
-
 use self::client::Request;
 use self::outbox::Outbox;
 use super::{ExportRecord, Exporter, Outcome, Turn};
 use crate::settings::Settings;
+
+/// Checks the proxy and the certificates that the operator configured for `to`.
+///
+/// # Errors
+///
+/// The warning to give. The exporter is then off.
+pub(super) fn check_route(settings: &Settings, to: &Destination) -> Result<(), String> {
+    settings.proxies.find(to)?;
+    client::authorities(settings, to).map(|_| ())
+}
 
 /// Turns a record into the request of one exporter.
 trait Encoding: Send + Debug {

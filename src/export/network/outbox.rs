@@ -13,18 +13,18 @@ use uuid::Uuid;
 use super::client::{Answer, Client, Request};
 use crate::export::{Outcome, Turn};
 
-/// Most requests that wait: two hours of heartbeats and a start message.
+/// Most requests that wait: a start message and more than two hours of heartbeats.
 const QUEUE: usize = 16;
 
 /// Most bytes that wait.
 const QUEUE_BYTES: usize = 256 * 1024;
 
 /// Pauses between attempts double from one second to five minutes, each plus a random part of itself.
-/// After the last attempt the request is lost. All pauses together take 20 to 30 minutes; longer outages
+/// After the last retry the request is lost. All pauses together take 13 to 27 minutes; longer outages
 /// need a durable queue.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-const ATTEMPTS: usize = 10;
+const RETRIES: usize = 10;
 
 /// Longest `Retry-After` that is obeyed. A request whose server asks for more is lost.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -138,7 +138,7 @@ fn pauses(seed: u64) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
-        .with_max_times(ATTEMPTS)
+        .with_max_times(RETRIES)
         .with_jitter()
         .with_jitter_seed(seed)
         .build()
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_fleet_spreads_its_retries() {
         let schedules: Vec<Vec<Duration>> = (0..200).map(|_| pauses(seed()).collect()).collect();
-        for attempt in 0..ATTEMPTS {
+        for attempt in 0..RETRIES {
             let pauses: Vec<_> =
                 schedules.iter().map(|pauses| pauses[attempt].as_millis()).collect();
             let different: BTreeSet<_> = pauses.iter().collect();
