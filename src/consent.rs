@@ -14,7 +14,8 @@ use std::time::SystemTime;
 
 use otel_usage_schema::{Consent, Contract, Decision, Directory, OffWhen};
 
-use crate::settings::{Env, read_start};
+use crate::files;
+use crate::settings::Env;
 
 /// The file that switches every engine off on this machine.
 const SYSTEM_FILE: &str = "/etc/otel-usage/do_not_track";
@@ -34,7 +35,8 @@ pub(crate) struct ConsentSwitches {
     warning: Option<String>,
 }
 
-/// What tells whether a file is still the same. It is read without opening the file.
+/// Length, time and place of a file, which show whether it is still the same. `stat` gives them without
+/// opening the file.
 type FileState = (u64, Option<SystemTime>, Option<(u64, u64, i64)>);
 
 impl ConsentSwitches {
@@ -187,10 +189,10 @@ fn file_state(metadata: &fs::Metadata) -> FileState {
     (metadata.len(), metadata.modified().ok(), place)
 }
 
-/// Reads the mode file, or returns `None` if there is none. An unknown mode means off.
+/// Reads the mode file, or returns `None` if the file does not exist. An unknown mode means off.
 fn read_mode(path: &Path) -> io::Result<Option<Decision>> {
     let because = format!("mode file {}", path.display());
-    let text = match read_start(path, MODE_FILE_BYTES) {
+    let text = match files::read_start(path, MODE_FILE_BYTES) {
         Err(error) if is_absent(&error) && fs::symlink_metadata(path).is_err() => return Ok(None),
         text => text?,
     };

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::clock::Clock;
-use crate::{private, settings, sys};
+use crate::{files, sys};
 
 /// Name of the file.
 const FILE: &str = "machine_id";
@@ -15,7 +15,7 @@ const FILE_BYTES: u64 = 128;
 
 /// Reads the UUID. Returns `None` if the file holds anything else, because that must not be sent.
 pub(super) fn read(directory: &Path) -> Option<String> {
-    let bytes = settings::read_start(&directory.join(FILE), FILE_BYTES).ok()?;
+    let bytes = files::read_start(&directory.join(FILE), FILE_BYTES).ok()?;
     uuid::Uuid::try_parse(str::from_utf8(&bytes).ok()?.trim())
         .ok()
         .map(|id| id.hyphenated().to_string())
@@ -34,21 +34,18 @@ pub(super) fn read_or_make(directory: &Path, clock: &Clock) -> Option<String> {
 }
 
 fn make(directory: &Path, clock: &Clock) -> io::Result<()> {
-    private::make_folder(directory)?;
+    files::make_folder(directory)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let mut file = private::open(&directory.join(FILE), &mut options)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
+    let mut file = files::open(&directory.join(FILE), &mut options)?;
     sys::lock(&file)?;
-    if read_start(&file)?.trim().is_empty() {
+    if text(&file)?.trim().is_empty() {
         file.write_all(clock.uuid().as_bytes())?;
     }
     Ok(())
 }
 
-fn read_start(file: &File) -> io::Result<String> {
+fn text(file: &File) -> io::Result<String> {
     let mut text = String::new();
     file.take(FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)

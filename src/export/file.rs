@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use otel_usage_schema::Trigger;
 
 use super::{ExportRecord, Exporter, Loss, Outcome};
+use crate::files;
 use crate::notifier::Notifier;
-use crate::private;
 
 /// A larger file is renamed to `<name>.1` before the next line, so that heartbeats cannot fill a disk.
 /// The size holds ten years of heartbeats, or ten thousand start messages.
@@ -58,18 +58,14 @@ impl Exporter for File {
             // LMCache's log never held the counts of intervals.
             return Outcome::Ignored;
         }
-        let bytes = match self.form {
+        let (bytes, end): (_, &[u8]) = match self.form {
             Form::JsonLines => {
                 let mut line = Vec::with_capacity(2048);
                 message.append_json(&mut line);
                 line.push(b'\n');
-                line
+                (line, b"\n")
             }
-            Form::Text => message.to_text().into_bytes(),
-        };
-        let end: &[u8] = match self.form {
-            Form::JsonLines => b"\n",
-            Form::Text => b"\n\n",
+            Form::Text => (message.to_text().into_bytes(), b"\n\n"),
         };
         match append(&self.path, &bytes, end, ROTATE_BYTES) {
             Ok(()) => Outcome::Delivered,
@@ -103,15 +99,14 @@ fn append(path: &Path, bytes: &[u8], end: &[u8], limit: u64) -> io::Result<()> {
 }
 
 fn open(path: &Path) -> io::Result<fs::File> {
-    let open = || private::open(path, OpenOptions::new().read(true).append(true).create(true));
-    let file = match open() {
+    let open = || files::open(path, OpenOptions::new().read(true).append(true).create(true));
+    match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            private::make_folder(path.parent().unwrap_or(path))?;
-            open()?
+            files::make_folder(path.parent().unwrap_or(path))?;
+            open()
         }
-        opened => opened?,
-    };
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+        opened => opened,
+    }
 }
 
 /// Renames the full `file` to `<name>.1`, unless another process has done so, and opens a new one.
@@ -119,7 +114,7 @@ fn rotate(file: fs::File, path: &Path) -> io::Result<fs::File> {
     crate::sys::lock(&file)?;
     // A link stays in its place.
     let place = fs::canonicalize(path)?;
-    if private::is_at(&file, &place)? {
+    if files::is_at(&file, &place)? {
         let mut rotated = place.clone().into_os_string();
         rotated.push(".1");
         fs::rename(&place, &rotated).map_err(|error| {

@@ -9,9 +9,7 @@ mod file;
 mod operator;
 mod otlp;
 
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use otel_usage_schema::{Contract, Directory};
 
@@ -282,48 +280,6 @@ fn omitted(env: &Env, file: &ConfigFile) -> Vec<(String, String)> {
         .map(|name| (VARIABLE.to_owned(), name.to_owned()))
         .chain(file.omit.iter().map(|said| (said.origin.clone(), said.text.clone())))
         .collect()
-}
-
-/// Reads a whole file that an operator names, unless it is longer than `limit` bytes.
-///
-/// # Errors
-///
-/// As [`read_start`], and `FileTooLarge`.
-#[cfg(any(feature = "config-file", feature = "http"))]
-pub(crate) fn read_file(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let bytes = read_start(path, limit)?;
-    if bytes.len() as u64 > limit {
-        let what = format!("it is longer than {limit} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
-    }
-    Ok(bytes)
-}
-
-/// Reads the first `limit + 1` bytes of a file, so that a longer file can be told from its start.
-///
-/// It neither waits nor reads without end.
-///
-/// # Errors
-///
-/// `InvalidInput` for a pipe, a device or anything else that is no regular file, and those of the system.
-pub(crate) fn read_start(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ));
-    }
-    let mut text = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// Returns a URL without user, password and query, for output. Text that is no URL is not shown.

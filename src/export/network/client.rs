@@ -14,9 +14,10 @@ use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::wire::{HeadConnector, NextHead};
+use crate::files;
 use crate::helper::{Helper, Task};
 use crate::notifier::Notifier;
-use crate::settings::{Settings, read_file};
+use crate::settings::Settings;
 
 /// Size of a connection's buffers. ureq's default of 128 KiB each is meant for more traffic; clearing
 /// such buffers took longer than the rest of a POST.
@@ -205,7 +206,7 @@ pub(super) fn authorities(
 
 /// Reads a file of certificates in PEM form.
 pub(super) fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
-    let pem = read_file(path, CERTIFICATE_BYTES).map_err(|error| error.to_string())?;
+    let pem = files::read(path, CERTIFICATE_BYTES).map_err(|error| error.to_string())?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),

@@ -25,9 +25,10 @@ use ureq::tls::{ClientCert, PrivateKey, RootCerts};
 use super::client::{Answer, Client, Manner, Request, certificates};
 use super::outbox::Outbox;
 use super::{Encoding, ExportRecord, Network};
+use crate::files;
 use crate::helper::Helper;
 use crate::notifier::Notifier;
-use crate::settings::{OtlpSettings, Settings, read_file};
+use crate::settings::{OtlpSettings, Settings};
 
 /// Longest file with a private key that is read.
 const KEY_BYTES: u64 = 64 * 1024;
@@ -150,23 +151,20 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
             let name = &otlp.origins.headers;
             format!("{name} holds a name or value that HTTP forbids; otlp is off")
         })?;
+    let off = |name: &str, path: &Path, what: String| {
+        format!("{name} {}: {what}; otlp is off", path.display())
+    };
+    let read = |name: &str, path: &Path| certificates(path).map_err(|what| off(name, path, what));
     let roots = match &otlp.certificate {
         None => None,
-        Some(path) => Some(certificates(path).map_err(|what| {
-            let name = &otlp.origins.certificate;
-            format!("{name} {}: {what}; otlp is off", path.display())
-        })?),
+        Some(path) => Some(RootCerts::new_with_certs(&read(&otlp.origins.certificate, path)?)),
     };
-    let roots = roots.map(|found| RootCerts::new_with_certs(&found));
     let identity = match (&otlp.client_certificate, &otlp.client_key) {
         (None, None) => None,
         (Some((of_chain, chain)), Some((of_key, key))) => {
-            let off = |name: &str, path: &Path, what: String| {
-                format!("{name} {}: {what}; otlp is off", path.display())
-            };
-            let found = certificates(chain).map_err(|what| off(of_chain, chain, what))?;
+            let found = read(of_chain, chain)?;
             let pem =
-                read_file(key, KEY_BYTES).map_err(|error| off(of_key, key, error.to_string()))?;
+                files::read(key, KEY_BYTES).map_err(|error| off(of_key, key, error.to_string()))?;
             let secret = PrivateKey::from_pem(&pem)
                 .map_err(|_| off(of_key, key, "holds no private key in PEM form".to_owned()))?;
             Some(ClientCert::new_with_certs(&found, secret))

@@ -73,7 +73,7 @@ impl ConfigFile {
     #[cfg(feature = "config-file")]
     fn open(path: &Path, env: &Env) -> Result<Self, String> {
         let shown = path.display();
-        let bytes = super::read_file(path, BYTES).map_err(|error| {
+        let bytes = crate::files::read(path, BYTES).map_err(|error| {
             format!("{shown} cannot be read: {error}; mend it or unset {VARIABLE}")
         })?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
