@@ -119,11 +119,11 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
             Mistake::Operator(what)
         }
     })?;
-    let way = match otlp.certificate {
+    let route = match otlp.certificate {
         None => super::network::check_route(settings, &to),
         Some(_) => settings.proxies.find(&to).map(|_| ()),
     };
-    way.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
+    route.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
 }
 
 #[cfg(feature = "otlp")]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use opentelemetry::Key;
@@ -62,7 +62,7 @@ impl UsageSpanExporter {
         self.pipeline.is_some() && !self.process.is_forked()
     }
 
-    /// Returns the accounts so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.counters.snapshot()
@@ -74,10 +74,7 @@ impl UsageSpanExporter {
         if self.process.is_forked() {
             return None;
         }
-        let mut pipeline = self.pipeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        // The thread is the caller's.
-        let _quiet = QuietSignals::begin();
-        catch_unwind(AssertUnwindSafe(|| part(&mut pipeline))).ok()
+        run(self.pipeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner), part)
     }
 
     fn send(&self, urgent: bool) -> OTelSdkResult {
@@ -92,6 +89,15 @@ impl UsageSpanExporter {
             ))),
         }
     }
+}
+
+/// Runs `part` on the caller's thread. Returns `None` after a panic.
+fn run<T>(
+    mut locked: MutexGuard<'_, Pipeline>,
+    part: impl FnOnce(&mut Pipeline) -> T,
+) -> Option<T> {
+    let _quiet = QuietSignals::begin();
+    catch_unwind(AssertUnwindSafe(|| part(&mut locked))).ok()
 }
 
 impl SpanExporter for UsageSpanExporter {
@@ -121,18 +127,25 @@ impl SpanExporter for UsageSpanExporter {
         if self.process.is_forked() {
             return Ok(());
         }
+        let Some(pipeline) = &self.pipeline else { return Ok(()) };
         let late = || Err(OTelSdkError::Timeout(timeout));
         let mut left = timeout;
-        while let Some(Err(TryLockError::WouldBlock)) = self.pipeline.as_ref().map(Mutex::try_lock)
-        {
-            if left.is_zero() {
-                return late();
+        let locked = loop {
+            match pipeline.try_lock() {
+                Ok(locked) => break locked,
+                Err(TryLockError::Poisoned(locked)) => break locked.into_inner(),
+                Err(TryLockError::WouldBlock) if left.is_zero() => return late(),
+                Err(TryLockError::WouldBlock) => {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "the caller waits, and says how long"
+                    )]
+                    std::thread::sleep(LOOK);
+                    left = left.saturating_sub(LOOK);
+                }
             }
-            #[expect(clippy::disallowed_methods, reason = "the caller waits, and says how long")]
-            std::thread::sleep(LOOK);
-            left = left.saturating_sub(LOOK);
-        }
-        let sent = self.with(|pipeline| {
+        };
+        let sent = run(locked, |pipeline| {
             let now = |pipeline: &Pipeline| pipeline.context().clock.monotonic();
             let start = now(pipeline);
             pipeline.send_within(true, Some(left));
