@@ -91,16 +91,25 @@ fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_promise_names_tests_that_exist() {
-    let page = read("docs/project/promises.md");
+fn every_promise_and_fault_names_tests_that_exist() {
     let mut tests = BTreeSet::new();
     let folders = ["bridge", "cli", "macros", "schema", "src", "tests"];
     let folders = folders.map(|folder| otel_usage_testing::root().join(folder));
     folders.iter().filter(|folder| folder.is_dir()).for_each(|one| tests_below(one, &mut tests));
-    let names = quoted(&page).filter(|word| word.contains('_') && !word.contains(['/', '.']));
-    let (known, unknown): (Vec<&str>, Vec<&str>) = names.partition(|name| tests.contains(*name));
-    assert!(unknown.is_empty(), "no test has the name {unknown:?}");
-    assert!(known.len() > 15, "{known:?}");
+    let promises = read("docs/project/promises.md");
+    // The other columns have names of variables and attributes.
+    let faults: String = read("docs/project/field-faults.md")
+        .lines()
+        .filter_map(|row| row.strip_suffix(" |")?.rsplit(" | ").next())
+        .collect();
+    for (page, text) in [("promises.md", promises), ("field-faults.md", faults)] {
+        let names = quoted(&text).map(|word| word.rsplit("::").next().unwrap());
+        let names = names.filter(|word| word.contains('_') && !word.contains(['/', '.']));
+        let (known, unknown): (Vec<&str>, Vec<&str>) =
+            names.partition(|name| tests.contains(*name));
+        assert!(unknown.is_empty(), "{page}: no test has the name {unknown:?}");
+        assert!(known.len() > 15, "{page}: {known:?}");
+    }
 }
 
 /// Returns whether a documented path, with `{a,b}`, `*` and `**` in it, stands for `path`.

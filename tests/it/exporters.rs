@@ -1,13 +1,10 @@
-//! Checks the built-in exporters: their choice, their output, several at once, and a server's answers.
+//! Checks the built-in exporters: their choice, their output, and several at once.
 
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use otel_usage::export::{ExportRecord, Exporter, ExporterName, Outcome};
-use otel_usage::schema::Loss;
 use otel_usage::schema::{lmcache, transport, vllm};
 use otel_usage::{Attributes, Flush, Stats, Usage};
 use otel_usage_testing::json::keys;
@@ -15,13 +12,13 @@ use otel_usage_testing::read;
 use otel_usage_testing::sample;
 use otel_usage_testing::{Collected, Operator, PATIENCE, otlp, settled};
 
-use crate::receiver::{Answer, Receiver, Request};
+use crate::receiver::{Receiver, Request};
 
-fn exporter(stats: &Stats, name: &str) -> otel_usage::export::ExporterStats {
+pub(crate) fn exporter(stats: &Stats, name: &str) -> otel_usage::export::ExporterStats {
     stats.exporters.iter().find(|exporter| exporter.name == name).cloned().unwrap_or_default()
 }
 
-fn types(requests: &[Request]) -> Vec<String> {
+pub(crate) fn types(requests: &[Request]) -> Vec<String> {
     requests
         .iter()
         .map(|request| {
@@ -248,215 +245,6 @@ fn only_the_owner_may_read_the_local_file() {
     settled(&usage);
     let metadata = std::fs::metadata(operator.path(".config/vllm/usage_stats.json")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn temporary_errors_are_retried_and_others_are_counted() {
-    for (script, delivered, dropped) in [
-        (vec![Answer::Status(500, ""), Answer::Status(503, "Retry-After: 0\r\n")], 1, 0),
-        (vec![Answer::Status(429, ""), Answer::BreakOff], 1, 0),
-        (vec![Answer::Status(408, "")], 1, 0),
-        (vec![Answer::Status(400, "")], 0, 1),
-        (vec![Answer::Status(404, "")], 0, 1),
-        // The consent does not cover another server.
-        (vec![Answer::Status(302, "Location: http://127.0.0.1:9/\r\n")], 0, 1),
-    ] {
-        let tries = if delivered == 1 { script.len() + 1 } else { 1 };
-        let server = Receiver::scripted(script, Answer::Status(200, ""));
-        let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-        let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
-        usage.record(sample::vllm_report());
-        // Each flush tries once more at once. Otherwise the second attempt comes after a second.
-        for _ in 0..tries {
-            let _ = usage.flush(Duration::from_millis(50));
-        }
-        settled(&usage);
-        let account = exporter(&usage.stats(), "server");
-        assert_eq!(account.delivered, delivered);
-        assert_eq!(account.dropped.values().sum::<u64>(), dropped);
-        assert_eq!(account.accepted, account.delivered + account.queued + dropped);
-        assert_eq!(server.requests.try_iter().count(), tries);
-    }
-}
-
-#[test]
-fn flush_returns_how_many_messages_wait() {
-    let server = Receiver::scripted(Vec::new(), Answer::Status(503, "Retry-After: 600\r\n"));
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
-    usage.record(sample::lmcache_engine());
-    let _ = server.next();
-    assert_eq!(usage.flush(Duration::from_millis(300)), Flush::Memory(3));
-    assert_eq!(exporter(&usage.stats(), "server").queued, 3);
-}
-
-#[test]
-fn withdrawal_drops_waiting_messages_and_later_records() {
-    let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
-    let operator = Operator::new()
-        .with("VLLM_USAGE_STATS_SERVER", server.url())
-        .with("OTEL_USAGE_EXPORTERS", "server,file");
-    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
-    usage.record(sample::vllm_report());
-    let _ = server.next();
-    usage.withdraw();
-    settled(&usage);
-    assert_eq!(exporter(&usage.stats(), "server").dropped[&Loss::Consent], 1);
-    let file = operator.path(".config/vllm/usage_stats.json");
-    let size = std::fs::metadata(&file).unwrap().len();
-    usage.record(sample::vllm_report());
-    settled(&usage);
-    drop(usage);
-    assert_eq!(std::fs::metadata(&file).unwrap().len(), size);
-    assert!(server.is_silent());
-}
-
-#[test]
-fn a_marker_file_stops_a_running_engine() {
-    let server = Receiver::start();
-    let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
-    usage.record(sample::vllm_report());
-    let _ = server.next();
-    settled(&usage);
-    std::fs::write(operator.path(".config/vllm/do_not_track"), "").unwrap();
-    usage.record(sample::vllm_report());
-    settled(&usage);
-    assert!(server.is_silent());
-    let file = std::fs::read_to_string(operator.path(".config/vllm/usage_stats.json")).unwrap();
-    assert_eq!(file.lines().count(), 1);
-    assert_eq!(usage.stats().lost[&Loss::Consent], 1);
-}
-
-#[test]
-fn local_consent_keeps_messages_on_this_machine() {
-    let (server, collector) = (Receiver::start(), Receiver::start());
-    let operator = Operator::new()
-        .with("OTEL_USAGE_MODE", "local")
-        .with("OTEL_USAGE_EXPORTERS", "server,otlp,file")
-        .with("OTEL_USAGE_OTLP_ENDPOINT", collector.url())
-        .with("VLLM_USAGE_STATS_SERVER", server.url());
-    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
-    usage.record(sample::vllm_report());
-    settled(&usage);
-    drop(usage);
-    assert!(operator.path(".config/vllm/usage_stats.json").exists());
-    assert!(server.is_silent() && collector.is_silent());
-}
-
-/// An exporter of the engine's own that leaves the machine.
-#[derive(Debug)]
-struct Elsewhere(Collected);
-
-impl Exporter for Elsewhere {
-    fn name(&self) -> &str {
-        "elsewhere"
-    }
-
-    fn is_network(&self) -> bool {
-        true
-    }
-
-    fn export(&mut self, record: &ExportRecord) -> Outcome {
-        self.0.export(record)
-    }
-}
-
-#[test]
-fn a_mode_file_with_local_stops_only_the_network_of_a_running_engine() {
-    let (server, elsewhere, here) = (Receiver::start(), Collected::default(), Collected::default());
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let usage = operator
-        .engine(&lmcache::V1)
-        .with_exporter(Elsewhere(elsewhere.clone()))
-        .with_exporter(here.clone())
-        .try_init()
-        .unwrap();
-    usage.record(sample::lmcache_engine());
-    settled(&usage);
-    assert_eq!(
-        (server.take(3).len(), elsewhere.messages().len(), here.messages().len()),
-        (3, 3, 3)
-    );
-
-    std::fs::create_dir_all(operator.path(".config/otel-usage")).unwrap();
-    std::fs::write(operator.path(".config/otel-usage/mode"), "local").unwrap();
-    usage.record(sample::lmcache_engine());
-    settled(&usage);
-    assert!(server.is_silent());
-    assert_eq!((elsewhere.messages().len(), here.messages().len()), (3, 4));
-    assert_eq!(exporter(&usage.stats(), "elsewhere").dropped[&Loss::Consent], 1);
-}
-
-#[test]
-fn a_shut_down_span_exporter_refuses_spans_and_obeys_its_timeout() {
-    use opentelemetry_sdk::error::OTelSdkError;
-    use opentelemetry_sdk::trace::SpanExporter as _;
-    let server =
-        Receiver::scripted(vec![Answer::Status(503, "Retry-After: 600\r\n")], Answer::Hang);
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
-    let exported = |spans| {
-        let exported = std::pin::pin!(exporter.export(spans));
-        match exported.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-            std::task::Poll::Ready(result) => result,
-            std::task::Poll::Pending => panic!("the exporter works on this thread"),
-        }
-    };
-    let span = || {
-        let preview = operator.engine(&lmcache::V1).inspect().unwrap();
-        preview.preview(sample::lmcache_engine()).pop().unwrap().span()
-    };
-    assert!(exported(vec![span()]).is_err(), "the server asked to wait");
-    let start = std::time::Instant::now();
-    let timeout = Duration::from_millis(200);
-    let result = exporter.shutdown_with_timeout(timeout);
-    assert!(matches!(result, Err(OTelSdkError::Timeout(_))), "{result:?}");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert!(matches!(exported(vec![span()]), Err(OTelSdkError::AlreadyShutdown)));
-    assert!(matches!(exporter.shutdown(), Err(OTelSdkError::AlreadyShutdown)));
-    let account = &exporter.stats().exporters[0];
-    assert_eq!(account.queued, 0, "what did not leave in time is counted as lost");
-    assert_eq!(account.accepted, account.dropped.values().sum::<u64>());
-}
-
-#[test]
-fn the_span_exporter_works_in_a_stock_provider() {
-    let server = Receiver::start();
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
-    let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
-    let provider = SdkTracerProvider::builder()
-        // Set in code, so that the test does not depend on the environment.
-        .with_sampler(opentelemetry_sdk::trace::Sampler::AlwaysOn)
-        .with_span_limits(opentelemetry_sdk::trace::SpanLimits::default())
-        .with_resource(
-            opentelemetry_sdk::Resource::builder_empty()
-                .with_service_name("operators-name")
-                .with_attribute(opentelemetry::KeyValue::new("host.name", "operators-host"))
-                .with_attribute(opentelemetry::KeyValue::new(
-                    "lmcache.deployment_mode",
-                    "mp_server",
-                ))
-                .build(),
-        )
-        .with_batch_exporter(exporter)
-        .build();
-    use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
-    let tracer = provider.tracer("engine");
-    drop(tracer.start("a request of the engine"));
-    // A span that carries the record as an event.
-    let mut span = tracer.start("start-up");
-    span.add_event(
-        "lmcache.mp_server",
-        vec![opentelemetry::KeyValue::new("lmcache.chunk_size", 64)],
-    );
-    drop(span);
-    provider.shutdown().unwrap();
-    let requests: Vec<Request> = server.requests.try_iter().collect();
-    assert_eq!(types(&requests), ["EnvMessage", "MPServerMessage"]);
-    assert!(requests[0].text().contains("\"deployment_mode\": \"mp_server\""));
-    assert!(requests[1].text().contains("\"chunk_size\": 64"));
-    assert!(requests.iter().all(|request| !request.text().contains("operators-")));
 }
 
 #[test]

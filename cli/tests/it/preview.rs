@@ -1,14 +1,13 @@
 //! Tests `otel-usage preview`: exact payloads with any switch, and no side effect.
 
 use std::collections::BTreeSet;
-use std::{fmt, io};
+use std::io;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use otel_usage::Contract;
 use otel_usage::schema::{RESOURCE_ATTRIBUTES, Source, lmcache, transport, vllm};
-use serde::Deserializer as _;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use otel_usage_testing::json::keys;
 
 use crate::shell::Shell;
 
@@ -78,27 +77,6 @@ const VLLM_KEYS: [&str; 45] = [
     "num_redundant_experts",
     "num_experts",
 ];
-
-/// Returns the keys of a flat object in the order of the text. `serde_json` would sort them.
-fn keys(line: &str) -> Vec<String> {
-    struct InOrder;
-    impl<'de> Visitor<'de> for InOrder {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
-            let mut keys = Vec::new();
-            while let Some((key, IgnoredAny)) = map.next_entry()? {
-                keys.push(key);
-            }
-            Ok(keys)
-        }
-    }
-    serde_json::Deserializer::from_str(line).deserialize_map(InOrder).unwrap()
-}
 
 #[test]
 fn vllm_has_the_golden_keys_in_their_order() {
