@@ -149,8 +149,8 @@ impl Subject {
                 black_box(self).append(&mut b);
                 black_box(&b);
             }),
-            // This writes other bytes (`,` and `:` without spaces, UTF-8), so it has no goal. It shows
-            // what the format of Python's `json.dumps` costs.
+            // This writes other bytes (`,` and `:` without spaces, UTF-8), so it has no goal. The
+            // difference is the cost of the form of Python's `json.dumps`.
             Case::new("derived struct, serde_json's own formatter", || {
                 c.clear();
                 let _ = serde_json::to_writer(&mut c, black_box(&equivalent));

@@ -66,7 +66,7 @@ fn alone() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Returns the processor time of this process and of its children, of which there are none.
+/// Returns the processor time of this process and of its children. This example starts none.
 fn cpu_seconds() -> f64 {
     [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
         .into_iter()

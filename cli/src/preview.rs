@@ -25,7 +25,7 @@ const SAMPLE: &str = "engine values come from a built-in sample engine, hardware
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to show. The id of a contract (vllm/current) is accepted too
+    /// Contract to show. Its id (vllm/current) is accepted too
     #[arg(long, value_enum, value_name = "NAME", required_unless_present = "contract_file")]
     contract: Option<Name>,
     /// Contract of your own engine, as `Contract::to_json` writes it. Its examples serve as engine values

@@ -1,5 +1,5 @@
 //! The records of the made-up engine that `otel-usage preview` shows. A test compares the previews with
-//! what an engine with the same records sends.
+//! the messages of an engine that has the same records.
 
 use otel_usage::schema::{lmcache, vllm};
 use otel_usage::{Attributes, UsageRecord as _};

@@ -23,8 +23,8 @@ pub(crate) struct Options {
     pub(crate) privacy: Option<DataClass>,
     pub(crate) example: Option<Constant>,
     pub(crate) since: Option<LitStr>,
-    /// The first option that only a field with `sent` may have.
-    pub(crate) beside_sent: Option<Span>,
+    /// The place of the first option that is a mistake on a field without `sent`.
+    pub(crate) needs_sent: Option<Span>,
 }
 
 /// One step of `sanitize(..)`.
@@ -74,7 +74,7 @@ impl Options {
                  `absent`, `left_out`, `sanitize`, `free_text`, `privacy`, `example`, `since`",
             )),
         }?;
-        self.beside_sent.get_or_insert(span);
+        self.needs_sent.get_or_insert(span);
         Ok(())
     }
 }

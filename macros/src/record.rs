@@ -134,7 +134,7 @@ fn member(field: &Field, kind: &str) -> syn::Result<Member> {
             let attribute = attribute.clone();
             Some(row(field, &ident, attribute, options)?)
         }
-        (Some(_), None) => match options.beside_sent {
+        (Some(_), None) => match options.needs_sent {
             None => None,
             Some(span) => {
                 return Err(Error::new(span, "goes with `sent`; a private field has no row"));

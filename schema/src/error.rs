@@ -1,4 +1,4 @@
-//! What is wrong with a contract.
+//! The mistakes that a contract can have.
 
 use std::fmt;
 

@@ -40,7 +40,8 @@ impl Contract {
         self
     }
 
-    /// Returns whether the field of this wire name can be left out, or `None` if there is none.
+    /// Returns whether the field of this wire name can be left out, or `None` if the
+    /// contract has no such field.
     #[must_use]
     pub fn may_omit(&self, name: &str) -> Option<bool> {
         let mut fields = self.messages.iter().flat_map(|spec| spec.fields.iter());

@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(find(&both, "http://x").unwrap().as_deref(), Some("http://a:1"));
         assert_eq!(find(&both, "https://x").unwrap().as_deref(), Some("http://b:1"));
         assert_eq!(find(&both[2..], "https://x").unwrap().as_deref(), Some("http://c:1"));
-        // A mistake that does not concern the destination is none.
+        // A variable that does not concern the destination is not read.
         assert_eq!(find(&[("https_proxy", "socks5://x")], "http://x"), Ok(None));
         let blank = [("http_proxy", " "), ("HTTP_PROXY", "b")];
         assert_eq!(find(&blank, "http://x").unwrap().as_deref(), Some("http://b"));

@@ -31,8 +31,8 @@ impl Operator {
 
     fn with_file(mut self) -> Self {
         self.file = ConfigFile::load(&self.env);
-        if let Some(narrower) = &self.file.consent {
-            self.switches.narrow(narrower.clone());
+        if let Some(decision) = &self.file.consent {
+            self.switches.narrow(decision.clone());
             self.decision = self.switches.decide();
         }
         self

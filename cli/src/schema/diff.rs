@@ -19,7 +19,7 @@ pub(crate) struct Args {
     after: String,
 }
 
-/// What a difference means for the people whose engines send the data.
+/// The effect of a difference on the people whose engines send the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
     /// The same or less is sent.

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Contract of your own engine, as `Contract::to_json` writes it
     #[arg(long, value_name = "FILE")]
     contract_file: Vec<PathBuf>,
-    /// What to print
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
     /// Write into this folder: a JSON Schema for each message, or the tables of each contract

@@ -17,7 +17,7 @@ pub(super) fn substitute(
         while let Some((before, after)) = rest.split_once("${") {
             result.push_str(before);
             let Some((reference, after)) = after.split_once('}') else {
-                // Before an escape it is plain text; at the end a brace was forgotten.
+                // `${` without a brace is plain text before an escape, and a mistake at the end.
                 pieces.peek()?;
                 result.push_str("${");
                 rest = after;
