@@ -1,6 +1,6 @@
 //! The contracts that the bridge knows, each with its destination and the operator's consent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use otel_usage_schema::{CompiledContract, Consent, Contract, Decision, Destinati
 use reqwest::Url;
 
 use crate::config::{Config, Operator};
+use crate::strangers::Strangers;
 
 /// Time for which a consent holds.
 const CONSENT_HOLDS: Duration = Duration::from_secs(1);
@@ -17,6 +18,9 @@ const CONSENT_HOLDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) known: Vec<Known>,
+    /// Every key of a flat message.
+    pub(crate) keys: HashSet<String>,
+    pub(crate) strangers: Strangers,
 }
 
 /// One contract, ready for use.
@@ -73,7 +77,10 @@ impl Catalog {
                 );
             }
         }
-        Ok(Self { known })
+        let messages = contracts.iter().flat_map(|contract| contract.messages.iter());
+        let fields = messages.flat_map(|message| message.fields.iter());
+        let keys = fields.map(|field| field.name.to_string()).collect();
+        Ok(Self { known, keys, strangers: Strangers::default() })
     }
 
     /// Returns the place of the contract with this id.
@@ -111,6 +118,11 @@ impl Known {
 
     pub(crate) fn url(&self, endpoint: &str) -> Option<&Url> {
         self.urls.get(endpoint)
+    }
+
+    /// Returns the servers of the messages, without paths and credentials.
+    pub(crate) fn servers(&self) -> BTreeSet<String> {
+        self.urls.values().map(|url| url.origin().ascii_serialization()).collect()
     }
 
     fn decision(&self) -> Decision {

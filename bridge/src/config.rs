@@ -89,13 +89,15 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Largest request after decompression.
     pub decoded_bytes: usize,
-    /// Open connections; further ones wait in the listener's backlog.
+    /// Memory for all requests at once, from their first byte to their delivery. Unit: bytes.
+    pub memory: usize,
+    /// Open connections. A further one takes the place of the one that has been quiet for the longest time.
     pub connections: usize,
     /// Requests in progress; further ones are answered "later".
     pub requests: usize,
     /// POSTs in flight to all usage servers together.
     pub posts: usize,
-    /// Time for the head of a request, and again for its body.
+    /// Time for the head of a request, again for its body, and for a connection without a request.
     pub read: Duration,
     /// Time for one POST, connection included.
     pub post: Duration,
@@ -112,9 +114,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // The collector's own limit for OTLP is 20 MiB; a batch of 1,000 records has 1.2 MiB.
-            body_bytes: 4 << 20,
-            decoded_bytes: 16 << 20,
+            // What OTLP recommends to receivers.
+            body_bytes: 64 << 20,
+            decoded_bytes: 64 << 20,
+            // One request of the largest size, with the messages that are made of it.
+            memory: 256 << 20,
             connections: 1024,
             requests: 64,
             posts: 64,

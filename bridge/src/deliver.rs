@@ -28,6 +28,8 @@ const SERVER: u8 = 1;
 /// The result of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
+    /// Number of records of the request.
+    pub(crate) records: usize,
     /// Set if a message has to be sent again, with the longest pause that a server asked for.
     pub(crate) later: Option<Option<Duration>>,
     /// Number of records that their server refuses for good.
@@ -98,13 +100,18 @@ impl Delivery {
         })
     }
 
+    /// Returns the names of the local exporters.
+    pub(crate) fn local(&self) -> impl Iterator<Item = &'static str> {
+        self.local.iter().map(|(_, lines)| lines.name())
+    }
+
     /// Delivers the messages of one request.
     pub(crate) async fn deliver(&self, catalog: &Catalog, flats: Vec<Flat>) -> Verdict {
         #[expect(clippy::disallowed_methods, reason = "the window's age")]
         let now = Instant::now();
         let until = tokio::time::Instant::from_std(now).checked_add(self.limits.deliver);
         let until = until.unwrap_or_else(|| tokio::time::Instant::from_std(now));
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict { records: flats.len(), ..Verdict::default() };
         let mut tasks = Vec::with_capacity(flats.len());
         for flat in flats {
             match self.window.claim(flat.key, now) {

@@ -14,17 +14,24 @@
 mod answer;
 mod catalog;
 mod config;
+mod connections;
 mod deliver;
+mod flat;
+mod intake;
 mod legacy;
 mod lines;
+mod memory;
 mod metrics;
 mod otlp;
+mod part;
 mod pipeline;
 mod post;
 mod reader;
 mod routes;
 mod serve;
+mod strangers;
 mod unflatten;
+mod value;
 mod window;
 
 pub use config::{Config, Exporters, FileExporter, Limits, Operator};

@@ -1,40 +1,23 @@
-//! Takes a decoded request of either signal, delivers its records, and returns the [`Answer`].
+//! Takes the body of a request, delivers its records, and returns the [`Answer`].
 //!
 //! [`Pipeline`] holds the parts that all requests share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use tokio::sync::Semaphore;
+use serde_json::value::RawValue;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Form};
 use crate::catalog::Catalog;
 use crate::config::{Config, Limits};
 use crate::deliver::Delivery;
+use crate::intake::Raw;
+use crate::memory::{Share, Shares};
 use crate::metrics::Metrics;
-use crate::reader::{Flat, Reader};
-
-/// A request that carries records.
-pub(crate) trait Records:
-    prost::Message + Default + serde::de::DeserializeOwned + 'static
-{
-    fn flats(self, reader: &Reader, now: Instant) -> Vec<Flat>;
-}
-
-impl Records for ExportTraceServiceRequest {
-    fn flats(self, reader: &Reader, now: Instant) -> Vec<Flat> {
-        reader.spans(self, now)
-    }
-}
-
-impl Records for ExportLogsServiceRequest {
-    fn flats(self, reader: &Reader, now: Instant) -> Vec<Flat> {
-        reader.logs(self, now)
-    }
-}
+use crate::part::Part;
+use crate::reader::{Flat, Reader, Signal};
 
 /// The parts that all requests share.
 #[derive(Debug)]
@@ -43,8 +26,10 @@ pub(crate) struct Pipeline {
     delivery: Delivery,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    /// A permit for each request in progress.
-    pub(crate) places: Semaphore,
+    /// The memory for requests, in bytes.
+    memory: Arc<Shares>,
+    /// The places of requests in progress.
+    places: Arc<Shares>,
     /// Deliveries in progress. They go on if their sender hangs up.
     pub(crate) deliveries: TaskTracker,
 }
@@ -54,27 +39,100 @@ impl Pipeline {
         let metrics = Arc::new(Metrics::default());
         let catalog = Catalog::new(config)?;
         let delivery = Delivery::new(config, catalog.known.len(), Arc::clone(&metrics))?;
+        let limits = config.limits.clone();
         Ok(Self {
-            reader: Reader::new(catalog, Arc::clone(&metrics)),
+            reader: Reader::new(catalog, limits.decoded_bytes, Arc::clone(&metrics)),
             delivery,
             metrics,
-            limits: config.limits.clone(),
-            places: Semaphore::new(config.limits.requests),
+            memory: Shares::new(limits.memory),
+            places: Shares::new(limits.requests),
+            limits,
             deliveries: TaskTracker::new(),
         })
     }
 
-    /// Flattens and delivers a request.
-    pub(crate) async fn take(self: &Arc<Self>, request: impl Records) -> Answer {
-        #[expect(clippy::disallowed_methods, reason = "consent is asked anew after a while")]
-        let flats = request.flats(&self.reader, Instant::now());
-        if flats.is_empty() {
-            return Answer::Done;
+    /// Logs which messages go where.
+    pub(crate) fn announce(&self) {
+        for name in self.delivery.local() {
+            tracing::info!("every message goes to the exporter `{name}`");
+        }
+        for known in &self.reader.catalog.known {
+            for to in known.servers() {
+                tracing::info!("messages of {} go to {to}", known.id());
+            }
+        }
+    }
+
+    /// Returns a share of the memory, with nothing in it yet.
+    pub(crate) fn memory(&self, sender: IpAddr) -> Share {
+        self.memory.share(sender)
+    }
+
+    /// Flattens and delivers a request whose body is complete.
+    ///
+    /// A task of its own does it, so that a sender that hangs up does not stop a delivery half way.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        signal: Signal,
+        form: Form,
+        raw: Raw,
+        mut memory: Share,
+        sender: IpAddr,
+    ) -> Answer {
+        let mut place = self.places.share(sender);
+        if !place.grow(1) {
+            return Answer::busy("too many requests at once");
         }
         let shared = Arc::clone(self);
-        let delivery = self
-            .deliveries
-            .spawn(async move { shared.delivery.deliver(&shared.reader.catalog, flats).await });
-        delivery.await.map_or(Answer::busy("a delivery failed"), Answer::from)
+        let delivery = self.deliveries.spawn(async move {
+            let _place = place;
+            shared.metrics.requests_in_flight.inc();
+            let decoded = if raw.is_small() {
+                (shared.decode(signal, form, raw, &mut memory), memory)
+            } else {
+                // A large request takes a second, for which the runtime's threads have other work.
+                let (decoder, none) = (Arc::clone(&shared), shared.memory(sender));
+                let task = tokio::task::spawn_blocking(move || {
+                    let decoded = decoder.decode(signal, form, raw, &mut memory);
+                    (decoded, memory)
+                });
+                task.await.unwrap_or((Err(Answer::busy("decoding failed")), none))
+            };
+            // The memory is held until every message is delivered.
+            let (decoded, _memory) = decoded;
+            let answer = match decoded {
+                Ok(flats) if flats.is_empty() => Answer::Done,
+                Ok(flats) => shared.delivery.deliver(&shared.reader.catalog, flats).await.into(),
+                Err(answer) => answer,
+            };
+            shared.metrics.requests_in_flight.dec();
+            answer
+        });
+        delivery.await.unwrap_or(Answer::busy("a delivery failed"))
+    }
+
+    /// Returns the flat messages of a request.
+    fn decode(
+        &self,
+        signal: Signal,
+        form: Form,
+        raw: Raw,
+        memory: &mut Share,
+    ) -> Result<Vec<Flat>, Answer> {
+        let message = raw.message(&self.limits, memory)?;
+        let request = match form {
+            // The parser's errors may quote the request, so they stay out of answers and logs.
+            Form::Json => {
+                Part::Json(serde_json::from_slice::<&RawValue>(&message).map_err(|error| {
+                    let (line, column) = (error.line(), error.column());
+                    Answer::Undecodable(format!("not JSON, at line {line} column {column}"))
+                })?)
+            }
+            Form::Protobuf | Form::Grpc => Part::Bytes(&message),
+        };
+        #[expect(clippy::disallowed_methods, reason = "consent is asked anew after a while")]
+        let flats = self.reader.read(signal, request, memory, Instant::now())?;
+        memory.shrink(message.len());
+        Ok(flats)
     }
 }

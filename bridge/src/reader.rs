@@ -1,7 +1,8 @@
-//! Turns a decoded request into flat messages.
+//! Turns a request into flat messages.
 //!
 //! Each record names its own contract and kind; the bridge's configuration does not affect it. Attributes
 //! outside the contract are left out, and sanitizers run again, because the sender may not have run them.
+//! A record that cannot be read costs itself; a request whose groups cannot be read is refused as a whole.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -9,20 +10,29 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use opentelemetry::KeyValue;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use otel_usage_schema::resource::INSTANCE_ID;
-use otel_usage_schema::{Consent, Loss, Record, ResourceValues, flatten, transport};
+use otel_usage_schema::{Consent, Loss, Message, Record, ResourceValues, flatten, transport};
 use reqwest::Url;
 
 use crate::catalog::{Catalog, Known};
+use crate::flat::{self, Object};
 use crate::legacy;
-use crate::metrics::{Metrics, Reason, Signal, add};
-use crate::otlp;
+use crate::memory::Share;
+use crate::metrics::{self, Metrics, Reason, add};
+use crate::otlp::{self, Attributes, GROUPS, RECORDS, SCOPES};
+use crate::part::{Part, Stop};
 use crate::unflatten::{Unflattened, unflatten};
 use crate::window::Key;
+
+/// Most records of one request. A collector's batch has 8,192 by default.
+const RECORDS_IN_ONE: usize = 65_536;
+
+/// A signal of OpenTelemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Traces,
+    Logs,
+}
 
 /// One flat message on its way.
 #[derive(Debug)]
@@ -46,8 +56,19 @@ pub(crate) struct Flat {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) catalog: Catalog,
+    /// Most bytes of the flat messages of one request.
+    largest: usize,
     metrics: Arc<Metrics>,
     hashes: RandomState,
+}
+
+/// The messages of one request, and what they cost.
+#[derive(Debug)]
+struct Batch<'s> {
+    flats: Vec<Flat>,
+    share: &'s mut Share,
+    records: usize,
+    bytes: usize,
 }
 
 /// A Resource, and the values that each contract reads in it.
@@ -57,93 +78,194 @@ struct Source {
     values: Vec<(usize, ResourceValues)>,
 }
 
-impl Reader {
-    pub(crate) fn new(catalog: Catalog, metrics: Arc<Metrics>) -> Self {
-        Self { catalog, metrics, hashes: RandomState::new() }
-    }
-
-    /// Returns the flat messages of a request with spans.
-    pub(crate) fn spans(&self, request: ExportTraceServiceRequest, now: Instant) -> Vec<Flat> {
-        let mut flats = Vec::new();
-        for group in request.resource_spans {
-            let mut attributes = Some(group.resource.unwrap_or_default().attributes);
-            let mut source = None;
-            for scope in group.scope_spans {
-                add(&self.metrics.received, Signal { signal: "traces" }, scope.spans.len());
-                if scope.scope.is_none_or(|scope| scope.name != transport::SCOPE) {
-                    self.metrics.skip("foreign_scope", scope.spans.len());
-                    continue;
-                }
-                for span in scope.spans {
-                    // The Resource is read only if a span is ours.
-                    let source = source.get_or_insert_with(|| {
-                        self.source(otlp::attributes(attributes.take().unwrap_or_default()))
-                    });
-                    flats.extend(self.span(source, span, now));
-                }
-            }
+impl Signal {
+    /// Returns the name of the number of refused records in OTLP's answer.
+    pub(crate) const fn rejected(self) -> &'static str {
+        match self {
+            Self::Traces => "rejectedSpans",
+            Self::Logs => "rejectedLogRecords",
         }
-        flats
     }
 
-    fn span(&self, source: &mut Source, span: Span, now: Instant) -> Option<Flat> {
-        let contract = otlp::text(&span.attributes, transport::CONTRACT)
-            .and_then(|id| self.catalog.position(id));
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+        }
+    }
+
+    /// Takes the fields of this signal from a table with both.
+    fn of<T: ?Sized>(self, tables: [&'static T; 2]) -> &'static T {
+        let [traces, logs] = tables;
+        match self {
+            Self::Traces => traces,
+            Self::Logs => logs,
+        }
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(catalog: Catalog, largest: usize, metrics: Arc<Metrics>) -> Self {
+        Self { catalog, largest, metrics, hashes: RandomState::new() }
+    }
+
+    /// Returns the flat messages of a request.
+    ///
+    /// # Errors
+    ///
+    /// The request is no OTLP, it holds too much, or the memory for requests is in use.
+    pub(crate) fn read(
+        &self,
+        signal: Signal,
+        request: Part<'_>,
+        share: &mut Share,
+        now: Instant,
+    ) -> Result<Vec<Flat>, Stop> {
+        let mut batch = Batch { flats: Vec::new(), share, records: 0, bytes: 0 };
+        request.each(signal.of(GROUPS), &mut |_, group| {
+            let mut source = None;
+            group.each(signal.of(SCOPES), &mut |_, scope| {
+                // Everything that a collector received may be a flat message, whatever its scope is.
+                let ours = signal == Signal::Logs || otlp::scope_name(scope)? == transport::SCOPE;
+                let mut foreign = 0_usize;
+                scope.each(signal.of(RECORDS), &mut |_, record| {
+                    if !ours {
+                        foreign = foreign.saturating_add(1);
+                        return Ok(());
+                    }
+                    batch.records = batch.records.saturating_add(1);
+                    if batch.records > RECORDS_IN_ONE {
+                        return Err(Stop::TooLarge);
+                    }
+                    add(&self.metrics.received, metrics::Signal { signal: signal.word() }, 1);
+                    let flat = match signal {
+                        Signal::Traces => self.span(group, &mut source, record, now),
+                        Signal::Logs => self.log(record, now),
+                    };
+                    match flat {
+                        Ok(flat) => self.push(&mut batch, flat),
+                        Err(Stop::Malformed) => {
+                            self.metrics.lose("malformed", 1);
+                            Ok(())
+                        }
+                        Err(stop) => Err(stop),
+                    }
+                })?;
+                add(&self.metrics.received, metrics::Signal { signal: signal.word() }, foreign);
+                self.metrics.skip("foreign_scope", foreign);
+                Ok(())
+            })
+        })?;
+        Ok(batch.flats)
+    }
+
+    /// Adds a message, if there is room for it.
+    fn push(&self, batch: &mut Batch<'_>, flat: Option<Flat>) -> Result<(), Stop> {
+        let Some(flat) = flat else { return Ok(()) };
+        let bytes = flat.body.len().saturating_add(size_of::<Flat>());
+        batch.bytes = batch.bytes.saturating_add(bytes);
+        if batch.bytes > self.largest {
+            return Err(Stop::TooLarge);
+        }
+        if !batch.share.grow(bytes) {
+            return Err(Stop::Busy);
+        }
+        batch.flats.push(flat);
+        Ok(())
+    }
+
+    fn span(
+        &self,
+        group: Part<'_>,
+        source: &mut Option<Source>,
+        part: Part<'_>,
+        now: Instant,
+    ) -> Result<Option<Flat>, Stop> {
+        let span = otlp::span(part)?;
+        let named = span.attributes.text(transport::CONTRACT);
+        let contract = named.and_then(|id| self.catalog.position(id));
         let Some((contract, known)) = contract.and_then(|i| Some((i, self.catalog.known.get(i)?)))
         else {
             self.metrics.skip("unknown_contract", 1);
-            return None;
+            self.catalog.strangers.meet("a contract", named.unwrap_or_default());
+            return Ok(None);
         };
         // A collector may have removed the span's name.
-        let kind =
-            otlp::text(&span.attributes, transport::RECORD_KIND).unwrap_or(&span.name).to_owned();
+        let kind = span.attributes.text(transport::RECORD_KIND).unwrap_or(&span.name).to_owned();
         if !known.compiled.has_record(&kind) {
             self.metrics.skip(if kind == transport::RUN { "run" } else { "unknown_record" }, 1);
-            return None;
+            return Ok(None);
         }
-        let direct = otlp::text(&span.attributes, transport::DELIVERY) == Some("direct");
-        let key = Key::of_span(&span.trace_id, &span.span_id);
-        let consent = self.consent(known, now)?;
-        let attributes = otlp::attributes(span.attributes);
-        let record =
-            self.record(known, &kind, &attributes, otlp::nanos(span.end_time_unix_nano))?;
-        let body = self.flat(source, contract, known, record)?;
-        Some(Flat { key, direct, consent, ..address(contract, source, body) })
+        let Some(consent) = self.consent(known, now) else { return Ok(None) };
+        // The Resource is read only if a span is ours.
+        let source = match source {
+            Some(source) => source,
+            None => source.insert(self.source(self.known(otlp::resource(group)?))),
+        };
+        let direct = span.attributes.text(transport::DELIVERY) == Some("direct");
+        let attributes = self.known(span.attributes);
+        let record = self.record(known, &kind, &attributes, otlp::nanos(span.end));
+        let body = record.and_then(|record| self.flat(source, contract, known, record, None));
+        let key = span.key;
+        Ok(body.map(|body| Flat { key, direct, consent, ..address(contract, source, body) }))
     }
 
-    /// Returns the flat messages of a request with log records.
-    pub(crate) fn logs(&self, request: ExportLogsServiceRequest, now: Instant) -> Vec<Flat> {
-        let scopes = request.resource_logs.into_iter().flat_map(|group| group.scope_logs);
-        let records = scopes.flat_map(|scope| scope.log_records);
-        records.filter_map(|record| self.log(record, now)).collect()
-    }
-
-    fn log(&self, record: LogRecord, now: Instant) -> Option<Flat> {
-        add(&self.metrics.received, Signal { signal: "logs" }, 1);
-        let times = (record.time_unix_nano, record.observed_time_unix_nano);
-        let Some(object) = record.body.and_then(legacy::object) else {
+    fn log(&self, part: Part<'_>, now: Instant) -> Result<Option<Flat>, Stop> {
+        let log = otlp::log(part)?;
+        let keys = &self.catalog.keys;
+        let Some(object) = log.body.and_then(|body| flat::object(body, keys)) else {
             self.metrics.lose("not_flat_json", 1);
-            return None;
+            return Ok(None);
         };
         let Some((contract, message)) = legacy::recognise(&self.catalog, &object) else {
             self.metrics.lose("not_recognised", 1);
-            return None;
+            return Ok(None);
         };
-        let known = self.catalog.known.get(contract)?;
-        let consent = self.consent(known, now)?;
-        let received = otlp::nanos(if times.0 == 0 { times.1 } else { times.0 });
-        let Unflattened { resource, record: attributes, time_nanos } =
-            unflatten(message, &object, received);
+        let Some(known) = self.catalog.known.get(contract) else { return Ok(None) };
+        let Some(consent) = self.consent(known, now) else { return Ok(None) };
+        let (time, observed) = log.times;
+        let received = otlp::nanos(if time == 0 { observed } else { time });
+        let lost = &mut |loss| self.count(loss, 1);
+        let Some(read) = unflatten(message, &object, received, lost) else {
+            self.metrics.lose("no_histogram", 1);
+            return Ok(None);
+        };
+        self.strange(message, &object);
+        let Unflattened { resource, record, time_nanos } = read;
         let mut source = self.source(resource);
-        let read = self.record(known, &message.record, &attributes, time_nanos)?;
-        let body = self.flat(&mut source, contract, known, read)?;
+        let read = self.record(known, &message.record, &record, time_nanos);
+        let body =
+            read.and_then(|read| self.flat(&mut source, contract, known, read, Some(&object)));
+        let Some(body) = body else { return Ok(None) };
         // Most log records have no ids. A collector sets their times when they arrive, and a repeated
         // request has the same times.
-        let key = Key::of_span(&record.trace_id, &record.span_id).or_else(|| {
-            let hash = |n: u8| self.hashes.hash_one((n, times, &body.0));
-            (times != (0, 0)).then(|| Key::of_hashes([hash(0), hash(1), hash(2)]))
+        let key = log.key.or_else(|| {
+            let hash = |n: u8| self.hashes.hash_one((n, log.times, &body.0));
+            (log.times != (0, 0)).then(|| Key::of_hashes([hash(0), hash(1), hash(2)]))
         });
-        Some(Flat { key, consent, ..address(contract, &source, body) })
+        Ok(Some(Flat { key, consent, ..address(contract, &source, body) }))
+    }
+
+    /// Counts the keys of a flat object that its message does not have, and names each once.
+    fn strange(&self, message: &otel_usage_schema::MessageSpec, object: &Object) {
+        let strange = object.strange(message);
+        self.count(Loss::UndeclaredAttribute, strange.len().saturating_add(object.unnamed));
+        for key in strange {
+            self.catalog.strangers.meet("a key of flat messages", key);
+        }
+    }
+
+    /// Returns the attributes that a contract can read, and counts the others.
+    fn known(&self, attributes: Attributes) -> Vec<KeyValue> {
+        for loss in &attributes.lost {
+            self.count(*loss, 1);
+        }
+        self.count(Loss::UndeclaredAttribute, attributes.unread());
+        attributes.list
+    }
+
+    fn count(&self, loss: Loss, attributes: usize) {
+        add(&self.metrics.attributes, Reason { reason: loss.as_str() }, attributes);
     }
 
     /// Reads a record, and counts what is lost.
@@ -154,9 +276,7 @@ impl Reader {
         attributes: &[KeyValue],
         time_nanos: i64,
     ) -> Option<Record> {
-        let mut lost = |loss: Loss, _: &str| {
-            add(&self.metrics.attributes, Reason { reason: loss.as_str() }, 1);
-        };
+        let mut lost = |loss: Loss, _: &str| self.count(loss, 1);
         let record = known.compiled.read_record(kind, attributes, time_nanos, &mut lost);
         if record.is_none() {
             self.metrics.skip("foreign_contract", 1);
@@ -180,13 +300,15 @@ impl Reader {
         Source { resource, engine, values: Vec::with_capacity(1) }
     }
 
-    /// Returns the JSON text of the message, and its URL.
+    /// Returns the JSON text of the message, and its URL. A message that was flat before keeps to the keys
+    /// that it had, because a key that its engine did not send has no value.
     fn flat(
         &self,
         source: &mut Source,
         contract: usize,
         known: &Known,
         mut record: Record,
+        before: Option<&Object>,
     ) -> Option<(Bytes, Option<Url>)> {
         let compiled = &known.compiled;
         let place = source.values.iter().position(|(known, _)| *known == contract);
@@ -198,9 +320,12 @@ impl Reader {
         });
         let (_, values) = source.values.get(place)?;
         compiled.sanitize_record(&mut record);
-        let message = flatten(compiled, values, &record)?;
+        let message: Message<'_> = flatten(compiled, values, &record)?;
         let mut body = Vec::with_capacity(2048);
-        message.append_json(&mut body);
+        message.append_some_json(&mut body, |field| {
+            before.is_none_or(|object| object.get(&field.name).is_some())
+        });
+        body.shrink_to_fit();
         Some((Bytes::from(body), known.url(message.endpoint()).cloned()))
     }
 }

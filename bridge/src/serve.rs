@@ -4,20 +4,26 @@
 //! as the time allows.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
+use crate::connections::{Connections, End, Sender};
 use crate::pipeline::Pipeline;
 use crate::routes::routes;
 
@@ -60,6 +66,7 @@ impl Bridge {
         if listeners.is_empty() {
             bail!("no address: say where to listen, with --listen 127.0.0.1:4318");
         }
+        pipeline.announce();
         Ok(Self { listeners, pipeline })
     }
 
@@ -76,17 +83,17 @@ impl Bridge {
     /// them were not finished in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let limits = &self.pipeline.limits;
-        let places = Arc::new(Semaphore::new(limits.connections));
+        let connections = Arc::new(Connections::new(limits.connections));
         let (asked, stopping) = watch::channel(false);
         let router = routes(&self.pipeline);
         let mut loops = JoinSet::new();
         for listener in self.listeners {
-            let connections = Connections {
+            let door = Door {
                 router: router.clone(),
                 pipeline: Arc::clone(&self.pipeline),
-                places: Arc::clone(&places),
+                connections: Arc::clone(&connections),
             };
-            loops.spawn(connections.accept(listener, stopping.clone()));
+            loops.spawn(door.accept(listener, stopping.clone()));
         }
         stop.await;
         let _ = asked.send(true);
@@ -99,56 +106,80 @@ impl Bridge {
     }
 }
 
-/// The parts that all connections of one listener share.
-struct Connections {
+/// The parts that the connections of one listener share.
+struct Door {
     router: Router,
     pipeline: Arc<Pipeline>,
-    places: Arc<Semaphore>,
+    connections: Arc<Connections>,
 }
 
-impl Connections {
+impl Door {
     /// Accepts until asked to stop, then waits for the connections to finish.
     async fn accept(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
-        let graceful = GracefulShutdown::new();
+        let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => break,
                 accepted = self.next(&listener) => accepted,
             };
-            let Some((stream, place)) = accepted else { continue };
-            let service = TowerToHyperService::new(self.router.clone());
-            let connection = graceful
-                .watch(self.builder().serve_connection(TokioIo::new(stream), service).into_owned());
-            let metrics = Arc::clone(&self.pipeline.metrics);
-            tokio::spawn(async move {
-                metrics.connections.inc();
-                // An error of this connection concerns its sender only.
-                let _ = connection.await;
-                metrics.connections.dec();
-                drop(place);
-            });
+            if let Some((stream, sender)) = accepted {
+                tasks.spawn(self.connection(stream, sender, stopping.clone()));
+            }
         }
         drop(listener);
-        graceful.shutdown().await;
+        tasks.close();
+        tasks.wait().await;
     }
 
     /// Returns the next connection, once there is a place for it.
-    async fn next(
-        &self,
-        listener: &TcpListener,
-    ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+    async fn next(&self, listener: &TcpListener) -> Option<(TcpStream, Arc<Sender>)> {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let _ = stream.set_nodelay(true);
-                Some((stream, place))
+                Some((stream, self.connections.enter(address.ip().to_canonical()).await))
             }
             Err(error) => {
                 // Most likely no file descriptor is left, and a connection has to end first.
-                tracing::warn!(%error, "cannot accept a connection");
+                self.connections.end_one(&format!("no connection can be accepted ({error})"));
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 None
             }
+        }
+    }
+
+    /// Serves a connection to its end.
+    fn connection(
+        &self,
+        stream: TcpStream,
+        sender: Arc<Sender>,
+        mut stopping: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
+        let (router, from) = (self.router.clone(), Arc::clone(&sender));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Arc::clone(&from));
+            router.clone().oneshot(request)
+        });
+        let served = self.builder().serve_connection(TokioIo::new(stream), service).into_owned();
+        let connections = Arc::clone(&self.connections);
+        let Limits { read, deliver, .. } = self.pipeline.limits;
+        let metrics = Arc::clone(&self.pipeline.metrics);
+        async move {
+            metrics.connections.inc();
+            let mut served = pin!(served);
+            // An error of this connection concerns its sender only.
+            let end = tokio::select! {
+                _ = served.as_mut() => None,
+                end = sender.end(read) => Some(end),
+                _ = stopping.wait_for(|stop| *stop) => Some(End::Quiet),
+            };
+            if end == Some(End::Quiet) {
+                // A request that has begun is still answered.
+                served.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(read.saturating_add(deliver), served).await;
+            }
+            metrics.connections.dec();
+            connections.leave(&sender);
         }
     }
 

@@ -1,11 +1,13 @@
-//! Turns a flat JSON object back into the attributes from which it can be made.
+//! Turns a flat object back into the attributes from which it can be made.
 //!
 //! Only declared fields with the declared JSON type are read. Flat messages then go the same way as OTLP
 //! and meet the same sanitizers, null rules and closed world.
 
 use opentelemetry::{KeyValue, StringValue, Value};
-use otel_usage_schema::{Field, MessageSpec, Source, Type};
-use serde_json::{Map, Value as Json};
+use otel_usage_schema::{Field, Loss, MessageSpec, Source, Type};
+
+use crate::flat::Object;
+use crate::value::Any;
 
 /// The attributes and the time behind a flat message.
 #[derive(Debug)]
@@ -15,76 +17,107 @@ pub(crate) struct Unflattened {
     pub(crate) time_nanos: i64,
 }
 
-/// Reads `object`. A message without a time gets the time `received`.
+/// Reads `object`, and tells `lost` about each value that cannot be used. A message without a usable time
+/// gets the time `received`.
+///
+/// Returns `None` if a histogram cannot be read, because the counts of an absent one are zeros, which would
+/// say that nothing was counted.
 pub(crate) fn unflatten(
     message: &MessageSpec,
-    object: &Map<String, Json>,
+    object: &Object,
     received: i64,
-) -> Unflattened {
+    lost: &mut dyn FnMut(Loss),
+) -> Option<Unflattened> {
     let (mut resource, mut record, mut time_nanos) = (Vec::new(), Vec::new(), received);
     for field in message.fields.iter() {
-        let Some(json) = object.get(field.name.as_ref()) else { continue };
+        let Some(any) = object.get(&field.name) else { continue };
+        let list = if field.source.record().is_some() { &mut record } else { &mut resource };
+        let mut push = |name: &str, value: Value| list.push(KeyValue::new(name.to_owned(), value));
         match &field.source {
-            Source::Time => {
-                time_nanos = json.as_i64().filter(|nanos| *nanos >= 0).unwrap_or(time_nanos);
-            }
-            Source::Record(name) => {
-                record
-                    .extend(typed(json, field).map(|value| KeyValue::new(name.to_string(), value)));
-            }
-            Source::Resource(name) => {
-                resource
-                    .extend(typed(json, field).map(|value| KeyValue::new(name.to_string(), value)));
-            }
+            Source::Time => match any.whole() {
+                Ok(nanos) if nanos >= 0 => time_nanos = nanos,
+                _ => lost(Loss::WrongType),
+            },
+            Source::Record(name) | Source::Resource(name) => match typed(any, field) {
+                Ok(value) => value.into_iter().for_each(|value| push(name, value)),
+                Err(_) if field.ty == Type::Histogram => return None,
+                Err(loss) => lost(loss),
+            },
             Source::ResourceOr { name, unless, .. } => {
                 // The engine has already decided about the fallback, so none is used here.
-                resource.push(KeyValue::new(unless.to_string(), "engine"));
-                resource
-                    .extend(typed(json, field).map(|value| KeyValue::new(name.to_string(), value)));
-            }
-            Source::ResourceJoined(names) => {
-                let parts: Vec<&str> = json.as_str().unwrap_or("").split(',').collect();
-                if parts.len() == names.len() {
-                    let known = names.iter().zip(parts).filter(|(_, part)| !part.is_empty());
-                    resource.extend(
-                        known.map(|(name, part)| KeyValue::new(name.to_string(), part.to_owned())),
-                    );
+                push(unless, Value::from("engine"));
+                match typed(any, field) {
+                    Ok(value) => value.into_iter().for_each(|value| push(name, value)),
+                    Err(loss) => lost(loss),
                 }
             }
-            Source::ResourceMapped(name, words) => {
-                let word = words.iter().find(|(_, wire)| json.as_str() == Some(wire.as_ref()));
-                resource.extend(
-                    word.map(|(word, _)| KeyValue::new(name.to_string(), word.to_string())),
-                );
+            Source::ResourceJoined(_) if *any == Any::Null => {}
+            Source::ResourceJoined(names) => {
+                let text = if let Any::Text(text) = any { text.as_str() } else { "" };
+                let parts: Vec<&str> = text.split(',').collect();
+                if parts.len() == names.len() {
+                    let known = names.iter().zip(parts).filter(|(_, part)| !part.is_empty());
+                    known.for_each(|(name, part)| push(name, Value::from(part.to_owned())));
+                } else {
+                    lost(Loss::WrongType);
+                }
             }
+            Source::ResourceMapped(name, words) => match any {
+                Any::Text(text) => {
+                    let word = words.iter().find(|(_, wire)| text == wire);
+                    word.into_iter()
+                        .for_each(|(word, _)| push(name, Value::from(word.to_string())));
+                }
+                Any::Null => {}
+                _ => lost(Loss::WrongType),
+            },
             // The contract holds the value of a constant.
             _ => {}
         }
     }
-    Unflattened { resource, record, time_nanos }
+    Some(Unflattened { resource, record, time_nanos })
 }
 
-/// Returns the value if it has the declared type.
+/// Returns the value as the declared type has it; `None` for `null`.
 ///
-/// Text for a number is a mistake of the engine, and such a text may be anything.
-fn typed(json: &Json, field: &Field) -> Option<Value> {
-    Some(match (field.ty, json) {
-        (Type::Bool, Json::Bool(value)) => Value::Bool(*value),
-        (Type::Float, Json::Number(number)) => Value::F64(number.as_f64()?),
-        (Type::Histogram, Json::Object(counts)) => {
-            let count = |bound: &f64| counts.get(&bound.to_string()).and_then(Json::as_i64);
-            let counts = field.bounds.iter().map(|bound| count(bound).unwrap_or(0));
-            Value::Array(counts.collect::<Vec<_>>().into())
+/// A number may be a double or text, as parsers of collectors make them. A text stays a text: one in the
+/// place of a switch is a mistake of the engine, and may be anything.
+fn typed(any: &Any, field: &Field) -> Result<Option<Value>, Loss> {
+    Ok(Some(match (field.ty, any) {
+        (Type::Histogram, Any::Map(counts)) => {
+            Value::Array(counted(counts, &field.bounds).ok_or(Loss::WrongType)?.into())
         }
-        (Type::Int, Json::Number(number)) => Value::I64(number.as_i64()?),
-        (Type::Str, Json::String(text)) => Value::String(text.clone().into()),
-        (Type::Ints, Json::Array(list)) => {
-            Value::Array(list.iter().map(Json::as_i64).collect::<Option<Vec<_>>>()?.into())
+        (Type::Histogram, _) => return Err(Loss::WrongType),
+        (_, Any::Null) => return Ok(None),
+        (Type::Bool, Any::Bool(value)) => Value::Bool(*value),
+        (Type::Float, Any::Float(value)) if value.is_finite() => Value::F64(*value),
+        (Type::Float, Any::Float(_)) => return Err(Loss::NotFinite),
+        (Type::Float, Any::Int(value)) => Value::I64(*value),
+        // The contract parses it.
+        (Type::Float, Any::Text(text)) => Value::from(text.clone()),
+        (Type::Int, any) => Value::I64(any.whole()?),
+        (Type::Str, Any::Text(text)) => Value::from(text.clone()),
+        (Type::Ints, Any::List(list)) => {
+            Value::Array(list.iter().map(Any::whole).collect::<Result<Vec<_>, _>>()?.into())
         }
-        (Type::Strs, Json::Array(list)) => {
-            let words = list.iter().map(|word| Some(StringValue::from(word.as_str()?.to_owned())));
-            Value::Array(words.collect::<Option<Vec<_>>>()?.into())
+        (Type::Strs, Any::List(list)) => {
+            let words = list.iter().map(|word| word.clone().into_text());
+            let words: Option<Vec<StringValue>> = words.collect();
+            Value::Array(words.ok_or(Loss::WrongType)?.into())
         }
-        _ => return None,
-    })
+        _ => return Err(Loss::WrongType),
+    }))
+}
+
+/// Returns the count of each bound. Every bound needs one, and every count a bound.
+fn counted(counts: &[(String, Any)], bounds: &[f64]) -> Option<Vec<i64>> {
+    let of = |bound: &f64| {
+        let found = counts.iter().rfind(|(key, _)| key.parse() == Ok(*bound))?;
+        found.1.whole().ok().filter(|count| *count >= 0)
+    };
+    let known = |key: &str| bounds.iter().any(|bound| key.parse() == Ok(*bound));
+    if !counts.iter().all(|(key, _)| known(key)) {
+        return None;
+    }
+    bounds.iter().map(of).collect()
 }

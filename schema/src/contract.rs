@@ -211,8 +211,16 @@ impl Contract {
 
     /// Returns the contracts that are built in.
     #[must_use]
-    pub const fn built_in() -> [&'static Self; 5] {
-        [&vllm::CURRENT, &vllm::V0_4_0, &lmcache::V1, &lmcache::DOC, &lmcache::LEGACY]
+    pub const fn built_in() -> [&'static Self; 7] {
+        [
+            &vllm::CURRENT,
+            &vllm::V0_11,
+            &vllm::V0_7,
+            &vllm::V0_4_0,
+            &lmcache::V1,
+            &lmcache::DOC,
+            &lmcache::LEGACY,
+        ]
     }
 }
 

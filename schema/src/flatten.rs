@@ -124,10 +124,21 @@ impl<'a> Message<'a> {
     /// The bytes are those of the implementation of [`Serialize`] in the spelling of Python. Writing is faster, because
     /// the keys were encoded when the contract was compiled.
     pub fn append_json(&self, out: &mut Vec<u8>) {
+        self.append_some_json(out, |_| true);
+    }
+
+    /// Appends the bytes of the wire to `out`, with those fields only for which `keep` is true.
+    pub fn append_some_json(&self, out: &mut Vec<u8>, keep: impl Fn(&Field) -> bool) {
         out.push(b'{');
+        let start = out.len();
         for (field, compiled) in self.places() {
+            if !keep(field) {
+                continue;
+            }
             let Some(value) = self.value(field, compiled) else { continue };
-            out.extend_from_slice(self.compiled.key(compiled));
+            let key = self.compiled.key(compiled);
+            let first = out.len() == start;
+            out.extend_from_slice(if first { key.strip_prefix(b", ").unwrap_or(key) } else { key });
             match value {
                 WireValue::Bool(true) => out.extend_from_slice(b"true"),
                 WireValue::Bool(false) => out.extend_from_slice(b"false"),
@@ -230,7 +241,7 @@ mod tests {
 
     #[test]
     fn default_records_send_what_the_contract_sends_for_absent_attributes() {
-        for contract in [&vllm::CURRENT, &vllm::V0_4_0] {
+        for contract in [&vllm::CURRENT, &vllm::V0_11, &vllm::V0_7, &vllm::V0_4_0] {
             default_is_absent::<vllm::Report>(contract);
         }
         for contract in [&lmcache::V1, &lmcache::LEGACY, &lmcache::DOC] {

@@ -220,13 +220,20 @@ fn is_host(parts: &[&str]) -> bool {
         || (parts.len() > 1 && (named || first.eq_ignore_ascii_case("localhost")))
 }
 
-const VLLM_SETTINGS: [&str; 5] = [
+/// The settings of every release, in their order.
+const VLLM_SETTINGS: [&str; 8] = [
     "VLLM_USE_MODELSCOPE",
+    "VLLM_USE_TRITON_FLASH_ATTN",
+    VLLM_ATTENTION_BACKEND,
     "VLLM_USE_FLASHINFER_SAMPLER",
     "VLLM_PP_LAYER_PARTITION",
     "VLLM_USE_TRITON_AWQ",
+    "VLLM_USE_V1",
     "VLLM_ENABLE_V1_MULTIPROCESSING",
 ];
+
+/// The setting that holds a word of vLLM's own, such as `FLASH_ATTN`.
+const VLLM_ATTENTION_BACKEND: &str = "VLLM_ATTENTION_BACKEND";
 
 fn vllm_settings(text: &str) -> String {
     let parsed: Option<serde_json::Map<String, Json>> =
@@ -239,11 +246,20 @@ fn vllm_settings(text: &str) -> String {
             Json::String(text) if text.chars().all(|c| c.is_ascii_digit() || c == ',') => {
                 Json::String(cap_len(text, TEXT).to_owned())
             }
+            Json::String(word) if *key == VLLM_ATTENTION_BACKEND && is_word(word) => {
+                Json::String(word.clone())
+            }
             _ => Json::Null,
         };
         Some((*key, value))
     });
     json::to_string(&Ordered(kept.collect()))
+}
+
+/// Returns whether the text is a name that a program gives to its own parts, in capitals.
+fn is_word(text: &str) -> bool {
+    text.len() <= 32
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// A JSON object that keeps the order of its keys, whatever features serde_json was built with.
@@ -305,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn vllm_settings_keep_their_five_keys() {
+    fn vllm_settings_keep_their_keys_and_words_of_vllm() {
         let text = r#"{"HF_TOKEN": "hf_secret", "VLLM_USE_TRITON_AWQ": false,
                        "VLLM_USE_MODELSCOPE": "https://secret", "VLLM_PP_LAYER_PARTITION": "20,20"}"#;
         assert_eq!(
@@ -313,6 +329,15 @@ mod tests {
             r#"{"VLLM_USE_MODELSCOPE": null, "VLLM_PP_LAYER_PARTITION": "20,20", "VLLM_USE_TRITON_AWQ": false}"#
         );
         assert_eq!(Sanitizer::VllmSettings.text("not json"), "{}");
+        for (word, kept) in
+            [("FLASH_ATTN", "\"FLASH_ATTN\""), ("my-secret", "null"), ("hf_X", "null")]
+        {
+            let text = format!("{{\"VLLM_ATTENTION_BACKEND\": \"{word}\", \"VLLM_USE_V1\": true}}");
+            assert_eq!(
+                Sanitizer::VllmSettings.text(&text),
+                format!("{{\"VLLM_ATTENTION_BACKEND\": {kept}, \"VLLM_USE_V1\": true}}")
+            );
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ use otel_usage_testing::{Operator, otlp, schemas};
 /// File, contract, message.
 static GOLDENS: &[(&str, &Contract, &str)] = &[
     ("vllm-v0.4.0.json", &vllm::V0_4_0, "report"),
+    ("vllm-0.7.json", &vllm::V0_7, "report"),
+    ("vllm-0.11.json", &vllm::V0_11, "report"),
     ("vllm-current.json", &vllm::CURRENT, "report"),
     ("vllm-current-cpu.json", &vllm::CURRENT, "report"),
     ("vllm-current-rocm.json", &vllm::CURRENT, "report"),
@@ -86,6 +88,8 @@ fn every_message_has_a_golden_payload_or_a_reason() {
         ("lmcache/doc", "EngineMessage"),
         ("lmcache/doc", "MetadataMessage"),
         // The same table as in vllm/current.
+        ("vllm/0.11", "heartbeat"),
+        ("vllm/0.7", "heartbeat"),
         ("vllm/0.4.0", "heartbeat"),
     ];
     for contract in Contract::built_in() {
@@ -114,6 +118,8 @@ fn documented_lmcache_messages_are_schema_1_without_the_header() {
         assert_eq!(documented[0], "message_type");
     }
     assert_eq!(message(&vllm::CURRENT, "report").fields.len(), 45);
+    assert_eq!(message(&vllm::V0_11, "report").fields.len(), 34);
+    assert_eq!(message(&vllm::V0_7, "report").fields.len(), 28);
     assert_eq!(message(&vllm::V0_4_0, "report").fields.len(), 26);
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use otel_usage::Consent;
 use otel_usage::schema::{lmcache, transport};
@@ -10,7 +11,7 @@ use otel_usage::settings::Env;
 use otel_usage_bridge::FileExporter;
 use otel_usage_testing::PATIENCE;
 use otel_usage_testing::served::{
-    Served, beat, beat_with, beats, config, operator, request, span, to, to_url,
+    Served, beat, beat_with, beats, config, gzip, operator, request, span, to, to_url, zstd,
 };
 use otel_usage_testing::upstream::{Reply, Upstream, unreachable};
 use prost::Message as _;
@@ -81,14 +82,27 @@ async fn a_refused_record_does_not_stop_others() {
         Upstream::scripted(|_, post| Reply::Status(if post.body == beat(2) { 422 } else { 200 }))
             .await;
     let served = Served::start(&to(&upstream)).await;
-    assert_eq!(served.send(&beats(0..5)).await.status(), 400);
+    // A part is delivered, so a collector must not count the whole request as lost.
+    let rejected = |answer: reqwest::Response| async {
+        assert_eq!(answer.status(), 200);
+        let answer = ExportTraceServiceResponse::decode(answer.bytes().await.unwrap()).unwrap();
+        answer.partial_success.unwrap().rejected_spans
+    };
+    assert_eq!(rejected(served.send(&beats(0..5)).await).await, 1);
     let mut bodies = upstream.bodies();
     bodies.sort();
     assert_eq!(bodies, (0..5).map(beat).collect::<Vec<_>>());
     assert_eq!(served.count(r#"records_delivered_total{sink="server"}"#).await, 4.0);
     assert_eq!(served.count(r#"records_dropped_total{reason="refused"}"#).await, 1.0);
-    // A repeated request is not posted to the server again.
-    assert_eq!(served.send(&beats(0..5)).await.status(), 400);
+    // A repeated request is not posted to the server again, in no form.
+    assert_eq!(rejected(served.send(&beats(0..5)).await).await, 1);
+    let json = serde_json::to_vec(&beats(0..5)).unwrap();
+    let answer = served.post("/v1/traces", "application/json", None, json).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(answer["partialSuccess"]["rejectedSpans"], "1");
+    let mut client = TraceServiceClient::connect(served.url.clone()).await.unwrap();
+    let answer = client.export(beats(0..5)).await.unwrap().into_inner();
+    assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
     assert_eq!(upstream.posts().len(), 5);
 }
 
@@ -110,7 +124,7 @@ async fn a_repeated_request_sends_only_the_missing_records() {
     let served = Served::start(&config).await;
     // A record that can still be delivered decides the answer before a refused one.
     assert_eq!(served.send(&beats(0..5)).await.status(), 503);
-    assert_eq!(served.send(&beats(0..5)).await.status(), 400);
+    assert_eq!(served.send(&beats(0..5)).await.status(), 200);
     let mut bodies = upstream.bodies();
     bodies.sort();
     assert_eq!(bodies, [0, 1, 1, 2, 3, 3, 4].map(beat));
@@ -227,6 +241,8 @@ async fn unreadable_requests_fail_for_good_and_foreign_spans_succeed() {
     for (media_type, encoding, body, status) in [
         ("application/x-protobuf", None, &b"\xff\xff\xff"[..], 400),
         ("application/json", None, b"{\"resourceSpans\": 7}", 400),
+        ("application/json", None, b"{\"resourceSpans\": [7]}", 400),
+        ("application/json", None, b"[]", 400),
         ("application/json", Some("gzip"), b"{}", 400),
         ("application/json", Some("br"), b"{}", 415),
         ("text/plain", None, b"{}", 415),
@@ -254,6 +270,77 @@ async fn unreadable_requests_fail_for_good_and_foreign_spans_succeed() {
     }
     assert_eq!(served.client.get(&served.url).send().await.unwrap().status(), 404);
     assert_eq!(upstream.posts().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_carries_a_status_in_the_form_of_the_request() {
+    let upstream = Upstream::scripted(|_, _| Reply::Status(400)).await;
+    let mut config = to(&upstream);
+    config.limits.body_bytes = 2000;
+    let served = Served::start(&config).await;
+    let large = vec![b' '; 3000];
+    for (method, path, body, status) in [
+        ("POST", "/v1/metrics", b"{}".to_vec(), 404),
+        ("POST", "/", b"{}".to_vec(), 404),
+        ("GET", "/v1/traces", Vec::new(), 405),
+        ("PUT", "/v1/logs", b"{}".to_vec(), 405),
+        ("POST", "/healthz", b"{}".to_vec(), 405),
+        ("POST", "/v1/traces", large, 413),
+        ("POST", "/v1/traces", b"\xff\xff".to_vec(), 400),
+        ("POST", "/v1/traces", beats([1]).encode_to_vec(), 400),
+    ] {
+        for media_type in ["application/x-protobuf", "Application/JSON; charset=utf-8"] {
+            let is_json = media_type.contains("JSON");
+            let body = if is_json && status == 400 && body.len() > 2 {
+                serde_json::to_vec(&beats([2])).unwrap()
+            } else {
+                body.clone()
+            };
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let request = served.client.request(method, format!("{}{path}", served.url));
+            let request = request.header("content-type", media_type).body(body);
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path} {media_type}");
+            assert_eq!(answer.headers().contains_key("allow"), status == 405);
+            let named = answer.headers()["content-type"].to_str().unwrap().to_owned();
+            let bytes = answer.bytes().await.unwrap();
+            let message = if is_json {
+                assert_eq!(named, "application/json", "{path}");
+                let status: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                status["message"].as_str().unwrap().to_owned()
+            } else {
+                assert_eq!(named, "application/x-protobuf", "{path}");
+                tonic_types::Status::decode(bytes).unwrap().message
+            };
+            assert!(message.len() > 5, "{path} {message}");
+        }
+    }
+    // Of an unknown content type or encoding a person may be the sender.
+    for (media_type, encoding) in [("text/plain", None), ("application/json", Some("br"))] {
+        let answer = served.post("/v1/traces", media_type, encoding, b"{}".to_vec()).await;
+        assert_eq!(answer.status(), 415);
+        let status: serde_json::Value =
+            serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert!(status["message"].as_str().unwrap().contains('`') == encoding.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_types_have_no_case_and_an_empty_encoding_is_none() {
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    let body = beats([1]).encode_to_vec();
+    for (media_type, encoding, body) in [
+        ("APPLICATION/X-Protobuf", Some(""), body.clone()),
+        ("application/x-protobuf ; charset=utf-8", Some("identity"), body.clone()),
+        ("application/x-protobuf", Some("GZIP"), gzip(&body)),
+        ("application/x-protobuf", Some(" x-gzip "), gzip(&body)),
+        ("application/x-protobuf", Some("Zstd"), zstd(&body)),
+    ] {
+        let answer = served.post("/v1/traces", media_type, encoding, body).await;
+        assert_eq!(answer.status(), 200, "{media_type} {encoding:?}");
+    }
+    assert_eq!(upstream.bodies(), [beat(1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ struct Golden {
 fn contract(file: &str) -> &'static Contract {
     match file {
         _ if file.starts_with("vllm-v0.4.0") => &vllm::V0_4_0,
+        _ if file.starts_with("vllm-0.7") => &vllm::V0_7,
+        _ if file.starts_with("vllm-0.11") => &vllm::V0_11,
         _ if file.starts_with("vllm-") => &vllm::CURRENT,
         _ if file.starts_with("lmcache-doc") => &lmcache::DOC,
         _ if file.starts_with("lmcache-legacy") => &lmcache::LEGACY,

@@ -11,17 +11,17 @@ use otel_usage_testing::upstream::{Reply, Upstream};
 use prost::Message as _;
 use serde_json::{Value as Json, json};
 
-fn golden(file: &str) -> String {
+pub(crate) fn golden(file: &str) -> String {
     std::fs::read_to_string(format!("{}/../tests/golden/{file}", env!("CARGO_MANIFEST_DIR")))
         .unwrap()
 }
 
-fn text(text: impl Into<String>) -> Any {
+pub(crate) fn text(text: impl Into<String>) -> Any {
     Any::StringValue(text.into())
 }
 
 /// Returns a request with one record for each body, with the time at which the collector received it.
-fn logs(bodies: impl IntoIterator<Item = Any>) -> ExportLogsServiceRequest {
+pub(crate) fn logs(bodies: impl IntoIterator<Item = Any>) -> ExportLogsServiceRequest {
     let log_records = bodies.into_iter().enumerate().map(|(n, body)| LogRecord {
         observed_time_unix_nano: 1_787_206_513_000_000_000 + u64::try_from(n).unwrap(),
         body: Some(AnyValue { value: Some(body) }),
@@ -32,14 +32,14 @@ fn logs(bodies: impl IntoIterator<Item = Any>) -> ExportLogsServiceRequest {
     ExportLogsServiceRequest { resource_logs: vec![group] }
 }
 
-async fn send(served: &Served, request: &ExportLogsServiceRequest) -> u16 {
+pub(crate) async fn send(served: &Served, request: &ExportLogsServiceRequest) -> u16 {
     let answer =
         served.post("/v1/logs", "application/x-protobuf", None, request.encode_to_vec()).await;
     answer.status().as_u16()
 }
 
 /// Returns the message that arrives for `body`, with its path.
-async fn arrives(body: Any) -> Vec<(String, String)> {
+pub(crate) async fn arrives(body: Any) -> Vec<(String, String)> {
     let upstream = Upstream::new().await;
     let served = Served::start(&to(&upstream)).await;
     assert_eq!(send(&served, &logs([body])).await, 200);
@@ -47,7 +47,7 @@ async fn arrives(body: Any) -> Vec<(String, String)> {
 }
 
 /// Returns JSON as OTLP's own map.
-fn kvlist(json: &Json) -> Any {
+pub(crate) fn kvlist(json: &Json) -> Any {
     match json {
         Json::Bool(value) => Any::BoolValue(*value),
         Json::Number(number) => number
@@ -74,6 +74,8 @@ fn kvlist(json: &Json) -> Any {
 async fn flat_json_arrives_unchanged_in_every_shape_of_body() {
     for (file, path) in [
         ("vllm-v0.4.0.json", "/"),
+        ("vllm-0.7.json", "/"),
+        ("vllm-0.11.json", "/"),
         ("vllm-current.json", "/"),
         ("vllm-current-cpu.json", "/"),
         ("vllm-current-rocm.json", "/"),
@@ -141,10 +143,8 @@ async fn flat_json_of_older_engines_keeps_only_known_fields() {
     early.as_object_mut().unwrap().remove("enable_dedup_content");
     let arrived = arrives(text(early.to_string())).await;
     let flat: Json = serde_json::from_str(&arrived[0].1).unwrap();
-    assert_eq!(
-        (&flat["enable_dedup_content"], &flat["message_type"]),
-        (&json!(false), &json!("MPServerMessage"))
-    );
+    // A value that the engine did not send is not invented.
+    assert_eq!(flat, early);
     // A heartbeat with runtime keys loses them.
     let uuid = "b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10";
     let beat = json!({ "uuid": uuid, "log_time": 5, "secret": true });
@@ -157,7 +157,11 @@ async fn flat_json_of_older_engines_keeps_only_known_fields() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unrecognised_flat_json_is_dropped_and_counted() {
     let mut half: Json = serde_json::from_str(&golden("vllm-v0.4.0.json")).unwrap();
-    half.as_object_mut().unwrap().remove("dtype");
+    let mut kept = 0;
+    half.as_object_mut().unwrap().retain(|_, _| {
+        kept += 1;
+        kept <= 13
+    });
     let mut next: Json = serde_json::from_str(&golden("lmcache-v1-env.json")).unwrap();
     next["schema_version"] = json!(2);
     let bodies = [

@@ -12,6 +12,10 @@
 
 mod answers;
 mod closed_world;
+mod flat_values;
 mod golden;
+mod json_of_protobuf;
 mod legacy;
 mod limits;
+mod releases;
+mod senders;

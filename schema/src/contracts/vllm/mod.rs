@@ -1,4 +1,4 @@
-//! vLLM's contracts: the initial report as documented for 0.4.0, the current one, and the heartbeat.
+//! vLLM's contracts: the initial report in four releases, and the heartbeat.
 //!
 //! One flat object for a start record, told apart from a heartbeat by its keys alone; unknown is
 //! `null`. Records: `vllm.report` ([`Report`]) and `vllm.heartbeat`.
@@ -7,7 +7,7 @@ mod report;
 
 use std::borrow::Cow;
 
-use crate::contracts::table::{attributes, fields, list, text};
+use crate::contracts::table::{FALSE, attributes, fields, list, text};
 use crate::resource::{CPU_PARTS, INSTANCE_ID, PROVIDERS};
 use crate::{
     Contract, Directory, Field, Literal, MessageSpec, OffWhen, Origin, Privacy, Source, Switch,
@@ -28,6 +28,10 @@ pub const HEARTBEAT: &str = "vllm.heartbeat";
 
 /// vLLM as of 0.33.0: 45 keys and the heartbeat.
 pub static CURRENT: Contract = contract("vllm/current", CURRENT_MESSAGES);
+/// vLLM as of 0.11 (October 2025): 34 keys and the heartbeat.
+pub static V0_11: Contract = contract("vllm/0.11", V0_11_MESSAGES);
+/// vLLM as of 0.7 (January 2025): 28 keys and the heartbeat.
+pub static V0_7: Contract = contract("vllm/0.7", V0_7_MESSAGES);
 /// vLLM as its documentation shows it for 0.4.0: 26 keys and the heartbeat.
 pub static V0_4_0: Contract = contract("vllm/0.4.0", V0_4_0_MESSAGES);
 
@@ -52,6 +56,8 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
 }
 
 static CURRENT_MESSAGES: &[MessageSpec] = &[report_message(CURRENT_FIELDS), HEARTBEAT_MESSAGE];
+static V0_11_MESSAGES: &[MessageSpec] = &[report_message(V0_11_FIELDS), HEARTBEAT_MESSAGE];
+static V0_7_MESSAGES: &[MessageSpec] = &[report_message(V0_7_FIELDS), HEARTBEAT_MESSAGE];
 static V0_4_0_MESSAGES: &[MessageSpec] = &[report_message(V0_4_0_FIELDS), HEARTBEAT_MESSAGE];
 
 const fn report_message(fields: &'static [Field]) -> MessageSpec {
@@ -146,6 +152,9 @@ fields! {
     /// Where it runs, as the operator says it.
     SOURCE_FIELD = resource("source", Str, SOURCE).when_absent(text("production")).privacy(Configuration)
         .example(text("production")).since("0.4.0");
+    /// Whether prompt adapters are configured; sent by vLLM 0.7 only.
+    PROMPT_ADAPTER = record("enable_prompt_adapter", Type::Bool, "vllm.feature.prompt_adapter")
+        .when_absent(FALSE).example(Literal::Bool(false)).since("0.7");
 }
 
 static V0_4_0_FIELDS: &[Field] = list! {
@@ -153,6 +162,21 @@ static V0_4_0_FIELDS: &[Field] = list! {
     GPU_TYPE GPU_MEMORY MODEL_ARCHITECTURE VERSION CONTEXT LOG_TIME SOURCE_FIELD DTYPE
     TENSOR_PARALLEL BLOCK_SIZE GPU_MEMORY_UTILIZATION QUANTIZATION KV_CACHE_DTYPE ENABLE_LORA
     PREFIX_CACHING ENFORCE_EAGER DISABLE_CUSTOM_ALL_REDUCE
+};
+
+static V0_7_FIELDS: &[Field] = list! {
+    UUID PROVIDER NUM_CPU CPU_TYPE CPU_FAMILY TOTAL_MEMORY ARCHITECTURE PLATFORM GPU_COUNT
+    GPU_TYPE GPU_MEMORY ENV_VAR_JSON MODEL_ARCHITECTURE VERSION CONTEXT LOG_TIME SOURCE_FIELD DTYPE
+    TENSOR_PARALLEL BLOCK_SIZE GPU_MEMORY_UTILIZATION QUANTIZATION KV_CACHE_DTYPE ENABLE_LORA
+    PROMPT_ADAPTER PREFIX_CACHING ENFORCE_EAGER DISABLE_CUSTOM_ALL_REDUCE
+};
+
+static V0_11_FIELDS: &[Field] = list! {
+    UUID PROVIDER NUM_CPU CPU_TYPE CPU_FAMILY TOTAL_MEMORY ARCHITECTURE PLATFORM CUDA_RUNTIME
+    GPU_COUNT GPU_TYPE GPU_MEMORY ENV_VAR_JSON MODEL_ARCHITECTURE VERSION CONTEXT LOG_TIME
+    SOURCE_FIELD DTYPE BLOCK_SIZE GPU_MEMORY_UTILIZATION KV_CACHE_MEMORY QUANTIZATION KV_CACHE_DTYPE
+    ENABLE_LORA PREFIX_CACHING ENFORCE_EAGER DISABLE_CUSTOM_ALL_REDUCE TENSOR_PARALLEL
+    DATA_PARALLEL_SIZE PIPELINE_PARALLEL_SIZE ENABLE_EXPERT_PARALLEL ALL2ALL_BACKEND KV_CONNECTOR
 };
 
 static CURRENT_FIELDS: &[Field] = list! {

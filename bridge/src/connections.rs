@@ -1,0 +1,177 @@
+//! The open connections: how many there may be, and which one has to go.
+//!
+//! A connection is quiet while none of its requests is complete: it says nothing, or it is slow. A quiet
+//! connection ends after a while, and earlier if another one needs its place, so that silent senders shut
+//! nobody out.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// The sender at the other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) address: IpAddr,
+    state: Mutex<State>,
+    /// Set when the connection has to end.
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Number of complete requests in progress.
+    working: usize,
+    /// The time at which the connection was opened, or the last request began or ended.
+    since: Instant,
+    /// Whether a request was ever complete.
+    proven: bool,
+}
+
+/// The reason for which a connection has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was quiet for too long.
+    Quiet,
+    /// Another one needs its place.
+    Needed,
+}
+
+/// A complete request in progress.
+#[derive(Debug)]
+pub(crate) struct Working(Arc<Sender>);
+
+/// The open connections of all listeners.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    limit: usize,
+    open: Mutex<Vec<Arc<Sender>>>,
+    /// Told whenever a connection ends.
+    left: Notify,
+    /// Whether the log says that the limit is reached.
+    full: AtomicBool,
+}
+
+impl Sender {
+    fn new(address: IpAddr) -> Arc<Self> {
+        let state = State { working: 0, since: Instant::now(), proven: false };
+        Arc::new(Self { address, state: Mutex::new(state), ended: Notify::new() })
+    }
+
+    /// Marks a complete request as in progress, until the result is dropped.
+    pub(crate) fn working(self: &Arc<Self>) -> Working {
+        self.with(|state| {
+            state.working = state.working.saturating_add(1);
+            state.proven = true;
+        });
+        Working(Arc::clone(self))
+    }
+
+    /// Marks the begin of a request.
+    pub(crate) fn begins(&self) {
+        self.with(|state| state.since = Instant::now());
+    }
+
+    /// Returns when the connection has been quiet for `limit`, or when another one needs its place.
+    pub(crate) async fn end(&self, limit: Duration) -> End {
+        loop {
+            let now = Instant::now();
+            let quiet = self.since();
+            let until = quiet.unwrap_or(now).checked_add(limit).unwrap_or(now);
+            if quiet.is_some() && until <= now {
+                return End::Quiet;
+            }
+            tokio::select! {
+                () = self.ended.notified() => return End::Needed,
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// Returns the time since which the connection is quiet, `None` if it is not.
+    fn since(&self) -> Option<Instant> {
+        self.quiet().map(|(_, since)| since)
+    }
+
+    /// Returns whether a quiet connection was of use, and the time since which it is quiet.
+    fn quiet(&self) -> Option<(bool, Instant)> {
+        self.with(|state| (state.working == 0).then_some((state.proven, state.since)))
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.with(|state| {
+            state.working = state.working.saturating_sub(1);
+            state.since = Instant::now();
+        });
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(limit: usize) -> Self {
+        let open = Mutex::default();
+        Self { limit, open, left: Notify::new(), full: AtomicBool::new(false) }
+    }
+
+    /// Gives a new connection a place, once there is one.
+    pub(crate) async fn enter(&self, address: IpAddr) -> Arc<Sender> {
+        let sender = Sender::new(address);
+        loop {
+            let left = self.left.notified();
+            let entered = self.with(|open| {
+                let entered = open.len() < self.limit;
+                if entered {
+                    open.push(Arc::clone(&sender));
+                }
+                entered
+            });
+            if entered {
+                return sender;
+            }
+            self.end_one("all places are taken");
+            left.await;
+        }
+    }
+
+    /// Removes a connection that has ended.
+    pub(crate) fn leave(&self, sender: &Arc<Sender>) {
+        let rest = self.with(|open| {
+            open.retain(|other| !Arc::ptr_eq(other, sender));
+            open.len()
+        });
+        if rest < self.limit / 2 {
+            self.full.store(false, Ordering::Relaxed);
+        }
+        self.left.notify_waiters();
+    }
+
+    /// Ends the connection that has been quiet for the longest time, first one that never sent a complete
+    /// request. Says so once, until half of the places are free again.
+    pub(crate) fn end_one(&self, why: &str) {
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                connections = self.limit,
+                "{why}; quiet connections are closed for new ones: see --max-connections"
+            );
+        }
+        let quiet = self.with(|open| {
+            let quiet = open.iter().filter_map(|sender| Some((sender.quiet()?, sender)));
+            quiet.min_by_key(|(quiet, _)| *quiet).map(|(_, sender)| Arc::clone(sender))
+        });
+        if let Some(sender) = quiet {
+            sender.ended.notify_one();
+        }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Vec<Arc<Sender>>) -> T) -> T {
+        change(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

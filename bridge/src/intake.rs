@@ -1,0 +1,152 @@
+//! Receives the body of a request: its bytes, without compression and without the frame of gRPC.
+//!
+//! Every byte that is held is taken from the memory that all requests share, before it is held.
+
+use std::io::Read;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, HeaderName};
+use http_body_util::BodyExt as _;
+
+use crate::answer::{Answer, Form};
+use crate::config::Limits;
+use crate::memory::Share;
+
+/// The bytes that are decompressed at once.
+const PIECE: usize = 64 * 1024;
+
+/// The head of a message in gRPC: whether it is compressed, and its length.
+const FRAME: usize = 5;
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// A way to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// A body as it arrived.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    bytes: Vec<u8>,
+    coding: Coding,
+    form: Form,
+}
+
+impl Coding {
+    /// Returns the coding that the headers name, `None` if it is unknown. An empty name is none.
+    pub(crate) fn of(headers: &HeaderMap, form: Form) -> Option<Self> {
+        let header = if form == Form::Grpc { GRPC_ENCODING } else { CONTENT_ENCODING };
+        let name = headers.get(header).map_or(Some(""), |value| value.to_str().ok())?.trim();
+        let is = |word| name.eq_ignore_ascii_case(word);
+        match () {
+            () if name.is_empty() || is("identity") => Some(Self::Plain),
+            () if is("gzip") || is("x-gzip") => Some(Self::Gzip),
+            () if is("zstd") => Some(Self::Zstd),
+            () => None,
+        }
+    }
+}
+
+impl Raw {
+    /// Reads the body.
+    pub(crate) async fn read(
+        mut body: Body,
+        coding: Coding,
+        form: Form,
+        limits: &Limits,
+        share: &mut Share,
+    ) -> Result<Self, Answer> {
+        let largest = if coding == Coding::Plain {
+            limits.decoded_bytes.min(limits.body_bytes)
+        } else {
+            limits.body_bytes
+        };
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let cut = |_| Answer::Undecodable("the body ends early".to_owned());
+            let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
+            if bytes.len().saturating_add(data.len()) > largest {
+                return Err(Answer::TooLarge);
+            }
+            if !share.grow(data.len()) {
+                return Err(Answer::full());
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Self { bytes, coding, form })
+    }
+
+    /// Returns whether the message can be read in about a millisecond.
+    pub(crate) const fn is_small(&self) -> bool {
+        matches!(self.coding, Coding::Plain) && self.bytes.len() <= PIECE
+    }
+
+    /// Returns the message: decompressed, and without the frame of gRPC.
+    pub(crate) fn message(self, limits: &Limits, share: &mut Share) -> Result<Vec<u8>, Answer> {
+        let Self { mut bytes, mut coding, form } = self;
+        if form == Form::Grpc {
+            let wrong = || Answer::Undecodable("not one message of gRPC".to_owned());
+            let (head, rest) = bytes.split_first_chunk::<FRAME>().ok_or_else(wrong)?;
+            let [compressed, length @ ..] = *head;
+            if u32::try_from(rest.len()) != Ok(u32::from_be_bytes(length)) || compressed > 1 {
+                return Err(wrong());
+            }
+            if compressed == 0 {
+                coding = Coding::Plain;
+            } else if coding == Coding::Plain {
+                return Err(Answer::Undecodable("compressed, and no encoding is named".to_owned()));
+            }
+            bytes.drain(..FRAME);
+        }
+        match coding {
+            Coding::Plain => Ok(bytes),
+            Coding::Gzip => {
+                let decoder = flate2::read::MultiGzDecoder::new(bytes.as_slice());
+                let message = decompress(decoder, limits, share)?;
+                share.shrink(bytes.len());
+                Ok(message)
+            }
+            Coding::Zstd => {
+                let broken = |_| Answer::broken();
+                // A frame that tells its size is refused before anything is read.
+                if let Ok(Some(size)) = zstd::zstd_safe::get_frame_content_size(&bytes)
+                    && size > limits.decoded_bytes as u64
+                {
+                    return Err(Answer::TooLarge);
+                }
+                let mut decoder = zstd::Decoder::with_buffer(bytes.as_slice()).map_err(broken)?;
+                // The sender chooses the window, for which the decoder takes memory. Every decoder has to
+                // take 8 MiB.
+                let window = limits.decoded_bytes.max(8 << 20).next_power_of_two();
+                decoder.window_log_max(window.trailing_zeros()).map_err(broken)?;
+                let message = decompress(decoder, limits, share)?;
+                share.shrink(bytes.len());
+                Ok(message)
+            }
+        }
+    }
+}
+
+fn decompress(mut from: impl Read, limits: &Limits, share: &mut Share) -> Result<Vec<u8>, Answer> {
+    let mut message = Vec::new();
+    loop {
+        let before = message.len();
+        let mut piece = (&mut from).take(PIECE as u64);
+        piece.read_to_end(&mut message).map_err(|_| Answer::broken())?;
+        let more = message.len().saturating_sub(before);
+        if more == 0 {
+            return Ok(message);
+        }
+        if message.len() > limits.decoded_bytes {
+            return Err(Answer::TooLarge);
+        }
+        if !share.grow(more) {
+            return Err(Answer::full());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Checks that silent, slow and greedy senders shut nobody out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use otel_usage_testing::PATIENCE;
+use otel_usage_testing::served::{Served, beat, beats, to};
+use otel_usage_testing::upstream::{Reply, Upstream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// Connects from another address of the loopback.
+async fn connect(served: &Served, from: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(served.address().parse().unwrap()).await.unwrap()
+}
+
+/// Returns everything that the bridge sends until it closes the connection.
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let reading = stream.read_to_end(&mut said);
+    // A connection that is ended early may be reset.
+    let _ = tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// The preface of HTTP/2 with empty settings: a connection without a stream.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_connection_ends_in_both_protocols() {
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    config.limits.read = Duration::from_millis(300);
+    let served = Served::start(&config).await;
+    for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", HTTP2, b"POST / HTTP/1.1\r\n"] {
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        until_closed(&mut stream).await;
+    }
+    // Also after an answer.
+    let mut stream = TcpStream::connect(served.address()).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_connections_make_room_for_new_ones() {
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    // Nothing ends by its time here.
+    config.limits.read = 10 * PATIENCE;
+    config.limits.connections = 8;
+    let served = Served::start(&config).await;
+    let body = b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    let mut quiet = Vec::new();
+    for said in [&b""[..], body, HTTP2, b"POST / HT"] {
+        for _ in 0..8 {
+            let mut stream = TcpStream::connect(served.address()).await.unwrap();
+            stream.write_all(said).await.unwrap();
+            quiet.push(stream);
+        }
+        let request = beats([1]);
+        let sending = served.send(&request);
+        assert_eq!(tokio::time::timeout(PATIENCE, sending).await.unwrap().status(), 200);
+        let health = served.client.get(format!("{}/healthz", served.url)).send();
+        assert_eq!(tokio::time::timeout(PATIENCE, health).await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(upstream.bodies(), [beat(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_takes_its_place_when_its_body_is_there() {
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    config.limits.requests = 1;
+    let served = Served::start(&config).await;
+    let mut slow = Vec::new();
+    for path in ["/v1/traces", "/v1/logs"] {
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    assert_eq!(served.send(&beats([1])).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sender_leaves_places_to_others() {
+    let upstream = Upstream::scripted(|_, _| Reply::Held).await;
+    let mut config = to(&upstream);
+    config.limits.requests = 4;
+    let served = Served::start(&config).await;
+    let json = |n| serde_json::to_string(&beats([n])).unwrap();
+    let post = |n| {
+        let body = json(n);
+        format!(
+            "POST /v1/traces HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let mut greedy = Vec::new();
+    for n in 0..6 {
+        let mut stream = connect(&served, [127, 0, 0, 1]).await;
+        stream.write_all(post(n).as_bytes()).await.unwrap();
+        greedy.push(stream);
+        if n < 3 {
+            upstream.until(usize::try_from(n).unwrap() + 1).await;
+        } else {
+            // Three of four places are its share.
+            let said = until_closed(greedy.last_mut().unwrap()).await;
+            assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+        }
+    }
+    let mut other = connect(&served, [127, 0, 0, 2]).await;
+    other.write_all(post(9).as_bytes()).await.unwrap();
+    upstream.until(4).await;
+    upstream.release();
+    let said = until_closed(&mut other).await;
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
