@@ -1,6 +1,6 @@
 //! The contracts that the bridge knows, each with its destination and the operator's consent.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,16 +66,16 @@ impl Catalog {
                 first.because
             );
         }
-        for (known, decision) in known.iter().zip(decisions) {
+        let mut held: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for (known, decision) in known.iter().zip(&decisions) {
             if decision.consent != Consent::Granted {
-                let (contract, because) = (known.id(), decision.because);
-                tracing::warn!(
-                    contract,
-                    mode = decision.consent.as_str(),
-                    because,
-                    "not everything is delivered"
-                );
+                let key = (decision.consent.as_str(), decision.because.as_str());
+                held.entry(key).or_default().push(known.id());
             }
+        }
+        for ((mode, because), contracts) in held {
+            let contracts = contracts.join(", ");
+            tracing::warn!("collection is {mode} for {contracts}, because of {because}");
         }
         let messages = contracts.iter().flat_map(|contract| contract.messages.iter());
         let fields = messages.flat_map(|message| message.fields.iter());

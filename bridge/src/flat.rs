@@ -15,6 +15,13 @@ use crate::value::{Any, Room, pair};
 /// Most unknown keys of one object that are named.
 const STRANGE: usize = 16;
 
+/// Longest text that is read as a flat object; a longer one is cut and can then not be read. The longest
+/// message known has 4 KB. Unit: bytes.
+const BODY_BYTES: usize = 1 << 20;
+
+/// Longest key. Unit: bytes.
+const KEY: usize = 256;
+
 /// A flat object: the values of the keys that a contract knows.
 #[derive(Debug, Default)]
 pub(crate) struct Object {
@@ -65,9 +72,11 @@ pub(crate) fn object(body: Part<'_>, keys: &HashSet<String>) -> Option<Object> {
     let mut object = None;
     let read = body.each(BODY, &mut |place, value| {
         object = match place {
-            0 => value.text().and_then(|text| of_text(&text, keys)),
+            0 => value.text(BODY_BYTES).and_then(|text| of_text(&text, keys)),
             1 => of_map(value, keys),
-            _ => value.bytes().and_then(|bytes| of_text(std::str::from_utf8(&bytes).ok()?, keys)),
+            _ => value
+                .bytes(BODY_BYTES)
+                .and_then(|bytes| of_text(std::str::from_utf8(&bytes).ok()?, keys)),
         };
         Ok(())
     });
@@ -91,7 +100,7 @@ fn of_text(text: &str, keys: &HashSet<String>) -> Option<Object> {
     let raw: &RawValue = serde_json::from_str(&standard).ok()?;
     let (mut object, mut room) = (Object::default(), Room::new());
     let read = entries(raw, &mut |key, value| {
-        let key = json_text(key).unwrap_or_default();
+        let key = json_text(key, KEY).unwrap_or_default();
         object.put(&key, keys, || Any::of_json(value, &mut room));
         bounded(&object)
     });

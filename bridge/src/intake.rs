@@ -76,6 +76,7 @@ impl Raw {
             if !share.grow(data.len()) {
                 return Err(Answer::full());
             }
+            make_room(&mut bytes, data.len(), largest);
             bytes.extend_from_slice(&data);
         }
         Ok(Self { bytes, coding, form })
@@ -107,16 +108,18 @@ impl Raw {
             Coding::Plain => Ok(bytes),
             Coding::Gzip => {
                 let decoder = flate2::read::MultiGzDecoder::new(bytes.as_slice());
-                let message = decompress(decoder, limits, share)?;
+                // The last four bytes tell the length.
+                let length = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+                let message = decompress(decoder, u64::from(length), limits, share)?;
                 share.shrink(bytes.len());
                 Ok(message)
             }
             Coding::Zstd => {
                 let broken = |_| Answer::broken();
                 // A frame that tells its size is refused before anything is read.
-                if let Ok(Some(size)) = zstd::zstd_safe::get_frame_content_size(&bytes)
-                    && size > limits.decoded_bytes as u64
-                {
+                let length = zstd::zstd_safe::get_frame_content_size(&bytes).ok().flatten();
+                let length = length.unwrap_or(0);
+                if length > limits.decoded_bytes as u64 {
                     return Err(Answer::TooLarge);
                 }
                 let mut decoder = zstd::Decoder::with_buffer(bytes.as_slice()).map_err(broken)?;
@@ -124,7 +127,7 @@ impl Raw {
                 // take 8 MiB.
                 let window = limits.decoded_bytes.max(8 << 20).next_power_of_two();
                 decoder.window_log_max(window.trailing_zeros()).map_err(broken)?;
-                let message = decompress(decoder, limits, share)?;
+                let message = decompress(decoder, length, limits, share)?;
                 share.shrink(bytes.len());
                 Ok(message)
             }
@@ -132,10 +135,28 @@ impl Raw {
     }
 }
 
-fn decompress(mut from: impl Read, limits: &Limits, share: &mut Share) -> Result<Vec<u8>, Answer> {
-    let mut message = Vec::new();
+/// Makes room for `more` bytes. The buffer doubles, but not beyond its limit.
+fn make_room(buffer: &mut Vec<u8>, more: usize, limit: usize) {
+    let needed = buffer.len().saturating_add(more);
+    if needed > buffer.capacity() {
+        let doubled = buffer.capacity().saturating_mul(2).min(limit);
+        buffer.reserve_exact(doubled.max(needed).saturating_sub(buffer.len()));
+    }
+}
+
+/// Decompresses. `length` is the number of bytes that the sender promises.
+fn decompress(
+    mut from: impl Read,
+    length: u64,
+    limits: &Limits,
+    share: &mut Share,
+) -> Result<Vec<u8>, Answer> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(limits.decoded_bytes);
+    // Memory that is not written to is not taken. The last piece finds the end.
+    let mut message = Vec::with_capacity(length.saturating_add(PIECE));
     loop {
         let before = message.len();
+        make_room(&mut message, PIECE, limits.decoded_bytes);
         let mut piece = (&mut from).take(PIECE as u64);
         piece.read_to_end(&mut message).map_err(|_| Answer::broken())?;
         let more = message.len().saturating_sub(before);

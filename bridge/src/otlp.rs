@@ -12,6 +12,9 @@ use crate::window::Key;
 /// Most attributes of a Resource or a span that are read. The longest contract has 60.
 const ATTRIBUTES: usize = 1024;
 
+/// Longest name of a scope or a span that is read. Unit: bytes.
+const NAME: usize = 256;
+
 /// The fields of a request with spans or with log records.
 pub(crate) const GROUPS: [&[Field]; 2] = [&[many(1, "resourceSpans")], &[many(1, "resourceLogs")]];
 /// The scopes of a group.
@@ -71,7 +74,7 @@ pub(crate) fn scope_name<'a>(scope: Part<'a>) -> Result<Cow<'a, str>, Stop> {
     let mut name = Cow::Borrowed("");
     scope.each(SCOPE, &mut |_, about| {
         about.each(SCOPE_FIELDS, &mut |_, text| {
-            name = text.text().unwrap_or_default();
+            name = text.text(NAME).unwrap_or_default();
             Ok(())
         })
     })?;
@@ -95,7 +98,7 @@ pub(crate) fn span(part: Part<'_>) -> Result<Span, Stop> {
         match place {
             0 => trace = value.id(),
             1 => id = value.id(),
-            2 => span.name = value.text().unwrap_or_default().into_owned(),
+            2 => span.name = value.text(NAME).unwrap_or_default().into_owned(),
             3 => span.end = value.nanos(),
             _ => span.attributes.add(value, &mut room)?,
         }

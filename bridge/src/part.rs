@@ -16,6 +16,9 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Longest name, number or id. Unit: bytes.
+const SHORT: usize = 256;
+
 /// A message or a value that is not read yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part<'a> {
@@ -69,7 +72,7 @@ impl<'a> Part<'a> {
             Self::Bits(_) => Err(Stop::Malformed),
             Self::Json(raw) if raw.get() == "null" => Ok(()),
             Self::Json(raw) => entries(raw, &mut |key, value| {
-                let Some(key) = json_text(key) else { return Ok(()) };
+                let Some(key) = json_text(key, SHORT) else { return Ok(()) };
                 let found = fields.iter().position(|field| is_name(&key, field.name));
                 let Some((place, field)) = found.and_then(|i| Some((i, fields.get(i)?))) else {
                     return Ok(());
@@ -85,26 +88,31 @@ impl<'a> Part<'a> {
         }
     }
 
-    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+    /// Returns the text, cut after `longest` bytes.
+    pub(crate) fn text(self, longest: usize) -> Option<Cow<'a, str>> {
         match self {
-            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Self::Bytes(bytes) => {
+                std::str::from_utf8(bytes).ok().map(|text| Cow::Borrowed(cut(text, longest)))
+            }
             Self::Bits(_) => None,
-            Self::Json(raw) => json_text(raw),
+            Self::Json(raw) => json_text(raw, longest),
         }
     }
 
-    pub(crate) fn bytes(self) -> Option<Cow<'a, [u8]>> {
+    /// Returns the bytes, `None` if they are more than `longest`.
+    pub(crate) fn bytes(self, longest: usize) -> Option<Cow<'a, [u8]>> {
         match self {
-            Self::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+            Self::Bytes(bytes) => (bytes.len() <= longest).then_some(Cow::Borrowed(bytes)),
             Self::Bits(_) => None,
-            Self::Json(raw) => base64(&json_text(raw)?).map(Cow::Owned),
+            // Base64 has four letters for three bytes.
+            Self::Json(raw) => base64(&json_text(raw, longest.saturating_mul(2))?).map(Cow::Owned),
         }
     }
 
     /// Returns the bytes of an id, which OTLP writes in hexadecimal where protobuf's JSON has base64.
     pub(crate) fn id(self) -> Option<Cow<'a, [u8]>> {
-        let Self::Json(raw) = self else { return self.bytes() };
-        let text = json_text(raw)?;
+        let Self::Json(raw) = self else { return self.bytes(SHORT) };
+        let text = json_text(raw, SHORT)?;
         let digits = || text.as_bytes().chunks_exact(2).map(hex);
         if matches!(text.len(), 16 | 32)
             && let Some(id) = digits().collect()
@@ -166,15 +174,25 @@ pub(crate) fn whole_of(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && (-BEYOND..BEYOND).contains(&number)).then_some(number as i64)
 }
 
-/// Returns the contents of a JSON text. Half of a surrogate pair makes it unreadable.
-pub(crate) fn json_text(raw: &RawValue) -> Option<Cow<'_, str>> {
+/// Returns the contents of a JSON text, cut after `longest` bytes. Half of a surrogate pair makes it
+/// unreadable.
+pub(crate) fn json_text(raw: &RawValue, longest: usize) -> Option<Cow<'_, str>> {
     let text = raw.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(text).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(cut(inner, longest)));
     }
+    // An escaped byte has six letters.
+    if inner.len() > longest.saturating_mul(6) {
+        return None;
+    }
+    let text: String = serde_json::from_str(text).ok()?;
+    Some(Cow::Owned(cut(&text, longest).to_owned()))
+}
+
+/// Returns the begin of a text, in whole characters.
+fn cut(text: &str, longest: usize) -> &str {
+    text.get(..text.floor_char_boundary(longest)).unwrap_or_default()
 }
 
 /// Calls `take` with each key and value of a JSON object. A key that occurs twice is taken twice.
@@ -287,7 +305,7 @@ fn is_name(key: &str, name: &str) -> bool {
 
 /// Returns the text of a number, which may stand in quotes.
 fn number(raw: &RawValue) -> Option<Cow<'_, str>> {
-    if raw.get().starts_with('"') { json_text(raw) } else { Some(Cow::Borrowed(raw.get())) }
+    if raw.get().starts_with('"') { json_text(raw, SHORT) } else { Some(Cow::Borrowed(raw.get())) }
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

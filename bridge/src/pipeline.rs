@@ -2,11 +2,15 @@
 //!
 //! [`Pipeline`] holds the parts that all requests share.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{Answer, Form};
@@ -30,6 +34,8 @@ pub(crate) struct Pipeline {
     memory: Arc<Shares>,
     /// The places of requests in progress.
     places: Arc<Shares>,
+    /// Permits to decode large requests, one for each core.
+    decoders: Semaphore,
     /// Deliveries in progress. They go on if their sender hangs up.
     pub(crate) deliveries: TaskTracker,
 }
@@ -46,6 +52,7 @@ impl Pipeline {
             metrics,
             memory: Shares::new(limits.memory),
             places: Shares::new(limits.requests),
+            decoders: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             limits,
             deliveries: TaskTracker::new(),
         })
@@ -56,10 +63,14 @@ impl Pipeline {
         for name in self.delivery.local() {
             tracing::info!("every message goes to the exporter `{name}`");
         }
+        let mut to: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for known in &self.reader.catalog.known {
-            for to in known.servers() {
-                tracing::info!("messages of {} go to {to}", known.id());
+            for server in known.servers() {
+                to.entry(server).or_default().push(known.id());
             }
+        }
+        for (server, contracts) in to {
+            tracing::info!("messages of {} go to {server}", contracts.join(", "));
         }
     }
 
@@ -90,7 +101,9 @@ impl Pipeline {
             let decoded = if raw.is_small() {
                 (shared.decode(signal, form, raw, &mut memory), memory)
             } else {
-                // A large request takes a second, for which the runtime's threads have other work.
+                // A large request takes a second, for which the runtime's threads have other work. Each thread
+                // that decodes keeps some memory, so there are few.
+                let _permit = shared.decoders.acquire().await;
                 let (decoder, none) = (Arc::clone(&shared), shared.memory(sender));
                 let task = tokio::task::spawn_blocking(move || {
                     let decoded = decoder.decode(signal, form, raw, &mut memory);

@@ -27,6 +27,9 @@ use crate::window::Key;
 /// Most records of one request. A collector's batch has 8,192 by default.
 const RECORDS_IN_ONE: usize = 65_536;
 
+/// What a record takes beside its text while it is delivered. Unit: bytes.
+const PER_RECORD: usize = 512;
+
 /// A signal of OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
@@ -162,7 +165,7 @@ impl Reader {
     /// Adds a message, if there is room for it.
     fn push(&self, batch: &mut Batch<'_>, flat: Option<Flat>) -> Result<(), Stop> {
         let Some(flat) = flat else { return Ok(()) };
-        let bytes = flat.body.len().saturating_add(size_of::<Flat>());
+        let bytes = flat.body.len().saturating_add(PER_RECORD);
         batch.bytes = batch.bytes.saturating_add(bytes);
         if batch.bytes > self.largest {
             return Err(Stop::TooLarge);

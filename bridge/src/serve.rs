@@ -66,7 +66,6 @@ impl Bridge {
         if listeners.is_empty() {
             bail!("no address: say where to listen, with --listen 127.0.0.1:4318");
         }
-        pipeline.announce();
         Ok(Self { listeners, pipeline })
     }
 
@@ -82,8 +81,9 @@ impl Bridge {
     /// Serves until `stop` is ready, then finishes the requests in progress. Returns `false` if some of
     /// them were not finished in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
+        self.pipeline.announce();
         let limits = &self.pipeline.limits;
-        let connections = Arc::new(Connections::new(limits.connections));
+        let connections = Arc::new(Connections::new(affordable(limits)));
         let (asked, stopping) = watch::channel(false);
         let router = routes(&self.pipeline);
         let mut loops = JoinSet::new();
@@ -200,4 +200,33 @@ impl Door {
             .keep_alive_timeout(read);
         builder
     }
+}
+
+/// Returns the number of connections that the limits allow and for which the process has file descriptors.
+fn affordable(limits: &Limits) -> usize {
+    /// The descriptors of files, listeners and the runtime.
+    const OTHERS: usize = 64;
+    let open = files().unwrap_or(usize::MAX);
+    let most = open.saturating_sub(limits.posts).saturating_sub(OTHERS).max(1);
+    if most < limits.connections {
+        tracing::info!(
+            connections = most,
+            "this process may open {open} files, which is too few for --max-connections {}: \
+             raise `ulimit -n` for more",
+            limits.connections
+        );
+    }
+    most.min(limits.connections)
+}
+
+/// Returns how many files this process may open, `None` if there is no limit.
+#[cfg(unix)]
+fn files() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.and_then(|files| usize::try_from(files).ok())
+}
+
+#[cfg(not(unix))]
+fn files() -> Option<usize> {
+    None
 }

@@ -14,6 +14,10 @@ use crate::part::{Field, Part, Stop, entries, items, json_text, many, one, whole
 /// Most entries of lists and maps in one record. The longest record known has 60 fields and 15 counts.
 pub(crate) const ENTRIES: usize = 4096;
 
+/// Longest text that is read of a value; the rest is cut. Contracts cut texts to 1,024 characters. Unit:
+/// bytes.
+const TEXT: usize = 64 * 1024;
+
 /// Deepest list in a list. Messages are flat, and only a histogram is a map in a message.
 const DEPTH: usize = 4;
 
@@ -73,7 +77,7 @@ impl Any {
         let mut found = Self::Null;
         let read = part.each(ANY, &mut |place, value| {
             let read = match place {
-                0 => value.text().map(|text| Self::Text(text.into_owned())),
+                0 => value.text(TEXT).map(|text| Self::Text(text.into_owned())),
                 1 => value.flag().map(Self::Bool),
                 2 => value.int().map(Self::Int),
                 3 => value.double().map(Self::Float),
@@ -121,7 +125,7 @@ impl Any {
         let read = match text.as_bytes().first() {
             Some(b'n') => Some(Self::Null),
             Some(b't' | b'f') => text.parse().ok().map(Self::Bool),
-            Some(b'"') => json_text(raw).map(|text| Self::Text(text.into_owned())),
+            Some(b'"') => json_text(raw, TEXT).map(|text| Self::Text(text.into_owned())),
             Some(b'[') => {
                 let mut list = Vec::new();
                 let read = items(raw, &mut |item| {
@@ -135,7 +139,7 @@ impl Any {
                 let mut map = Vec::new();
                 let read = entries(raw, &mut |key, value| {
                     room.take()?;
-                    if let Some(key) = json_text(key) {
+                    if let Some(key) = json_text(key, TEXT) {
                         map.push((key.into_owned(), Self::json(value, room, depth)));
                     }
                     Ok(())
@@ -200,7 +204,7 @@ pub(crate) fn pair(entry: Part<'_>) -> Result<Option<Pair<'_>>, Stop> {
     let (mut key, mut value) = (None, None);
     entry.each(ENTRY, &mut |place, part| {
         if place == 0 {
-            key = part.text();
+            key = part.text(TEXT);
         } else {
             value = Some(part);
         }

@@ -60,7 +60,10 @@ pub(crate) struct Args {
     /// Largest request in bytes, after decompression
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().decoded_bytes)]
     max_decoded: usize,
-    /// Largest number of open connections
+    /// Memory in bytes for all requests together
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().memory)]
+    max_memory: usize,
+    /// Largest number of open connections. A further one takes the place of one that says nothing
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections, value_parser = at_least_one)]
     max_connections: usize,
     /// Largest number of concurrent requests. Further senders are asked to repeat theirs later
@@ -174,6 +177,7 @@ fn config(args: &Args) -> anyhow::Result<Config> {
     let limits = &mut config.limits;
     limits.body_bytes = args.max_body;
     limits.decoded_bytes = args.max_decoded;
+    limits.memory = args.max_memory;
     limits.connections = args.max_connections;
     limits.requests = args.max_requests;
     limits.posts = args.max_posts;

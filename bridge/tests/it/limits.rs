@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use otel_usage_testing::PATIENCE;
-use otel_usage_testing::served::{Served, beat, beats, gzip, to, zstd};
+use otel_usage_testing::served::{Served, beat, beats, gzip, to, to_url, zstd};
 use otel_usage_testing::upstream::{Reply, Upstream};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -146,4 +146,29 @@ async fn a_bridge_that_stops_leaves_unfinished_work_after_the_deadline() {
     let _at_work = begin(&served);
     upstream.until(1).await;
     assert!(!tokio::time::timeout(PATIENCE, served.stop()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_continue_for_ever_holds_nobody_past_the_timeout() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (ended, mut end) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let ended = ended.clone();
+            tokio::spawn(async move {
+                while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {}
+                let _ = ended.send(());
+            });
+        }
+    });
+    let mut config = to_url(&url);
+    config.limits.post = Duration::from_millis(200);
+    let served = Served::start(&config).await;
+    // More of them than threads.
+    let request = beats(0..8);
+    let sending = served.send(&request);
+    assert_eq!(tokio::time::timeout(PATIENCE, sending).await.unwrap().status(), 503);
+    // The connections are gone too.
+    tokio::time::timeout(PATIENCE, end.recv()).await.unwrap().unwrap();
 }

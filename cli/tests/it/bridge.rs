@@ -16,9 +16,9 @@ use otel_usage::schema::{Field, Literal, MessageSpec, Privacy, Sanitizer, Source
 use crate::shell::Shell;
 
 /// A bridge in its own process. It is killed when a test fails.
-struct Bridge {
-    child: Child,
-    address: String,
+pub(crate) struct Bridge {
+    pub(crate) child: Child,
+    pub(crate) address: String,
 }
 
 impl Drop for Bridge {
@@ -29,14 +29,14 @@ impl Drop for Bridge {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the library starts no process; this test must")]
-fn command(program: impl AsRef<Path>) -> Command {
+pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.env_clear().env("OTEL_USAGE_MODE", "on").env("PATH", "/usr/bin:/bin").current_dir("/");
     command
 }
 
 impl Bridge {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod bridge;
+#[cfg(target_os = "linux")]
+mod bridge_limits;
 mod config;
 mod mode;
 mod preview;
