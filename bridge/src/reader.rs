@@ -30,6 +30,9 @@ const RECORDS_IN_ONE: usize = 65_536;
 /// What a record takes beside its text while it is delivered. Unit: bytes.
 const PER_RECORD: usize = 512;
 
+/// The piece in which memory for messages is taken. Unit: bytes.
+const STEP: usize = 64 * 1024;
+
 /// A signal of OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
@@ -72,6 +75,10 @@ struct Batch<'s> {
     share: &'s mut Share,
     records: usize,
     bytes: usize,
+    /// The bytes that are taken from the share; some more than are in use.
+    taken: usize,
+    /// A buffer for the text of one message.
+    text: Vec<u8>,
 }
 
 /// A Resource, and the values that each contract reads in it.
@@ -79,6 +86,12 @@ struct Source {
     resource: Vec<KeyValue>,
     engine: Option<u64>,
     values: Vec<(usize, ResourceValues)>,
+}
+
+impl<'s> Batch<'s> {
+    const fn new(share: &'s mut Share) -> Self {
+        Self { flats: Vec::new(), share, records: 0, bytes: 0, taken: 0, text: Vec::new() }
+    }
 }
 
 impl Signal {
@@ -124,26 +137,27 @@ impl Reader {
         share: &mut Share,
         now: Instant,
     ) -> Result<Vec<Flat>, Stop> {
-        let mut batch = Batch { flats: Vec::new(), share, records: 0, bytes: 0 };
+        let mut batch = Batch::new(share);
         request.each(signal.of(GROUPS), &mut |_, group| {
             let mut source = None;
             group.each(signal.of(SCOPES), &mut |_, scope| {
                 // Everything that a collector received may be a flat message, whatever its scope is.
                 let ours = signal == Signal::Logs || otlp::scope_name(scope)? == transport::SCOPE;
-                let mut foreign = 0_usize;
-                scope.each(signal.of(RECORDS), &mut |_, record| {
+                let mut received = 0_usize;
+                let read = scope.each(signal.of(RECORDS), &mut |_, record| {
+                    received = received.saturating_add(1);
                     if !ours {
-                        foreign = foreign.saturating_add(1);
                         return Ok(());
                     }
                     batch.records = batch.records.saturating_add(1);
                     if batch.records > RECORDS_IN_ONE {
                         return Err(Stop::TooLarge);
                     }
-                    add(&self.metrics.received, metrics::Signal { signal: signal.word() }, 1);
                     let flat = match signal {
-                        Signal::Traces => self.span(group, &mut source, record, now),
-                        Signal::Logs => self.log(record, now),
+                        Signal::Traces => {
+                            self.span(group, &mut source, record, now, &mut batch.text)
+                        }
+                        Signal::Logs => self.log(record, now, &mut batch.text),
                     };
                     match flat {
                         Ok(flat) => self.push(&mut batch, flat),
@@ -153,10 +167,10 @@ impl Reader {
                         }
                         Err(stop) => Err(stop),
                     }
-                })?;
-                add(&self.metrics.received, metrics::Signal { signal: signal.word() }, foreign);
-                self.metrics.skip("foreign_scope", foreign);
-                Ok(())
+                });
+                add(&self.metrics.received, metrics::Signal { signal: signal.word() }, received);
+                self.metrics.skip("foreign_scope", if ours { 0 } else { received });
+                read
             })
         })?;
         Ok(batch.flats)
@@ -170,8 +184,12 @@ impl Reader {
         if batch.bytes > self.largest {
             return Err(Stop::TooLarge);
         }
-        if !batch.share.grow(bytes) {
-            return Err(Stop::Busy);
+        if batch.bytes > batch.taken {
+            let more = bytes.max(STEP);
+            if !batch.share.grow(more) {
+                return Err(Stop::Busy);
+            }
+            batch.taken = batch.taken.saturating_add(more);
         }
         batch.flats.push(flat);
         Ok(())
@@ -183,6 +201,7 @@ impl Reader {
         source: &mut Option<Source>,
         part: Part<'_>,
         now: Instant,
+        text: &mut Vec<u8>,
     ) -> Result<Option<Flat>, Stop> {
         let span = otlp::span(part)?;
         let named = span.attributes.text(transport::CONTRACT);
@@ -208,12 +227,12 @@ impl Reader {
         let direct = span.attributes.text(transport::DELIVERY) == Some("direct");
         let attributes = self.known(span.attributes);
         let record = self.record(known, &kind, &attributes, otlp::nanos(span.end));
-        let body = record.and_then(|record| self.flat(source, contract, known, record, None));
+        let body = record.and_then(|record| self.flat(source, contract, known, record, None, text));
         let key = span.key;
         Ok(body.map(|body| Flat { key, direct, consent, ..address(contract, source, body) }))
     }
 
-    fn log(&self, part: Part<'_>, now: Instant) -> Result<Option<Flat>, Stop> {
+    fn log(&self, part: Part<'_>, now: Instant, text: &mut Vec<u8>) -> Result<Option<Flat>, Stop> {
         let log = otlp::log(part)?;
         let keys = &self.catalog.keys;
         let Some(object) = log.body.and_then(|body| flat::object(body, keys)) else {
@@ -237,8 +256,8 @@ impl Reader {
         let Unflattened { resource, record, time_nanos } = read;
         let mut source = self.source(resource);
         let read = self.record(known, &message.record, &record, time_nanos);
-        let body =
-            read.and_then(|read| self.flat(&mut source, contract, known, read, Some(&object)));
+        let body = read
+            .and_then(|read| self.flat(&mut source, contract, known, read, Some(&object), text));
         let Some(body) = body else { return Ok(None) };
         // Most log records have no ids. A collector sets their times when they arrive, and a repeated
         // request has the same times.
@@ -312,6 +331,7 @@ impl Reader {
         known: &Known,
         mut record: Record,
         before: Option<&Object>,
+        text: &mut Vec<u8>,
     ) -> Option<(Bytes, Option<Url>)> {
         let compiled = &known.compiled;
         let place = source.values.iter().position(|(known, _)| *known == contract);
@@ -324,12 +344,11 @@ impl Reader {
         let (_, values) = source.values.get(place)?;
         compiled.sanitize_record(&mut record);
         let message: Message<'_> = flatten(compiled, values, &record)?;
-        let mut body = Vec::with_capacity(2048);
-        message.append_some_json(&mut body, |field| {
+        text.clear();
+        message.append_some_json(text, |field| {
             before.is_none_or(|object| object.get(&field.name).is_some())
         });
-        body.shrink_to_fit();
-        Some((Bytes::from(body), known.url(message.endpoint()).cloned()))
+        Some((Bytes::copy_from_slice(text), known.url(message.endpoint()).cloned()))
     }
 }
 

@@ -62,7 +62,7 @@ fn attribute(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn repeated(bytes: &[u8]) -> Vec<u8> {
-    bytes.repeat((DECODED - 200) / bytes.len())
+    bytes.repeat(DECODED.saturating_sub(200).checked_div(bytes.len()).unwrap())
 }
 
 /// Requests that are small on the wire and that become large structures if they are built.
@@ -75,7 +75,7 @@ fn bombs() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
     let named = attribute("otel_usage.contract", b"vllm/current");
     let beat = field(2, &[field(5, b"vllm.heartbeat"), named.clone()].concat());
     let list = |of: &str| {
-        let many = of.repeat((DECODED - 300) / of.len());
+        let many = of.repeat(DECODED.saturating_sub(300).checked_div(of.len()).unwrap());
         let many = many.trim_end_matches(',');
         format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"scope":{{"name":"otel_usage"}},"spans":[{{"attributes":[{{"key":"a","value":{many}}}]}}]}}]}}]}}"#)
             .into_bytes()
@@ -175,7 +175,7 @@ fn post(address: &str, path: &str, media_type: &str, body: &[u8]) -> String {
 fn resident(bridge: &Bridge, name: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", bridge.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap().saturating_mul(1024)
 }
 
 /// Returns by how much the memory grows at most while `work` runs.
