@@ -15,8 +15,11 @@ mod answer;
 mod catalog;
 mod config;
 mod deliver;
+mod files;
 mod legacy;
 mod lines;
+#[cfg(test)]
+mod logged;
 mod metrics;
 mod otlp;
 mod pipeline;
