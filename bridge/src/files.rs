@@ -1,12 +1,27 @@
-//! Files that the operator names: writes that stay private whatever the umask is.
+//! Files that the operator names: bounded reads, and writes that stay private whatever the umask is.
 //!
 //! The rules are those of the library's own helper: regular files only, no wait for the other end of a pipe,
 //! no link of another user. The code is not shared. The bridge must not depend on the library, which holds
 //! the detectors; the schema knows no file; and a crate that both use would have to be published.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
+
+/// Reads a whole file, unless it is longer than `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    flags(&mut options, rustix::fs::OFlags::NONBLOCK);
+    let mut bytes = Vec::new();
+    regular(options.open(path)?)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let what = format!("it is longer than {limit} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
+}
 
 /// Opens a file for reading and appending, or makes it.
 ///

@@ -275,6 +275,7 @@ mod tests {
         assert!(made.success());
         otel_usage_testing::returns(move || {
             assert!(files::open(&exporter.path).is_err());
+            assert!(files::read(&exporter.path, 10).is_err());
         });
     }
 
