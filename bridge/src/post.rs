@@ -58,18 +58,19 @@ impl Poster {
     ///
     /// The file of the certificates cannot be used.
     pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        Self::with(config::variable, limits, metrics)
+        Self::with(Client::builder(), config::variable, limits, metrics)
     }
 
-    /// Makes a poster with the variables that `variable` looks up.
+    /// Makes a poster with a client and with the variables that `variable` looks up.
     fn with(
+        client: ClientBuilder,
         variable: impl Fn(&str) -> Option<String>,
         limits: &Limits,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let proxies = Proxies::read(&variable);
         let of_client = proxies.clone();
-        let client = Client::builder()
+        let client = client
             .user_agent(concat!("otel-usage/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .timeout(limits.post)
@@ -240,10 +241,12 @@ mod tests {
         runtime.block_on(poster.post("vllm", url, Bytes::from_static(b"{}"), until))
     }
 
-    /// Posts through `proxy` and returns the answer, and the head of the request if one came.
+    /// Posts through `proxy` and returns the answer, and the head of the request if one came. Names end at the
+    /// same place as the proxy, so that a request that goes past the proxy is seen, too.
     fn post(proxy: &str, to: &str) -> (Posted, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let place = listener.local_addr().unwrap();
+        let address = place.to_string();
         let variable = |name: &str| (name == "ALL_PROXY").then(|| proxy.replace("{}", &address));
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -252,7 +255,8 @@ mod tests {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
             String::from_utf8_lossy(&head[..length]).into_owned()
         });
-        let poster = Poster::with(variable, &Limits::default(), Arc::default()).unwrap();
+        let client = Client::builder().resolve("stats.invalid", place);
+        let poster = Poster::with(client, variable, &Limits::default(), Arc::default()).unwrap();
         let posted = post_to(&poster, &to.replace("{}", &address));
         drop(std::net::TcpStream::connect(&address));
         (posted, server.join().unwrap().to_ascii_lowercase())
@@ -261,7 +265,7 @@ mod tests {
     #[test]
     fn a_proxy_that_cannot_be_used_is_never_bypassed() {
         for proxy in ["socks5h://{}", "htp://{}", "://", "\"{}", "http://127.0.0.1:99999"] {
-            let (posted, head) = post(proxy, "http://0x7f.1.invalid/");
+            let (posted, head) = post(proxy, "http://stats.invalid/");
             assert_eq!((posted, head.as_str()), (Posted::Pause(None), ""), "{proxy}");
         }
     }
@@ -284,7 +288,8 @@ mod tests {
             "https_proxy" => Some("htp://u:geheim@127.0.0.1:1".to_owned()),
             _ => None,
         };
-        let poster = Poster::with(variable, &Limits::default(), Arc::default()).unwrap();
+        let poster =
+            Poster::with(Client::builder(), variable, &Limits::default(), Arc::default()).unwrap();
         let log = logged(|| {
             for _ in 0..3 {
                 for url in ["http://stats.invalid/", "https://stats.invalid/"] {
@@ -309,7 +314,9 @@ mod tests {
                 name if trusted == Some(name) => Some(" ~/authority.pem ".to_owned()),
                 _ => None,
             };
-            let poster = Poster::with(variable, &Limits::default(), Arc::default()).unwrap();
+            let poster =
+                Poster::with(Client::builder(), variable, &Limits::default(), Arc::default())
+                    .unwrap();
             let expected = trusted.map_or(Posted::Pause(None), |_| Posted::Delivered);
             let log = logged(|| {
                 for _ in 0..3 {
@@ -335,8 +342,10 @@ mod tests {
         std::fs::File::create(path("long")).unwrap().set_len(5 * 1024 * 1024).unwrap();
         for name in ["missing", "", "empty", "damaged", "no-certificate", "long"] {
             for named in ["OTEL_USAGE_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"] {
-                let variable = |name_: &str| (name_ == named).then(|| path(name));
-                let error = Poster::with(variable, &Limits::default(), Arc::default()).unwrap_err();
+                let variable = |asked: &str| (asked == named).then(|| path(name));
+                let error =
+                    Poster::with(Client::builder(), variable, &Limits::default(), Arc::default())
+                        .unwrap_err();
                 let text = format!("{error:#}");
                 assert!(text.contains(named) && text.contains(&path(name)), "{text}");
                 assert!(text.contains("name a PEM file"), "{text}");
