@@ -15,6 +15,7 @@ use crate::consent::ConsentGate;
 use crate::detectors::{Accelerators, EngineFacts, Machine};
 use crate::error::Error;
 use crate::export::{self, Exporter, ExporterName, UsageSpanExporter};
+use crate::helper::Helper;
 use crate::inspect::Inspection;
 use crate::instruments::Instruments;
 use crate::notifier::{Callback, Notifier};
@@ -219,7 +220,7 @@ impl Builder {
         Ok(UsageSpanExporter::new(parts.map(Pipeline::new)))
     }
 
-    /// Finds out what the engine would do here, for tools and tests. Nothing is started.
+    /// Finds out what the engine would do here, for tools and tests. Nothing is sent.
     ///
     /// # Errors
     ///
@@ -236,6 +237,14 @@ impl Builder {
             };
             settings.switch_off(name, error.to_string());
         }
+        // Made as a running engine makes them, for the warnings.
+        let _ = export::active(
+            &mut settings,
+            Consent::Granted,
+            Vec::new(),
+            &Helper::default(),
+            &self.notifier(),
+        );
         Ok(Inspection {
             context: Arc::new(self.context(&operator.env, &settings)?),
             switches: operator.switches,

@@ -1,24 +1,113 @@
 //! Files of the operator: bounded reads, and writes that stay private whatever the process's umask is.
 //!
-//! Each function takes regular files only and never waits for the other end of a pipe.
+//! Each function takes regular files only and never waits for the other end of a pipe. [`read`] has a time
+//! limit too, because a variable may name a file below a network mount whose server is gone.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
-/// Reads a whole file, unless it is longer than `limit` bytes.
+/// Reads a whole file, unless it is longer than `limit` bytes, within a second.
 ///
 /// # Errors
 ///
-/// As [`read_start`], and `FileTooLarge`.
+/// As [`read_start`], and `FileTooLarge` or `TimedOut`.
 #[cfg(any(feature = "config-file", feature = "http"))]
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let bytes = read_start(path, limit)?;
+    let path = path.to_owned();
+    let bytes = in_time::run(move || read_start(&path, limit))?;
     if bytes.len() as u64 > limit {
         let what = format!("it is longer than {limit} bytes");
         return Err(io::Error::new(ErrorKind::FileTooLarge, what));
     }
     Ok(bytes)
+}
+
+/// Runs a read on a short-lived thread, because a read below a dead mount cannot be cancelled.
+///
+/// A thread costs as much as all of `init`. Only files that a variable names are read on one. The files of
+/// the switches are not, because they are asked before the first thread.
+#[cfg(any(feature = "config-file", feature = "http"))]
+mod in_time {
+    use std::io::{self, ErrorKind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// A second is what the files of the machine have, too.
+    const WAIT: Duration = Duration::from_secs(1);
+
+    /// The number of reads that were given up and still hang. While there is one, nothing else is tried, so
+    /// that no more threads hang in the end than read at once.
+    static HUNG: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn run<T: Send + 'static>(
+        read: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        within(WAIT, &HUNG, read)
+    }
+
+    fn within<T: Send + 'static>(
+        wait: Duration,
+        hung: &'static AtomicUsize,
+        read: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        if hung.load(Ordering::Acquire) > 0 {
+            return Err(no_answer("an earlier read still hangs"));
+        }
+        // Without a buffer, the thread learns for certain whether its result was taken.
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let thread = crate::thread::spawn("otel-usage-read", move || {
+            if sender.send(read()).is_err() {
+                hung.fetch_sub(1, Ordering::AcqRel);
+            }
+        })?;
+        match receiver.recv_timeout(wait) {
+            Ok(result) => {
+                // The thread is about to end.
+                let _ = thread.join();
+                result
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(io::Error::other("the read panicked")),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                // Counted before the receiver goes, which lets the thread count itself out.
+                hung.fetch_add(1, Ordering::AcqRel);
+                Err(no_answer("the file does not answer"))
+            }
+        }
+    }
+
+    fn no_answer(what: &str) -> io::Error {
+        io::Error::new(ErrorKind::TimedOut, format!("{what}; is a network mount gone?"))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_read_that_hangs_is_given_up_and_no_second_thread_hangs() {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let read = |wait, call: Box<dyn FnOnce() -> io::Result<u8> + Send>| {
+                within(wait, &COUNT, call).map_err(|error| error.kind())
+            };
+            let long = Duration::from_secs(20);
+            let (release, held) = mpsc::channel::<()>();
+            let hang = move || {
+                let _ = held.recv();
+                Ok(1)
+            };
+            assert_eq!(read(Duration::from_millis(1), Box::new(hang)), Err(ErrorKind::TimedOut));
+            assert_eq!(read(long, Box::new(|| Ok(2))), Err(ErrorKind::TimedOut));
+            drop(release);
+            while COUNT.load(Ordering::Acquire) > 0 {
+                std::thread::yield_now();
+            }
+            assert_eq!(read(long, Box::new(|| Ok(3))), Ok(3));
+            assert_eq!(read(long, Box::new(|| panic!("inside"))), Err(ErrorKind::Other));
+            assert_eq!(COUNT.load(Ordering::Acquire), 0);
+        }
+    }
 }
 
 /// Reads the first `limit + 1` bytes of a file, so that a longer file can be told from its start.

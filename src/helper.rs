@@ -2,7 +2,8 @@
 //!
 //! `getaddrinfo`, NVML and reads below a dead mount may hang for ever. They run on a thread of their
 //! own while the worker waits for a limited time. A call that hangs keeps its thread, and no other is
-//! started until it returns, so this library has two threads at most.
+//! started until it returns, so this library has two threads at most (and one
+//! more while a file that a variable names does not answer).
 //!
 //! A detector that hangs may never return, and messages must leave all the same. Names are then looked
 //! up on the worker, within the C library's own time limits.

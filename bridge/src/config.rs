@@ -32,13 +32,20 @@ pub struct Config {
 
 /// The operator of the machine on which the bridge runs.
 ///
-/// The host of the bridge implements it, so that the bridge itself reads no environment and no file.
+/// The host of the bridge implements it, so that the bridge itself knows no switch.
 pub trait Operator: std::fmt::Debug + Send + Sync {
     /// Returns the decision on `contract` as it is now. It is asked again while the bridge runs.
     fn decision(&self, contract: &Contract) -> Decision;
 
     /// Returns the usage server that the operator names for `contract`, with the variable that names it.
     fn server(&self, contract: &Contract) -> Option<(String, String)>;
+}
+
+/// Returns a variable of this process that says how to reach a server. A value that is not UTF-8 keeps its
+/// readable part, so that it is a mistake and not unset.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "once, when the bridge starts")]
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The operator of a configuration that names none.

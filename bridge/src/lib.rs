@@ -16,10 +16,13 @@ mod catalog;
 mod config;
 mod connections;
 mod deliver;
+mod files;
 mod flat;
 mod intake;
 mod legacy;
 mod lines;
+#[cfg(test)]
+mod logged;
 mod memory;
 mod metrics;
 mod otlp;

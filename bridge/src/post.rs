@@ -1,23 +1,32 @@
 //! The `server` exporter: one flat message, one POST.
 //!
 //! Connections are kept. Redirects are not followed, because the consent does not cover the server that
-//! they name. The number of concurrent POSTs is limited.
+//! they name. The number of concurrent POSTs is limited. Proxies and certificates are those that the library
+//! in an engine would use.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use otel_usage_schema::{Destination, Proxies, retry_after};
+use otel_usage_schema::{Destination, Proxies, authorities, retry_after};
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Proxy, Response, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Response, StatusCode, Url, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use crate::config::Limits;
+use crate::config::{self, Limits};
+use crate::files;
 use crate::metrics::{Class, Metrics, add};
 
 /// Most bytes of an answer that are read. They are read only to keep the connection usable.
 const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Longest file of certificates that is read; a system's whole bundle has 250 kB.
+const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The meaning of a usage server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,21 +46,31 @@ pub(crate) struct Poster {
     proxies: Proxies,
     posts: Semaphore,
     metrics: Arc<Metrics>,
+    /// The mistakes that were logged. Each is logged once, because only a new start can mend it.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Poster {
-    /// Makes a poster that goes through the proxies that the environment names.
-    pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> reqwest::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "once, when the bridge starts")]
-        let proxies = Proxies::read(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        });
-        Self::through(proxies, limits, metrics)
+    /// Makes a poster that goes through the proxies that the environment names and trusts the certificates
+    /// that it names.
+    ///
+    /// # Errors
+    ///
+    /// The file of the certificates cannot be used.
+    pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        Self::with(Client::builder(), config::variable, limits, metrics)
     }
 
-    fn through(proxies: Proxies, limits: &Limits, metrics: Arc<Metrics>) -> reqwest::Result<Self> {
+    /// Makes a poster with a client and with the variables that `variable` looks up.
+    fn with(
+        client: ClientBuilder,
+        variable: impl Fn(&str) -> Option<String>,
+        limits: &Limits,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let proxies = Proxies::read(&variable);
         let of_client = proxies.clone();
-        let client = Client::builder()
+        let client = client
             .user_agent(concat!("otel-usage/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .timeout(limits.post)
@@ -64,9 +83,27 @@ impl Poster {
             .proxy(Proxy::custom(move |url| {
                 let proxy = of_client.find(&Destination::parse(url.as_str())?).ok()??;
                 Url::parse(&proxy.uri().to_string()).ok()
-            }))
-            .build()?;
-        Ok(Self { client, proxies, posts: Semaphore::new(limits.posts), metrics })
+            }));
+        let client = match authorities(&variable) {
+            None => client.build()?,
+            Some((name, file)) => {
+                let path = in_home(&file, variable("HOME"));
+                trust(client, &path).with_context(|| {
+                    format!(
+                        "{name} {}: name a PEM file of the certificates to trust, or unset {name}",
+                        path.display()
+                    )
+                })?
+            }
+        };
+        let posts = Semaphore::new(limits.posts);
+        Ok(Self { client, proxies, posts, metrics, told: Mutex::default() })
+    }
+
+    /// Returns whether a mistake was not logged before.
+    fn is_new(&self, mistake: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(mistake.to_owned())
     }
 
     /// Posts one message for `contract`, before `until`.
@@ -82,13 +119,16 @@ impl Poster {
             .ok_or_else(|| "not a URL".to_owned())
             .and_then(|to| self.proxies.find(&to));
         if let Err(what) = proxy {
-            tracing::warn!(%what, "not posted");
+            if self.is_new(&what) {
+                tracing::warn!(%what, "nothing can be posted");
+            }
             add(&self.metrics.upstream, Class { contract: contract.to_owned(), class: "other" }, 1);
             return Posted::Pause(None);
         }
         let Ok(Ok(_permit)) = timeout_at(until, self.posts.acquire()).await else {
             return Posted::Later(None);
         };
+        let to = url.origin().ascii_serialization();
         let request = self
             .client
             .post(url)
@@ -105,13 +145,49 @@ impl Poster {
             Ok(Err(error)) if error.is_timeout() => ("timeout", Posted::Pause(None)),
             // No attempt can mend a request that cannot be made.
             Ok(Err(error)) if error.is_builder() => ("other", Posted::Refused),
-            Ok(Err(_)) => ("unreachable", Posted::Pause(None)),
+            Ok(Err(error)) => {
+                if let Some(why) = refused_certificate(&error)
+                    && self.is_new(&to)
+                {
+                    let remedy = "name the file of its authority in OTEL_USAGE_CA_FILE";
+                    tracing::warn!(to, why, "the server's certificate is refused: {remedy}");
+                }
+                ("unreachable", Posted::Pause(None))
+            }
             Ok(Ok(response)) => (class(response.status()), meaning(response).await),
         };
         let contract = contract.to_owned();
         add(&self.metrics.upstream, Class { contract, class }, 1);
         posted
     }
+}
+
+/// Replaces a leading `~` by the home directory, as the library does.
+fn in_home(path: &str, home: Option<String>) -> PathBuf {
+    match (Path::new(path).strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// Makes a client that trusts the certificates of a file instead of the built-in ones.
+fn trust(client: ClientBuilder, path: &Path) -> anyhow::Result<Client> {
+    let found = Certificate::from_pem_bundle(&files::read(path, CERTIFICATE_BYTES)?)
+        .context("it is not in PEM form")?;
+    if found.is_empty() {
+        bail!("it holds no certificate in PEM form");
+    }
+    let client = client.tls_built_in_root_certs(false);
+    let client = found.into_iter().fold(client, ClientBuilder::add_root_certificate);
+    client.build().context("it holds something else than certificates")
+}
+
+/// Returns why the server's certificate was refused, if that is the error. The text names no URL.
+fn refused_certificate(error: &reqwest::Error) -> Option<String> {
+    // The client has no variant of its own for it.
+    std::iter::successors(error.source(), |error| (*error).source())
+        .map(ToString::to_string)
+        .find(|text| text.starts_with("invalid peer certificate"))
 }
 
 async fn meaning(mut response: Response) -> Posted {
@@ -156,13 +232,22 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::logged::logged;
 
-    /// Posts through `proxy` and returns the answer, and the head of the request if one came.
+    fn post_to(poster: &Poster, url: &str) -> Posted {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let until = tokio::time::Instant::now().checked_add(Duration::from_secs(5)).unwrap();
+        let url = Url::parse(url).unwrap();
+        runtime.block_on(poster.post("vllm", url, Bytes::from_static(b"{}"), until))
+    }
+
+    /// Posts through `proxy` and returns the answer, and the head of the request if one came. Names end at the
+    /// same place as the proxy, so that a request that goes past the proxy is seen, too.
     fn post(proxy: &str, to: &str) -> (Posted, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let proxies =
-            Proxies::read(|name| (name == "ALL_PROXY").then(|| proxy.replace("{}", &address)));
+        let place = listener.local_addr().unwrap();
+        let address = place.to_string();
+        let variable = |name: &str| (name == "ALL_PROXY").then(|| proxy.replace("{}", &address));
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut head = vec![0; 4096];
@@ -170,11 +255,9 @@ mod tests {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
             String::from_utf8_lossy(&head[..length]).into_owned()
         });
-        let poster = Poster::through(proxies, &Limits::default(), Arc::default()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let until = tokio::time::Instant::now().checked_add(Duration::from_secs(5)).unwrap();
-        let url = Url::parse(&to.replace("{}", &address)).unwrap();
-        let posted = runtime.block_on(poster.post("vllm", url, Bytes::from_static(b"{}"), until));
+        let client = Client::builder().resolve("stats.invalid", place);
+        let poster = Poster::with(client, variable, &Limits::default(), Arc::default()).unwrap();
+        let posted = post_to(&poster, &to.replace("{}", &address));
         drop(std::net::TcpStream::connect(&address));
         (posted, server.join().unwrap().to_ascii_lowercase())
     }
@@ -182,7 +265,7 @@ mod tests {
     #[test]
     fn a_proxy_that_cannot_be_used_is_never_bypassed() {
         for proxy in ["socks5h://{}", "htp://{}", "://", "\"{}", "http://127.0.0.1:99999"] {
-            let (posted, head) = post(proxy, "http://0x7f.1.invalid/");
+            let (posted, head) = post(proxy, "http://stats.invalid/");
             assert_eq!((posted, head.as_str()), (Posted::Pause(None), ""), "{proxy}");
         }
     }
@@ -196,5 +279,77 @@ mod tests {
         let (posted, head) = post("http://127.0.0.1:1", "http://{}/x");
         assert_eq!(posted, Posted::Delivered);
         assert!(head.starts_with("post /x http/1.1\r\n"), "{head}");
+    }
+
+    #[test]
+    fn each_mistake_in_a_proxy_is_one_warning() {
+        let variable = |name: &str| match name {
+            "http_proxy" => Some("socks5://127.0.0.1:1".to_owned()),
+            "https_proxy" => Some("htp://u:geheim@127.0.0.1:1".to_owned()),
+            _ => None,
+        };
+        let poster =
+            Poster::with(Client::builder(), variable, &Limits::default(), Arc::default()).unwrap();
+        let log = logged(|| {
+            for _ in 0..3 {
+                for url in ["http://stats.invalid/", "https://stats.invalid/"] {
+                    assert_eq!(post_to(&poster, url), Posted::Pause(None));
+                }
+            }
+        });
+        assert_eq!(log.matches("WARN").count(), 2, "{log}");
+        assert!(log.contains("http_proxy") && log.contains("https_proxy"), "{log}");
+        assert!(!log.contains("geheim"), "{log}");
+    }
+
+    #[test]
+    fn a_private_authority_is_trusted_and_an_unknown_one_is_one_warning() {
+        let (port, authority) = otel_usage_testing::tls::private_server();
+        let url = format!("https://localhost:{port}/x?token=geheim");
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("authority.pem"), authority).unwrap();
+        for trusted in [None, Some("OTEL_USAGE_CA_FILE"), Some("REQUESTS_CA_BUNDLE")] {
+            let variable = |name: &str| match name {
+                "HOME" => Some(home.path().display().to_string()),
+                name if trusted == Some(name) => Some(" ~/authority.pem ".to_owned()),
+                _ => None,
+            };
+            let poster =
+                Poster::with(Client::builder(), variable, &Limits::default(), Arc::default())
+                    .unwrap();
+            let expected = trusted.map_or(Posted::Pause(None), |_| Posted::Delivered);
+            let log = logged(|| {
+                for _ in 0..3 {
+                    assert_eq!(post_to(&poster, &url), expected);
+                }
+            });
+            assert_eq!(log.matches("WARN").count(), usize::from(trusted.is_none()), "{log}");
+            assert_eq!(log.contains("OTEL_USAGE_CA_FILE"), trusted.is_none(), "{log}");
+            assert!(!log.contains("geheim"), "{log}");
+        }
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_an_error_that_names_the_variable_and_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let block = |text: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        std::fs::write(path("empty"), "nothing").unwrap();
+        std::fs::write(path("damaged"), block("!")).unwrap();
+        std::fs::write(path("no-certificate"), block("AAAA")).unwrap();
+        std::fs::File::create(path("long")).unwrap().set_len(5 * 1024 * 1024).unwrap();
+        for name in ["missing", "", "empty", "damaged", "no-certificate", "long"] {
+            for named in ["OTEL_USAGE_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"] {
+                let variable = |asked: &str| (asked == named).then(|| path(name));
+                let error =
+                    Poster::with(Client::builder(), variable, &Limits::default(), Arc::default())
+                        .unwrap_err();
+                let text = format!("{error:#}");
+                assert!(text.contains(named) && text.contains(&path(name)), "{text}");
+                assert!(text.contains("name a PEM file"), "{text}");
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use otel_usage::settings::{Env, Inspection};
 use otel_usage::{Consent, Contract, Usage};
 use otel_usage_bridge::{Bridge, Config, FileExporter, Limits, Operator};
 
+use crate::look::look;
 use crate::{contract, exit, output};
 
 /// Where the bridge delivers messages.
@@ -203,7 +204,7 @@ impl Operator for ThisMachine {
         if let Some(inspection) = inspected.get(contract.id.as_ref()) {
             return inspection.decide_again();
         }
-        match Usage::builder(contract).inspect() {
+        match look(Usage::builder(contract)) {
             Ok(inspection) => {
                 let decision = inspection.decision().clone();
                 inspected.insert(contract.id.to_string(), inspection);

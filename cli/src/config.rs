@@ -9,6 +9,7 @@ use otel_usage::Usage;
 use otel_usage::settings::Env;
 
 use crate::contract::Name;
+use crate::look::look;
 use crate::status::{self, Status};
 use crate::{exit, output};
 
@@ -39,7 +40,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
         .into_iter()
         .map(|contract| {
             let environment = Env::process(contract).with("OTEL_USAGE_CONFIG", file);
-            Status::of(contract, &Usage::builder(contract).with_environment(environment).inspect()?)
+            Status::of(contract, &look(Usage::builder(contract).with_environment(environment))?)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mistakes = status::each_once(statuses.iter().flat_map(|status| &status.warnings));

@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod contract;
 mod exit;
+mod look;
 mod mode;
 mod output;
 mod preview;

@@ -13,12 +13,13 @@ use otel_usage::schema::vllm;
 use otel_usage::{Consent, Usage};
 use tempfile::NamedTempFile;
 
+use crate::look::look;
 use crate::status::{self, Status};
 use crate::{exit, output};
 
 pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     // All contracts share the file.
-    let path = place(Usage::builder(&vllm::CURRENT).inspect()?.mode_file())?;
+    let path = place(look(Usage::builder(&vllm::CURRENT))?.mode_file())?;
     write(&path, mode.as_str()).with_context(|| {
         format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode))
     })?;

@@ -15,6 +15,7 @@ use otel_usage::settings::Settings;
 use otel_usage::{Builder, Consent, Contract};
 
 use crate::contract::Name;
+use crate::look::look;
 use crate::schema::markdown;
 use crate::subject::Subject;
 use crate::{exit, output};
@@ -50,7 +51,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let subject = Subject::of(args.contract, args.contract_file.as_deref())?;
-    let inspection = builder(args, &subject).inspect()?;
+    let inspection = look(builder(args, &subject))?;
     let (decision, settings) = (inspection.decision(), inspection.settings());
     let records = subject.records(&inspection);
     let text = if args.otlp {

@@ -13,6 +13,7 @@ use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
 use crate::contract::Name;
+use crate::look::look;
 use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
@@ -78,7 +79,7 @@ pub(crate) fn contracts(name: Option<Name>) -> Vec<&'static Contract> {
 
 /// Returns what engines would do in the environment of this process.
 pub(crate) fn here(name: Option<Name>) -> anyhow::Result<Vec<Status>> {
-    let of = |contract| Status::of(contract, &Usage::builder(contract).inspect()?);
+    let of = |contract| Status::of(contract, &look(Usage::builder(contract))?);
     contracts(name).into_iter().map(of).collect()
 }
 
@@ -138,8 +139,7 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
     let document = Document {
         format: FORMAT,
         collection: overall.as_str(),
-        mode_file: Usage::builder(&vllm::CURRENT)
-            .inspect()?
+        mode_file: look(Usage::builder(&vllm::CURRENT))?
             .mode_file()
             .map(|path| path.display().to_string()),
         config_file: config_file(statuses),

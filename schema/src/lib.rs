@@ -16,6 +16,8 @@
 //! socket and starts no thread. An engine, a preview, a bridge in another process and a usage server
 //! therefore make the same bytes from the same values. Engines use it as `otel_usage::schema`.
 
+#[cfg(feature = "http")]
+mod authority;
 mod check;
 mod codec;
 mod compile;
@@ -47,6 +49,8 @@ mod wire_value;
 /// An attribute and its value, as OpenTelemetry has them: a record is a list of these.
 pub use opentelemetry::{Key, KeyValue, Value};
 
+#[cfg(feature = "http")]
+pub use authority::authorities;
 pub use codec::{Record, ResourceValues};
 pub use compile::CompiledContract;
 pub use consent::{Consent, Decision};

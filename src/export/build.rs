@@ -1,7 +1,8 @@
 //! Makes the exporters that the settings name.
 //!
 //! A mistake in environment or file switches its exporter off with a warning. The same mistake in the
-//! builder is an error, because the programmer can mend it.
+//! builder is an error, because the programmer can mend it. The engine's thread checks what can be checked
+//! without a file. The worker reads the files of certificates, because a read may take its time.
 
 use otel_usage_schema::Consent;
 
@@ -21,7 +22,7 @@ enum Mistake {
     Programmer(Error),
 }
 
-/// Removes the exporters that cannot run from the settings, with a warning for each.
+/// Removes the exporters that cannot run from the settings, with a warning for each. Reads no file.
 ///
 /// # Errors
 ///
@@ -42,18 +43,23 @@ pub(crate) fn check(settings: &mut Settings, over: &Overrides) -> Result<(), Err
     Ok(())
 }
 
-/// Makes the exporters that consent allows, local ones first. `settings` must have been checked.
+/// Makes the exporters that consent allows, local ones first. `settings` must have been checked. Exporters
+/// whose files cannot be used are removed from them, with a warning for each.
 pub(crate) fn active(
-    settings: &Settings,
+    settings: &mut Settings,
     consent: Consent,
     own: Vec<Box<dyn Exporter>>,
     helper: &Helper,
     notifier: &Notifier,
 ) -> Vec<ActiveExporter> {
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
-    for name in settings.exporters.iter().filter(|name| consent.allows(name.is_network())) {
-        match name {
-            ExporterName::Console => exporters.push(Box::new(Console)),
+    let allowed = |name: &ExporterName| consent.allows(name.is_network());
+    for name in settings.exporters.clone().into_iter().filter(allowed) {
+        let network = match name {
+            ExporterName::Console => {
+                exporters.push(Box::new(Console));
+                continue;
+            }
             ExporterName::File => {
                 let files = [(&settings.local_log, Form::Text), (&settings.file, Form::JsonLines)];
                 for (path, form) in files {
@@ -61,9 +67,14 @@ pub(crate) fn active(
                         exporters.push(Box::new(File::new(path.clone(), form, notifier.clone())));
                     }
                 }
+                continue;
             }
-            ExporterName::Otlp => exporters.extend(otlp(settings, helper, notifier)),
-            ExporterName::Server => exporters.extend(server(settings, helper, notifier)),
+            ExporterName::Otlp => otlp(settings, helper, notifier),
+            ExporterName::Server => server(settings, helper, notifier),
+        };
+        match network {
+            Ok(exporter) => exporters.extend(exporter),
+            Err(warning) => settings.switch_off(name, warning),
         }
     }
     exporters.extend(own.into_iter().filter(|own| consent.allows(own.is_network())));
@@ -80,8 +91,8 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
              http://127.0.0.1:PORT"
         }
         Some(base) => {
-            return super::network::check_route(settings, &base)
-                .map_err(|what| Mistake::Operator(format!("{what}; the usage server is off")));
+            let proxy = settings.proxies.find(&base);
+            return proxy.map(|_| ()).map_err(|what| Mistake::Operator(server_is_off(&what)));
         }
     };
     Err(if over.server_url.is_some() {
@@ -92,9 +103,19 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(feature = "http")]
-fn server(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Option<Box<dyn Exporter>> {
-    let base = otel_usage_schema::Destination::parse(settings.server.as_deref()?)?;
-    Some(Box::new(super::network::server(base, settings, helper, notifier).ok()?))
+fn server_is_off(what: &str) -> String {
+    format!("{what}; the usage server is off")
+}
+
+/// An exporter, `None` if there is nothing to make, or the warning to give.
+type Made = Result<Option<Box<dyn Exporter>>, String>;
+
+#[cfg(feature = "http")]
+fn server(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Made {
+    let url = settings.server.as_deref().unwrap_or_default();
+    let Some(base) = otel_usage_schema::Destination::parse(url) else { return Ok(None) };
+    let exporter = super::network::server(base, settings, helper, notifier);
+    Ok(Some(Box::new(exporter.map_err(|what| server_is_off(&what))?)))
 }
 
 #[cfg(not(feature = "http"))]
@@ -103,8 +124,8 @@ fn check_server(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "http"))]
-fn server(_: &Settings, _: &Helper, _: &Notifier) -> Option<Box<dyn Exporter>> {
-    None
+fn server(_: &Settings, _: &Helper, _: &Notifier) -> Made {
+    Ok(None)
 }
 
 #[cfg(feature = "otlp")]
@@ -119,18 +140,15 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
             Mistake::Operator(what)
         }
     })?;
-    let route = match otlp.certificate {
-        None => super::network::check_route(settings, &to),
-        Some(_) => settings.proxies.find(&to).map(|_| ()),
-    };
-    route.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
+    let proxy = settings.proxies.find(&to).map(|_| ());
+    proxy.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
 }
 
 #[cfg(feature = "otlp")]
-fn otlp(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Option<Box<dyn Exporter>> {
-    let exporter =
-        super::network::otlp(settings.otlp.as_ref()?, settings, helper, notifier).ok()?;
-    Some(Box::new(exporter))
+fn otlp(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Made {
+    let Some(otlp) = &settings.otlp else { return Ok(None) };
+    let exporter = super::network::otlp(otlp, settings, helper, notifier);
+    Ok(Some(Box::new(exporter.map_err(|what| format!("{what}; otlp is off"))?)))
 }
 
 #[cfg(not(feature = "otlp"))]
@@ -139,8 +157,8 @@ fn check_otlp(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "otlp"))]
-fn otlp(_: &Settings, _: &Helper, _: &Notifier) -> Option<Box<dyn Exporter>> {
-    None
+fn otlp(_: &Settings, _: &Helper, _: &Notifier) -> Made {
+    Ok(None)
 }
 
 #[cfg(not(all(feature = "http", feature = "otlp")))]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use otel_usage_schema::Loss;
 
+use crate::clock::Clock;
 use crate::run::Pipeline;
 use crate::stats::{Counters, Stats};
 use crate::sys::{Process, QuietSignals};
@@ -29,8 +30,11 @@ pub struct UsageSpanExporter {
     pipeline: Option<Mutex<Pipeline>>,
     /// The counters, which a forked child reads without the lock.
     counters: Arc<Counters>,
+    clock: Clock,
     process: Process,
     shut_down: AtomicBool,
+    /// Whether the time of the shutdown passed while another thread exported. What waits is then lost.
+    given_up: AtomicBool,
 }
 
 /// Pause between two looks at whether another thread still exports.
@@ -48,11 +52,14 @@ impl fmt::Debug for UsageSpanExporter {
 impl UsageSpanExporter {
     pub(crate) fn new(pipeline: Option<Pipeline>) -> Self {
         let counters = pipeline.as_ref().map(Pipeline::counters).unwrap_or_default();
+        let clock = pipeline.as_ref().map(|pipeline| pipeline.context().clock.clone());
         Self {
             pipeline: pipeline.map(Mutex::new),
             counters,
+            clock: clock.unwrap_or_default(),
             process: Process::current(),
             shut_down: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         }
     }
 
@@ -74,7 +81,22 @@ impl UsageSpanExporter {
         if self.process.is_forked() {
             return None;
         }
-        run(self.pipeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner), part)
+        let pipeline = self.pipeline.as_ref()?;
+        let result = run(pipeline.lock().unwrap_or_else(PoisonError::into_inner), part);
+        self.abandon(pipeline);
+        result
+    }
+
+    /// Counts what waits as lost, if the shutdown gave up and no other thread exports. A thread that does
+    /// comes here after that.
+    fn abandon(&self, pipeline: &Mutex<Pipeline>) {
+        // Of a thread that gives up and one that ends its export at that moment, one sees the other.
+        fence(Ordering::SeqCst);
+        if self.given_up.load(Ordering::Relaxed)
+            && let Some(locked) = lock(pipeline, || Duration::ZERO, || {})
+        {
+            run(locked, Pipeline::abandon);
+        }
     }
 
     fn send(&self, urgent: bool) -> OTelSdkResult {
@@ -87,6 +109,22 @@ impl UsageSpanExporter {
             Some(queued) => Err(OTelSdkError::InternalFailure(format!(
                 "{queued} usage messages wait for their server"
             ))),
+        }
+    }
+}
+
+/// Takes the lock, unless nothing is `left` of the time before it is free.
+fn lock<T>(
+    mutex: &Mutex<T>,
+    left: impl Fn() -> Duration,
+    mut pause: impl FnMut(),
+) -> Option<MutexGuard<'_, T>> {
+    loop {
+        match mutex.try_lock() {
+            Ok(locked) => return Some(locked),
+            Err(TryLockError::Poisoned(locked)) => return Some(locked.into_inner()),
+            Err(TryLockError::WouldBlock) if left().is_zero() => return None,
+            Err(TryLockError::WouldBlock) => pause(),
         }
     }
 }
@@ -129,29 +167,21 @@ impl SpanExporter for UsageSpanExporter {
         }
         let Some(pipeline) = &self.pipeline else { return Ok(()) };
         let late = || Err(OTelSdkError::Timeout(timeout));
-        let mut left = timeout;
-        let locked = loop {
-            match pipeline.try_lock() {
-                Ok(locked) => break locked,
-                Err(TryLockError::Poisoned(locked)) => break locked.into_inner(),
-                Err(TryLockError::WouldBlock) if left.is_zero() => return late(),
-                Err(TryLockError::WouldBlock) => {
-                    #[expect(
-                        clippy::disallowed_methods,
-                        reason = "the caller waits, and says how long"
-                    )]
-                    std::thread::sleep(LOOK);
-                    left = left.saturating_sub(LOOK);
-                }
-            }
+        let start = self.clock.monotonic();
+        let left =
+            || timeout.saturating_sub(self.clock.monotonic().saturating_duration_since(start));
+        #[expect(clippy::disallowed_methods, reason = "the caller waits, and says how long")]
+        let pause = || std::thread::sleep(LOOK);
+        let Some(locked) = lock(pipeline, left, pause) else {
+            self.given_up.store(true, Ordering::Relaxed);
+            self.abandon(pipeline);
+            return late();
         };
         let sent = run(locked, |pipeline| {
-            let now = |pipeline: &Pipeline| pipeline.context().clock.monotonic();
-            let start = now(pipeline);
-            pipeline.send_within(true, Some(left));
+            pipeline.send_within(true, Some(left()));
             let queued = pipeline.queued();
             pipeline.abandon();
-            (queued, now(pipeline).saturating_duration_since(start) >= left)
+            (queued, left().is_zero())
         });
         match sent {
             None | Some((0, _)) => Ok(()),
@@ -181,5 +211,26 @@ impl SpanExporter for UsageSpanExporter {
                 .collect();
             pipeline.adopt(attributes);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_a_busy_lock_is_measured_in_time_and_not_in_pauses() {
+        let mutex = Mutex::new(());
+        let busy = mutex.lock().unwrap();
+        // Each pause of a busy machine takes a second here.
+        let (seconds, pauses) = (std::cell::Cell::new(3), std::cell::Cell::new(0));
+        let pause = || {
+            pauses.set(pauses.get() + 1);
+            seconds.set(seconds.get() - 1);
+        };
+        assert!(lock(&mutex, || Duration::from_secs(seconds.get()), pause).is_none());
+        assert_eq!(pauses.get(), 3);
+        drop(busy);
+        assert!(lock(&mutex, || Duration::ZERO, || {}).is_some());
     }
 }

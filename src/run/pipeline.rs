@@ -66,11 +66,14 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn new(parts: PipelineParts) -> Self {
-        let direct = parts.is_direct();
-        let PipelineParts { context, gate, settings, consent, own_exporters, .. } = parts;
+        let PipelineParts { context, gate, mut settings, consent, own_exporters, .. } = parts;
         let (counters, notifier) = (parts.counters, parts.notifier);
         let helper = Helper::default();
-        let exporters = export::active(&settings, consent, own_exporters, &helper, &notifier);
+        let told = settings.warnings.len();
+        let exporters = export::active(&mut settings, consent, own_exporters, &helper, &notifier);
+        for warning in settings.warnings.iter().skip(told) {
+            notifier.warn(warning);
+        }
         let accounts = exporters.iter().map(ActiveExporter::counters).collect();
         // The counters are new, so nothing was set before.
         let _ = counters.exporters.set(accounts);
@@ -86,7 +89,7 @@ impl Pipeline {
             exporters,
             counters,
             notifier,
-            direct,
+            direct: settings.exporters.contains(&ExporterName::Server),
         }
     }
 

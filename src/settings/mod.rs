@@ -95,9 +95,8 @@ impl Settings {
             #[cfg(feature = "http")]
             proxies: otel_usage_schema::Proxies::read(|name| env.text(name)),
             #[cfg(feature = "http")]
-            authorities: env
-                .first_filled(&["OTEL_USAGE_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-                .map(|(name, path)| (name, env.expand(path.trim()))),
+            authorities: otel_usage_schema::authorities(|name| env.text(name))
+                .map(|(name, path)| (name, env.expand(path))),
             interval: contract.interval_variable.as_ref().and_then(|name| env.text(name)),
             omitted: omitted(env, file),
             config_file: file.path.clone(),

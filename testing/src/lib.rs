@@ -24,6 +24,8 @@ pub mod sample;
 pub mod scenario;
 
 #[cfg(feature = "checks")]
+pub mod dead_mount;
+#[cfg(feature = "checks")]
 pub mod decode;
 #[cfg(feature = "checks")]
 mod engine;
@@ -33,6 +35,8 @@ pub mod json;
 pub mod otlp;
 #[cfg(feature = "checks")]
 pub mod schemas;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "checks")]
 pub mod unflatten;
 #[cfg(feature = "checks")]

@@ -17,6 +17,8 @@ mod architecture;
 mod bad_input;
 mod closed_world;
 mod config_file;
+#[cfg(target_os = "linux")]
+mod dead_mount;
 mod delivery;
 mod derive;
 mod documents;

@@ -221,7 +221,9 @@ fn a_client_certificate_and_its_key_are_read_and_each_needs_the_other() {
                 heard.lock().unwrap().push(text.to_owned());
             }
         });
-        let _usage = builder.try_init().unwrap();
+        let usage = builder.try_init().unwrap();
+        usage.record(sample::vllm_report());
+        settled(&usage);
         let warnings = warnings.lock().unwrap().clone();
         assert_eq!(warnings.len(), usize::from(warning.is_some()), "{warnings:?}");
         assert!(warning.is_none_or(|what| warnings[0].contains(what)), "{warnings:?}");

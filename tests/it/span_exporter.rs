@@ -1,9 +1,12 @@
 //! Checks the stock `SpanExporter`: in a provider of the engine, and at its end.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
-use opentelemetry_sdk::trace::SdkTracerProvider;
-use otel_usage::schema::lmcache;
+use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter as _};
+use otel_usage::export::{ExportRecord, Exporter, Outcome, Turn};
+use otel_usage::schema::{Loss, lmcache};
 use otel_usage_testing::{Operator, sample};
 
 use crate::exporters::types;
@@ -11,8 +14,6 @@ use crate::receiver::{Answer, Receiver, Request};
 
 #[test]
 fn a_shut_down_span_exporter_refuses_spans_and_obeys_its_timeout() {
-    use opentelemetry_sdk::error::OTelSdkError;
-    use opentelemetry_sdk::trace::SpanExporter as _;
     let server =
         Receiver::scripted(vec![Answer::Status(503, "Retry-After: 600\r\n")], Answer::Hang);
     let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
@@ -39,6 +40,54 @@ fn a_shut_down_span_exporter_refuses_spans_and_obeys_its_timeout() {
     let account = &exporter.stats().exporters[0];
     assert_eq!(account.queued, 0, "what did not leave in time is counted as lost");
     assert_eq!(account.accepted, account.dropped.values().sum::<u64>());
+}
+
+/// Queues every message, and sends none until a test lets it go on.
+#[derive(Debug)]
+struct Stuck {
+    sending: mpsc::Sender<()>,
+    go_on: mpsc::Receiver<()>,
+}
+
+impl Exporter for Stuck {
+    fn name(&self) -> &str {
+        "stuck"
+    }
+
+    fn is_network(&self) -> bool {
+        false
+    }
+
+    fn export(&mut self, _: &ExportRecord) -> Outcome {
+        Outcome::Queued
+    }
+
+    fn send_queued(&mut self, _: &mut Turn<'_>) -> Option<std::time::Instant> {
+        self.sending.send(()).unwrap();
+        let _ = self.go_on.recv();
+        None
+    }
+}
+
+#[test]
+fn a_shutdown_during_an_export_gives_up_in_time_and_the_messages_count_as_lost() {
+    let ((sending, is_sending), (release, go_on)) = (mpsc::channel(), mpsc::channel());
+    let operator = Operator::new().with("OTEL_USAGE_EXPORTERS", "none");
+    let builder = operator.engine(&lmcache::V1).with_exporter(Stuck { sending, go_on });
+    let exporter = builder.span_exporter().unwrap();
+    let preview = operator.engine(&lmcache::V1).inspect().unwrap();
+    let span = preview.preview(sample::lmcache_engine()).pop().unwrap().span();
+    std::thread::scope(|scope| {
+        scope.spawn(|| otel_usage_testing::export(&exporter, vec![span]));
+        is_sending.recv().unwrap();
+        let result = exporter.shutdown_with_timeout(Duration::from_millis(5));
+        assert!(matches!(result, Err(OTelSdkError::Timeout(_))), "{result:?}");
+        release.send(()).unwrap();
+    });
+    let account = &exporter.stats().exporters[0];
+    assert_eq!(account.queued, 0, "{account:?}");
+    assert!(account.accepted > 0, "{account:?}");
+    assert_eq!(account.dropped.get(&Loss::Abandoned), Some(&account.accepted), "{account:?}");
 }
 
 #[test]

@@ -187,3 +187,17 @@ fn credentials_never_appear() {
     let out = shell.run("status --contract vllm").out;
     assert!(out.contains("  server  http://usage.example/base (cleartext)\n"), "{out}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn switches_on_a_dead_mount_are_one_error_within_seconds() {
+    let dead = tempfile::tempdir().unwrap();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_otel-usage"));
+    let home = [("HOME", dead.path().to_str().unwrap())];
+    let ran = otel_usage_testing::dead_mount::run(dead.path(), program, &["status"], &home);
+    // `None`: this user may make no mount.
+    let Some(ran) = ran else { return };
+    let text = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{text}");
+    assert!(text.contains("did not answer within 8 s: check the mounts"), "{text}");
+}

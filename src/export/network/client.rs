@@ -79,7 +79,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The operator's proxy cannot be used.
+    /// The operator's proxy or file of certificates cannot be used. The text is the beginning of a warning.
     pub(super) fn new(
         destination: &Destination,
         settings: &Settings,
@@ -190,11 +190,8 @@ impl Client {
 ///
 /// # Errors
 ///
-/// The warning to give. The exporter is then off.
-pub(super) fn authorities(
-    settings: &Settings,
-    to: &Destination,
-) -> Result<Option<RootCerts>, String> {
+/// The beginning of the warning to give.
+fn authorities(settings: &Settings, to: &Destination) -> Result<Option<RootCerts>, String> {
     let Some((name, path)) = &settings.authorities else { return Ok(None) };
     if to.uri().scheme_str() != Some("https") {
         return Ok(None);

@@ -19,17 +19,6 @@ pub(super) use server::exporter as server;
 use self::client::Request;
 use self::outbox::Outbox;
 use super::{ExportRecord, Exporter, Outcome, Turn};
-use crate::settings::Settings;
-
-/// Checks the proxy and the certificates that the operator configured for `to`.
-///
-/// # Errors
-///
-/// The warning to give. The exporter is then off.
-pub(super) fn check_route(settings: &Settings, to: &Destination) -> Result<(), String> {
-    settings.proxies.find(to)?;
-    client::authorities(settings, to).map(|_| ())
-}
 
 /// Turns a record into the request of one exporter.
 trait Encoding: Send + Debug {

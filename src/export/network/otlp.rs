@@ -83,27 +83,36 @@ fn export_request(record: &ExportRecord) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest { resource_spans: vec![spans] }
 }
 
-/// Checks the settings without making anything, and returns the destination.
+/// Checks the settings without reading a file, and returns the destination.
 ///
 /// # Errors
 ///
 /// The warning to give. The exporter is then off.
 pub(in crate::export) fn check(otlp: &OtlpSettings) -> Result<Destination, String> {
-    parts(otlp).map(|(destination, ..)| destination)
+    let alone = match (&otlp.client_certificate, &otlp.client_key) {
+        (Some((name, _)), None) => Some((name, "key")),
+        (None, Some((name, _))) => Some((name, "certificate")),
+        _ => None,
+    };
+    if let Some((name, other)) = alone {
+        return Err(format!("{name} has no client {other} beside it; otlp is off"));
+    }
+    target(otlp).map(|(destination, _)| destination).map_err(|what| format!("{what}; otlp is off"))
 }
 
-/// Makes the exporter.
+/// Makes the exporter from settings that were checked.
 ///
 /// # Errors
 ///
-/// As [`check`].
+/// The beginning of the warning to give. A file cannot be used.
 pub(in crate::export) fn exporter(
     otlp: &OtlpSettings,
     settings: &Settings,
     helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Otlp>, String> {
-    let (destination, headers, roots, identity) = parts(otlp)?;
+    let (destination, headers) = target(otlp)?;
+    let (roots, identity) = credentials(otlp)?;
     let manner = Manner { user_agent: USER_AGENT, meaning, identity };
     let client =
         Client::new(&destination, settings, otlp.timeout, roots, helper, notifier, manner)?;
@@ -128,14 +137,9 @@ fn meaning(status: u16, body: &[u8]) -> Answer {
     }
 }
 
-type Parts = (Destination, Vec<(HeaderName, HeaderValue)>, Option<RootCerts>, Option<ClientCert>);
-
-fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
+fn target(otlp: &OtlpSettings) -> Result<(Destination, Vec<(HeaderName, HeaderValue)>), String> {
     let destination = Destination::parse(&otlp.endpoint).ok_or_else(|| {
-        format!(
-            "{} is not a URL; otlp is off: write http://host:4318 or https://…",
-            otlp.origins.endpoint
-        )
+        format!("{} is not a URL; write http://host:4318 or https://…", otlp.origins.endpoint)
     })?;
     let headers = otlp
         .headers
@@ -148,33 +152,29 @@ fn parts(otlp: &OtlpSettings) -> Result<Parts, String> {
         })
         .collect::<Option<_>>()
         .ok_or_else(|| {
-            let name = &otlp.origins.headers;
-            format!("{name} holds a name or value that HTTP forbids; otlp is off")
+            format!("{} holds a name or value that HTTP forbids", otlp.origins.headers)
         })?;
-    let off = |name: &str, path: &Path, what: String| {
-        format!("{name} {}: {what}; otlp is off", path.display())
-    };
-    let read = |name: &str, path: &Path| certificates(path).map_err(|what| off(name, path, what));
+    Ok((destination, headers))
+}
+
+/// Reads the certificates to trust, and those that prove who sends.
+fn credentials(otlp: &OtlpSettings) -> Result<(Option<RootCerts>, Option<ClientCert>), String> {
+    let bad = |name: &str, path: &Path, what: &str| format!("{name} {}: {what}", path.display());
+    let read = |name: &str, path: &Path| certificates(path).map_err(|what| bad(name, path, &what));
     let roots = match &otlp.certificate {
         None => None,
         Some(path) => Some(RootCerts::new_with_certs(&read(&otlp.origins.certificate, path)?)),
     };
     let identity = match (&otlp.client_certificate, &otlp.client_key) {
-        (None, None) => None,
         (Some((of_chain, chain)), Some((of_key, key))) => {
             let found = read(of_chain, chain)?;
-            let pem =
-                files::read(key, KEY_BYTES).map_err(|error| off(of_key, key, error.to_string()))?;
+            let pem = files::read(key, KEY_BYTES)
+                .map_err(|error| bad(of_key, key, &error.to_string()))?;
             let secret = PrivateKey::from_pem(&pem)
-                .map_err(|_| off(of_key, key, "holds no private key in PEM form".to_owned()))?;
+                .map_err(|_| bad(of_key, key, "holds no private key in PEM form"))?;
             Some(ClientCert::new_with_certs(&found, secret))
         }
-        (Some((name, _)), None) => {
-            return Err(format!("{name} has no client key beside it; otlp is off"));
-        }
-        (None, Some((name, _))) => {
-            return Err(format!("{name} has no client certificate beside it; otlp is off"));
-        }
+        _ => None,
     };
-    Ok((destination, headers, roots, identity))
+    Ok((roots, identity))
 }

@@ -38,7 +38,7 @@ impl Encoding for Flat {
 ///
 /// # Errors
 ///
-/// The operator's proxy cannot be used.
+/// As [`Client::new`].
 pub(in crate::export) fn exporter(
     base: Destination,
     settings: &Settings,

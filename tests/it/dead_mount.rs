@@ -1,0 +1,76 @@
+//! Files that an operator names, below a network mount whose server is gone.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use otel_usage::schema::vllm;
+use otel_usage::{Flush, Usage};
+use otel_usage_testing::{dead_mount, sample};
+
+/// Runs [`child`] with files of `variables` in a dead folder, and returns what it prints.
+fn engine(variables: &[(&str, &str)]) -> Option<String> {
+    let (home, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let home_path = home.path().to_str().unwrap().to_owned();
+    let mut all = vec![("OTEL_USAGE_MODE", "on".to_owned()), ("HOME", home_path)];
+    for (name, value) in variables {
+        all.push((name, value.replace("DEAD", dead.path().to_str().unwrap())));
+    }
+    let all: Vec<_> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let program = std::env::current_exe().unwrap();
+    let args = ["--exact", "dead_mount::child", "--ignored", "--nocapture"];
+    let output = dead_mount::run(dead.path(), &program, &args, &all)?;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}\n{out}{err}", output.status);
+    Some(out)
+}
+
+/// Runs in a child process: one record by the environment of the process.
+#[test]
+#[ignore = "a child process of the tests below"]
+fn child() {
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&warnings);
+    let begin = Instant::now();
+    let usage = Usage::builder(&vllm::CURRENT)
+        .on_notice(move |level, text| {
+            if level == tracing::Level::WARN {
+                heard.lock().unwrap().push(text.to_owned());
+            }
+        })
+        .init();
+    let seconds = begin.elapsed().as_secs();
+    usage.record(sample::vllm_report());
+    assert_eq!(usage.flush(Duration::from_secs(30)), Flush::Settled);
+    let exporters: Vec<_> =
+        usage.stats().exporters.iter().map(|one| (one.name.clone(), one.delivered)).collect();
+    println!("init took {seconds} s; exporters {exporters:?}");
+    for warning in warnings.lock().unwrap().iter() {
+        println!("warning: {warning}");
+    }
+}
+
+#[test]
+fn a_configuration_that_does_not_answer_turns_collection_off_within_seconds() {
+    let Some(out) = engine(&[("OTEL_USAGE_CONFIG", "DEAD/usage.yaml")]) else { return };
+    assert!(out.contains("init took 1 s; exporters []"), "{out}");
+    assert_eq!(out.matches("warning: ").count(), 1, "{out}");
+    assert!(out.contains("usage.yaml cannot be read: the file does not answer"), "{out}");
+}
+
+#[test]
+fn certificates_that_do_not_answer_cost_their_exporter_only_and_init_does_not_read_them() {
+    let Some(out) = engine(&[
+        ("OTEL_USAGE_EXPORTERS", "file,otlp,server"),
+        ("OTEL_USAGE_OTLP_ENDPOINT", "https://localhost:1"),
+        ("OTEL_USAGE_OTLP_CERTIFICATE", "DEAD/otlp.pem"),
+        ("OTEL_USAGE_CA_FILE", "DEAD/authority.pem"),
+        ("VLLM_USAGE_STATS_SERVER", "https://localhost:1"),
+    ]) else {
+        return;
+    };
+    assert!(out.contains(r#"init took 0 s; exporters [("file", 1)]"#), "{out}");
+    assert_eq!(out.matches("warning: ").count(), 2, "{out}");
+    assert!(out.contains("otlp.pem: the file does not answer"), "{out}");
+    assert!(out.contains("authority.pem: an earlier read still hangs"), "{out}");
+}
