@@ -70,13 +70,7 @@ fn fields(records: &[ExportRecord]) -> Map<String, Value> {
 
 /// Returns the value of `found`. On an error it prints one line with the reason, and fails under CI.
 fn or_skip<T>(found: Result<T, String>) -> Option<T> {
-    found
-        .map_err(|because| {
-            let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-            assert!(!ci, "under CI the originals have to run: {because}");
-            println!("not compared with the originals: {because}");
-        })
-        .ok()
+    found.map_err(|because| otel_usage_testing::skipped(&because)).ok()
 }
 
 /// Returns the output of `originals.py` in this environment.

@@ -162,7 +162,7 @@ fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     )
 }
 
-fn any_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
+pub(crate) fn any_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
     let contracts = Contract::built_in();
     let kinds: Vec<(String, String)> = contracts
         .iter()

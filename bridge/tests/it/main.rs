@@ -19,3 +19,4 @@ mod legacy;
 mod limits;
 mod releases;
 mod senders;
+mod writers;
