@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod contract;
 mod exit;
+mod files;
 mod mode;
 mod output;
 mod preview;
@@ -17,7 +18,7 @@ mod probe;
 mod sample;
 mod schema;
 mod status;
-mod subject;
+mod words;
 
 use std::process::ExitCode;
 

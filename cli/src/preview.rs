@@ -3,7 +3,6 @@
 //! [`Inspection::preview_run`](otel_usage::settings::Inspection::preview_run) makes them in the way of an engine's worker, but starts, writes and sends nothing.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -14,23 +13,14 @@ use otel_usage::schema::{Decision, Destination, WireValue, lmcache};
 use otel_usage::settings::Settings;
 use otel_usage::{Builder, Consent, Contract};
 
-use crate::contract::Name;
+use crate::contract::{Chosen, Subject};
 use crate::schema::markdown;
-use crate::subject::Subject;
-use crate::{exit, output};
-
-/// The message before the payloads.
-const SAMPLE: &str = "engine values come from a built-in sample engine, hardware values from this \
-                      machine; nothing is sent";
+use crate::{exit, output, status};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Contract to show. Its id (vllm/current) is accepted too
-    #[arg(long, value_enum, value_name = "NAME", required_unless_present = "contract_file")]
-    contract: Option<Name>,
-    /// Contract of your own engine, as `Contract::to_json` writes it. Its examples serve as engine values
-    #[arg(long, value_name = "FILE", conflicts_with = "contract")]
-    contract_file: Option<PathBuf>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Show the meaning, source and sanitizers of each value
     #[arg(long, conflicts_with_all = ["json", "otlp"])]
     explain: bool,
@@ -49,11 +39,41 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let subject = Subject::of(args.contract, args.contract_file.as_deref())?;
-    let inspection = builder(args, &subject).inspect()?;
+    let mut text = String::new();
+    let mut notes = Vec::new();
+    for subject in args.chosen.subjects()? {
+        text += &shown(args, &subject, &mut notes)?;
+    }
+    for note in status::each_once(notes.iter()) {
+        output::note(note);
+    }
+    output::print(&text)?;
+    Ok(exit::SUCCESS)
+}
+
+/// Returns the payloads of one contract, and adds what people should know about them.
+fn shown(args: &Args, subject: &Subject, notes: &mut Vec<String>) -> anyhow::Result<String> {
+    let inspection = builder(args, subject).inspect()?;
     let (decision, settings) = (inspection.decision(), inspection.settings());
     let records = subject.records(&inspection);
-    let text = if args.otlp {
+    if records.iter().any(|record| record.message().is_some()) {
+        notes.push(subject.values());
+    } else {
+        notes.push(subject.nothing());
+    }
+    if decision.consent != Consent::Granted {
+        notes.push(format!(
+            "{}: the payloads show what would be sent if it were on",
+            collection(decision)
+        ));
+    }
+    if lacks_machine_id(&records) {
+        let note = "machine_id is empty, because the first message that is sent creates it";
+        notes.push(note.to_owned());
+    }
+    let told = settings.warnings.iter().map(|warning| format!("warning: {warning}"));
+    notes.extend(told.chain(settings.notes.iter().map(|note| format!("note: {note}"))));
+    Ok(if args.otlp {
         otlp(&records)?
     } else if args.json {
         wire(&records)
@@ -61,23 +81,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         explained(subject.contract(), &records) + &subject.outlook()
     } else {
         readable(&records, decision, settings) + &subject.outlook()
-    };
-
-    output::note(SAMPLE);
-    if decision.consent != Consent::Granted {
-        output::note(&format!(
-            "{}: the payloads show what would be sent if it were on",
-            collection(decision)
-        ));
-    }
-    if lacks_machine_id(&records) {
-        output::note("machine_id is empty, because the first message that is sent creates it");
-    }
-    for warning in &settings.warnings {
-        output::note(&format!("warning: {warning}"));
-    }
-    output::print(&text)?;
-    Ok(exit::SUCCESS)
+    })
 }
 
 fn builder(args: &Args, subject: &Subject) -> Builder {

@@ -7,19 +7,18 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use otel_usage::export::ExporterName;
-use otel_usage::schema::{Destination, lmcache, vllm};
+use otel_usage::schema::{Destination, vllm};
 use otel_usage::settings::{Inspection, Settings};
 use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
-use crate::contract::Name;
+use crate::contract::{self, Chosen, Subject};
 use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only this contract [default: vllm/current and lmcache/1]
-    #[arg(long, value_enum, value_name = "NAME")]
-    contract: Option<Name>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Print one JSON object, which docs/operator/cli.md describes
     #[arg(long)]
     json: bool,
@@ -64,22 +63,17 @@ struct Destined {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let statuses = here(args.contract)?;
+    let statuses = here(&args.chosen.subjects()?)?;
     let overall = most_permissive(&statuses);
     let text = if args.json { json(&statuses, overall)? } else { readable(&statuses) };
     output::print(&text)?;
     Ok(exit::of(overall))
 }
 
-/// Returns the named contract, or the current contract of each engine.
-pub(crate) fn contracts(name: Option<Name>) -> Vec<&'static Contract> {
-    name.map_or_else(|| vec![&vllm::CURRENT, &lmcache::V1], |name| vec![name.contract()])
-}
-
 /// Returns what engines would do in the environment of this process.
-pub(crate) fn here(name: Option<Name>) -> anyhow::Result<Vec<Status>> {
-    let of = |contract| Status::of(contract, &Usage::builder(contract).inspect()?);
-    contracts(name).into_iter().map(of).collect()
+pub(crate) fn here(subjects: &[Subject]) -> anyhow::Result<Vec<Status>> {
+    let of = |contract: &Contract| Status::of(contract, &Usage::builder(contract).inspect()?);
+    contract::whole(subjects).iter().map(of).collect()
 }
 
 /// Returns the most permissive consent, because it decides whether data may leave the machine.

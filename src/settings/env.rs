@@ -194,7 +194,8 @@ impl Env {
     ///
     /// The file is read instead of asking the name service, because such a look-up may open sockets
     /// before consent is known. The Python clients look for their opt-out in the same directory.
-    pub(crate) fn home(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
         self.find_home().ok()
     }
 

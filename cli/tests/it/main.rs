@@ -4,6 +4,7 @@
 
 mod bridge;
 mod config;
+mod contract;
 mod mode;
 mod preview;
 mod probe;

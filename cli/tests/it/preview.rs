@@ -106,9 +106,12 @@ fn messages_are_shown_in_the_order_they_are_sent() {
 
 #[test]
 fn a_missing_or_wrong_contract_is_a_usage_error() {
-    for line in
-        ["preview", "preview --contract vlm", "preview --contract vllm --json --otlp", "prevew"]
-    {
+    for line in [
+        "preview --contract",
+        "preview --contract vlm",
+        "preview --contract vllm --json --otlp",
+        "prevew",
+    ] {
         let ran = Shell::new().run(line);
         assert_eq!(ran.code, 2, "{line}");
         assert!(ran.out.is_empty() && ran.err.starts_with("error: "), "{ran:?}");

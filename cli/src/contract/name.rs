@@ -1,8 +1,5 @@
-//! Finds the contract that `--contract` or `--contract-file` names.
+//! The names of the built-in contracts and of their parts.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
@@ -48,41 +45,23 @@ impl Name {
             Self::LmcacheDoc => &lmcache::DOC,
         }
     }
-}
 
-/// A built-in contract, or the path of a contract file.
-pub(crate) enum Given {
-    BuiltIn(&'static Contract),
-    File(PathBuf),
-}
-
-impl Given {
-    /// Prefers an id, because `vllm/current` is hardly meant as a path.
-    pub(crate) fn of(word: &str) -> Self {
-        match Contract::built_in().into_iter().find(|contract| contract.id == word) {
-            Some(contract) => Self::BuiltIn(contract),
-            None => Self::File(PathBuf::from(word)),
+    /// Returns whether the name stands for the whole contract, and not for a part of it.
+    pub(crate) fn is_whole(self) -> bool {
+        match self {
+            Self::Vllm | Self::Vllm040 | Self::Lmcache | Self::LmcacheLegacy | Self::LmcacheDoc => {
+                true
+            }
+            Self::VllmHeartbeat
+            | Self::LmcacheInterval
+            | Self::LmcacheMp
+            | Self::LmcacheMpInterval => false,
         }
     }
-}
 
-/// Returns the built-in contract with this id.
-pub(crate) fn built_in(id: &str) -> anyhow::Result<&'static Contract> {
-    match Given::of(id) {
-        Given::BuiltIn(contract) => Ok(contract),
-        Given::File(_) => {
-            let known: Vec<_> = Contract::built_in().iter().map(|c| c.id.as_ref()).collect();
-            bail!("there is no contract {id}: use one of {}, or --contract-file", known.join(", "))
-        }
+    /// Returns the name of a whole built-in contract.
+    pub(crate) fn of(contract: &Contract) -> Option<Self> {
+        let mut whole = Self::value_variants().iter().copied().filter(|name| name.is_whole());
+        whole.find(|name| name.contract().id == contract.id)
     }
-}
-
-/// Reads a contract file, which `Contract::to_json` writes.
-pub(crate) fn from_file(path: &Path) -> anyhow::Result<Contract> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{shown} cannot be read: check the path and its permissions"))?;
-    Contract::from_json(&text).with_context(|| {
-        format!("{shown} is not a valid contract file: write it with Contract::to_json")
-    })
 }

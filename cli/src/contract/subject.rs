@@ -1,20 +1,21 @@
-//! Chooses what `otel-usage preview` shows: a contract, and the messages of a run with it.
+//! A contract that a subcommand works on, and the messages of a run with it for `otel-usage preview`.
 //!
 //! Built-in contracts have a sample engine. The engine of a contract file sends the examples in its tables.
 
-use std::path::Path;
-
-use anyhow::anyhow;
+use otel_usage::detectors::FACTS;
 use otel_usage::export::ExportRecord;
-use otel_usage::schema::{Literal, MessageSpec, Trigger, lmcache};
+use otel_usage::schema::{
+    IntoAttribute as _, Literal, MessageSpec, Origin, Trigger, Value, lmcache,
+};
 use otel_usage::settings::Inspection;
 use otel_usage::{Attributes, Builder, Contract, Usage};
 
-use crate::contract::{self, Name};
+use super::known::Known;
+use super::name::Name;
 use crate::sample;
 
 /// A contract and the part of it that is shown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Subject {
     contract: Contract,
     /// `None` for a contract from a file.
@@ -22,25 +23,54 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Returns the subject that `--contract` or `--contract-file` names. The command line allows one of them.
-    pub(crate) fn of(name: Option<Name>, file: Option<&Path>) -> anyhow::Result<Self> {
-        match (name, file) {
-            (_, Some(file)) => Ok(Self { contract: contract::from_file(file)?, name: None }),
-            (Some(name), None) => Ok(Self { contract: name.contract().clone(), name: Some(name) }),
-            (None, None) => {
-                Err(anyhow!("name a contract: --contract vllm, or --contract-file FILE"))
-            }
-        }
+    pub(crate) fn built_in(name: Name) -> Self {
+        Self { contract: name.contract().clone(), name: Some(name) }
+    }
+
+    pub(crate) fn of_file(contract: Contract) -> Self {
+        Self { contract, name: None }
+    }
+
+    pub(crate) fn of_known(known: Known) -> Self {
+        let name = known.file.is_none().then(|| Name::of(&known.contract)).flatten();
+        Self { contract: known.contract, name }
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.contract == other.contract
     }
 
     pub(crate) fn contract(&self) -> &Contract {
         &self.contract
     }
 
+    /// Returns where the values of the payloads come from.
+    pub(crate) fn values(&self) -> String {
+        match self.name {
+            Some(_) => "engine values come from a built-in sample engine, hardware values from \
+                        this machine; nothing is sent"
+                .to_owned(),
+            None => format!(
+                "{}: engine values are the examples in its contract, hardware values come from \
+                 this machine; nothing is sent",
+                self.contract.id
+            ),
+        }
+    }
+
+    /// Returns why there is no payload to show.
+    pub(crate) fn nothing(&self) -> String {
+        let why = match self.contract.messages.is_empty() {
+            true => "its contract has no messages",
+            false => "its messages are sent only with records, and its contract has none",
+        };
+        format!("{}: nothing to show, because {why}", self.contract.id)
+    }
+
     pub(crate) fn builder(&self) -> Builder {
         let builder = Usage::builder(&self.contract);
         match self.name {
-            None => builder.with_version("1.0.0"),
+            None => self.examples_of_resource(builder.with_version("1.0.0")),
             Some(Name::Vllm | Name::VllmHeartbeat) => builder.with_version(sample::VLLM_VERSION),
             Some(Name::Vllm040) => builder.with_version(sample::VLLM_DOCUMENTED_VERSION),
             Some(Name::LmcacheDoc | Name::LmcacheLegacy) => {
@@ -79,25 +109,43 @@ impl Subject {
         }
     }
 
+    /// Gives the builder an example of each Resource attribute that only the engine knows.
+    fn examples_of_resource(&self, builder: Builder) -> Builder {
+        let found = |name: &str| FACTS.iter().any(|fact| fact.attribute == name);
+        let told = self.contract.attributes.iter().filter(|attribute| {
+            let engine = [Origin::Given, Origin::CudaRuntime, Origin::XpuRuntime];
+            engine.contains(&attribute.origin) && !found(&attribute.name)
+        });
+        told.fold(builder, |builder, attribute| match value(&attribute.example) {
+            Some(value) => builder.with_attribute(attribute.name.to_string(), value),
+            None => builder,
+        })
+    }
+
     /// Returns one run for each record of the contract, with the examples of its fields as values.
     fn records_of_examples(&self, inspection: &Inspection) -> Vec<ExportRecord> {
-        let made = self.contract.messages.iter().filter(|spec| spec.trigger == Trigger::Record);
-        let runs = made.map(|spec| inspection.preview_run(example(spec)));
+        let of = |wanted: fn(&Trigger) -> bool| {
+            self.contract.messages.iter().filter(move |spec| wanted(&spec.trigger))
+        };
         let mut records = Vec::new();
         let mut end = Vec::new();
-        for (index, run) in runs.enumerate() {
+        for (index, spec) in of(|trigger| *trigger == Trigger::Record).enumerate() {
+            let run = inspection.preview_run(example(spec));
             // Messages that every run contains are shown once.
-            let first = index == 0;
             let own = |record: &ExportRecord| {
-                let trigger = self.trigger(record.kind());
-                first || trigger == Some(&Trigger::Record)
+                index == 0 || self.trigger(record.kind()) == Some(&Trigger::Record)
             };
             records.extend(run.start.into_iter().filter(own));
-            if first {
-                records.extend(run.heartbeat);
+            if index == 0 {
                 end = run.finish;
             }
-            records.extend(run.interval);
+        }
+        let due = |trigger: &Trigger| {
+            matches!(trigger, Trigger::Heartbeat { .. } | Trigger::Interval { .. })
+        };
+        for spec in of(due) {
+            let made = inspection.preview(example(spec));
+            records.extend(made.into_iter().filter(|record| record.kind() == spec.record));
         }
         records.extend(end);
         records
@@ -128,17 +176,24 @@ impl Subject {
 /// Returns a record with the examples of a message as values.
 fn example(spec: &MessageSpec) -> Attributes {
     spec.fields.iter().fold(Attributes::new(spec.record.as_ref()), |record, field| {
-        let Some(attribute) = field.source.record().map(str::to_owned) else { return record };
-        match &field.example {
-            Literal::Bool(value) => record.with(attribute, *value),
-            Literal::Float(value) => record.with(attribute, *value),
-            Literal::Int(value) => record.with(attribute, *value),
-            Literal::Ints(values) => record.with(attribute, values.to_vec()),
-            Literal::Str(text) => record.with(attribute, text.to_string()),
-            Literal::Strs(words) => {
-                record.with(attribute, words.iter().map(ToString::to_string).collect::<Vec<_>>())
-            }
+        match (field.source.record(), value(&field.example)) {
+            (Some(attribute), Some(value)) => record.with(attribute.to_owned(), value),
             _ => record,
         }
     })
+}
+
+/// Returns an example as the value of an attribute.
+fn value(example: &Literal) -> Option<Value> {
+    match example {
+        Literal::Bool(value) => Some(Value::from(*value)),
+        Literal::Float(value) => Some(Value::from(*value)),
+        Literal::Int(value) => Some(Value::from(*value)),
+        Literal::Ints(values) => values.to_vec().into_attribute(),
+        Literal::Str(text) => Some(Value::from(text.to_string())),
+        Literal::Strs(words) => {
+            words.iter().map(ToString::to_string).collect::<Vec<_>>().into_attribute()
+        }
+        _ => None,
+    }
 }
