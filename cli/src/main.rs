@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod contract;
 mod exit;
+mod fails;
 mod files;
 mod mode;
 mod output;

@@ -9,12 +9,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use otel_usage::clock::Clock;
 use otel_usage::export::ExportRecord;
-use otel_usage::schema::{Decision, Destination, WireValue, lmcache};
+use otel_usage::schema::{Decision, Destination, Sanitizer, WireValue, lmcache};
 use otel_usage::settings::Settings;
 use otel_usage::{Builder, Consent, Contract};
 
 use crate::contract::{Chosen, Subject};
 use crate::schema::markdown;
+use crate::words::guessed;
 use crate::{exit, output, status};
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "UNIX_NANOSECONDS")]
     clock: Option<i64>,
     /// Use this instance id instead of a random one
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     instance_id: Option<String>,
 }
 
@@ -71,7 +72,7 @@ fn shown(args: &Args, subject: &Subject, notes: &mut Vec<String>) -> anyhow::Res
         let note = "machine_id is empty, because the first message that is sent creates it";
         notes.push(note.to_owned());
     }
-    let told = settings.warnings.iter().map(|warning| format!("warning: {warning}"));
+    let told = settings.warnings.iter().map(|warning| format!("warning: {}", guessed(warning)));
     notes.extend(told.chain(settings.notes.iter().map(|note| format!("note: {note}"))));
     Ok(if args.otlp {
         otlp(&records)?
@@ -169,4 +170,13 @@ fn otlp(records: &[ExportRecord]) -> anyhow::Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Parses an instance id. An id of another form would be left out of every message.
+fn uuid(text: &str) -> Result<String, String> {
+    let id = Sanitizer::Uuid.text(text);
+    if id.is_empty() {
+        return Err("write a UUID, for example b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10".to_owned());
+    }
+    Ok(id.into_owned())
 }

@@ -13,7 +13,8 @@ use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
 use crate::contract::{self, Chosen, Subject};
-use crate::{exit, output};
+use crate::words::guessed;
+use crate::{exit, fails, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -72,7 +73,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
 
 /// Returns what engines would do in the environment of this process.
 pub(crate) fn here(subjects: &[Subject]) -> anyhow::Result<Vec<Status>> {
-    let of = |contract: &Contract| Status::of(contract, &Usage::builder(contract).inspect()?);
+    let of = |contract: &Contract| {
+        let inspection = Usage::builder(contract).inspect()?;
+        let mut status = Status::of(contract, &inspection)?;
+        status.warnings.extend(fails::misspelt_variables());
+        let settings = inspection.settings();
+        if status.consent != Consent::Off && settings.exporters.contains(&ExporterName::File) {
+            let files = [&settings.local_log, &settings.file].into_iter().flatten();
+            status.warnings.extend(files.filter_map(|path| fails::unwritable(path)));
+        }
+        Ok(status)
+    };
     contract::whole(subjects).iter().map(of).collect()
 }
 
@@ -94,7 +105,7 @@ impl Status {
             consent: decision.consent,
             because: decision.because,
             exporters,
-            warnings: settings.warnings,
+            warnings: settings.warnings.iter().map(|warning| guessed(warning)).collect(),
             notes: settings.notes,
             config_file: settings.config_file.map(|path| path.display().to_string()),
         })
