@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 
-use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
 use crate::{
-    bridge, completions, config, contract, exit, mode, output, preview, probe, schema, status,
+    bridge, completions, config, contract, exit, man, mode, output, preview, probe, schema, status,
 };
 
 /// The help of `otel-usage` without arguments: the three commands that operators need most.
@@ -22,11 +22,13 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command but `bridge` sends anything; only `bridge`, `contract add` and `remove`, `on`, `local`, `off`,
-/// `probe --record` and `schema --out` write files.
+/// No command but `bridge` sends anything; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`,
+/// `off`, `probe --record` and `schema --out` write files.
 #[derive(Debug, Parser)]
-#[command(name = "otel-usage", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
+#[command(name = "otel-usage", version, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -70,6 +72,8 @@ enum Command {
     Schema(schema::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Write the manual pages, for packages
+    Man(man::Args),
     /// Allow collection: usage data is sent unless another switch prevents it
     ///
     /// Writes the mode file of this user. Exit code: 0 if collection is on now, else as `status`.
@@ -101,6 +105,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
             return Ok(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS });
         }
     };
+    cli.color.write_global();
     match cli.command {
         None => output::print(SHORT_HELP).map(|()| exit::SUCCESS),
         Some(Command::Preview(args)) => preview::run(&args),
@@ -110,6 +115,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         Some(Command::Probe(args)) => probe::run(&args),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
+        Some(Command::Man(args)) => man::run(&args, Cli::command()),
         Some(Command::On) => mode::run(Consent::Granted),
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),

@@ -55,6 +55,6 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
         1 => writeln!(text, "{}: 1 mistake", file.display()),
         many => writeln!(text, "{}: {many} mistakes", file.display()),
     };
-    output::print(&text)?;
+    output::show(&text)?;
     Ok(if mistakes.is_empty() { exit::SUCCESS } else { exit::ERROR })
 }

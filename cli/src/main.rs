@@ -12,6 +12,7 @@ mod contract;
 mod exit;
 mod fails;
 mod files;
+mod man;
 mod mode;
 mod output;
 mod preview;

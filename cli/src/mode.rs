@@ -21,7 +21,7 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     })?;
     let statuses = status::here(&contract::every_engine())?;
     let overall = status::most_permissive(&statuses);
-    output::print(&summary(mode, &path, &statuses))?;
+    output::show(&summary(mode, &path, &statuses))?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
 
@@ -46,9 +46,9 @@ fn summary(mode: Consent, path: &Path, statuses: &[Status]) -> String {
     // Writing to a `String` cannot fail.
     for Status { contract, consent, because, .. } in statuses {
         let _ = if *consent == mode {
-            writeln!(text, "{contract}: {word}")
+            writeln!(text, "{contract}: {}", status::mode(mode))
         } else {
-            writeln!(text, "{contract}: stays {}, because of: {because}", consent.as_str())
+            writeln!(text, "{contract}: stays {}, because of: {because}", status::mode(*consent))
         };
     }
     text.push_str(match mode {

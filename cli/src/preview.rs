@@ -14,6 +14,7 @@ use otel_usage::settings::Settings;
 use otel_usage::{Builder, Consent, Contract};
 
 use crate::contract::{Chosen, Subject};
+use crate::output::{CAUTION, HEADING, styled};
 use crate::schema::markdown;
 use crate::words::guessed;
 use crate::{exit, output, status};
@@ -48,7 +49,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     for note in status::each_once(notes.iter()) {
         output::note(note);
     }
-    output::print(&text)?;
+    if args.json || args.otlp {
+        output::print(&text)?;
+    } else {
+        output::show(&text)?;
+    }
     Ok(exit::SUCCESS)
 }
 
@@ -72,7 +77,10 @@ fn shown(args: &Args, subject: &Subject, notes: &mut Vec<String>) -> anyhow::Res
         let note = "machine_id is empty, because the first message that is sent creates it";
         notes.push(note.to_owned());
     }
-    let told = settings.warnings.iter().map(|warning| format!("warning: {}", guessed(warning)));
+    let told = settings
+        .warnings
+        .iter()
+        .map(|warning| format!("{} {}", styled(CAUTION, "warning:"), guessed(warning)));
     notes.extend(told.chain(settings.notes.iter().map(|note| format!("note: {note}"))));
     Ok(if args.otlp {
         otlp(&records)?
@@ -131,7 +139,8 @@ fn readable(records: &[ExportRecord], decision: &Decision, settings: &Settings) 
             _ => format!("not sent: {}", collection(decision)),
         };
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{to}  {}\n{}\n\n", message.name(), message.to_pretty_json());
+        let heading = styled(HEADING, format!("{to}  {}", message.name()));
+        let _ = write!(text, "{heading}\n{}\n\n", message.to_pretty_json());
     }
     text
 }
@@ -145,7 +154,7 @@ fn explained(contract: &Contract, records: &[ExportRecord]) -> String {
     let mut text = String::new();
     for message in records.iter().filter_map(ExportRecord::message) {
         // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "{}", message.name());
+        let _ = writeln!(text, "{}", styled(HEADING, message.name()));
         for (field, value) in message.fields() {
             let value = serde_json::to_string(&value).unwrap_or_default();
             let _ = writeln!(text, "  {}: {value}", field.name);

@@ -13,6 +13,7 @@ use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
 use crate::contract::{self, Chosen, Subject};
+use crate::output::{BAD, CAUTION, GOOD, HEADING, styled};
 use crate::words::guessed;
 use crate::{exit, fails, output};
 
@@ -66,8 +67,11 @@ struct Destined {
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let statuses = here(&args.chosen.subjects()?)?;
     let overall = most_permissive(&statuses);
-    let text = if args.json { json(&statuses, overall)? } else { readable(&statuses) };
-    output::print(&text)?;
+    if args.json {
+        output::print(&json(&statuses, overall)?)?;
+    } else {
+        output::show(&readable(&statuses))?;
+    }
     Ok(exit::of(overall))
 }
 
@@ -165,10 +169,10 @@ fn readable(statuses: &[Status]) -> String {
     }
     // Most mistakes affect every contract in the same way.
     for warning in each_once(statuses.iter().flat_map(|status| &status.warnings)) {
-        let _ = writeln!(text, "warning: {warning}");
+        let _ = writeln!(text, "{} {warning}", styled(CAUTION, "warning:"));
     }
     for note in each_once(statuses.iter().flat_map(|status| &status.notes)) {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "{} {note}", styled(HEADING, "note:"));
     }
     text
 }
@@ -184,16 +188,29 @@ pub(crate) fn each_once<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<&'a 
     once
 }
 
+/// Returns the word for `consent` in its colour.
+pub(crate) fn mode(consent: Consent) -> String {
+    let style = match consent {
+        Consent::Granted => GOOD,
+        Consent::Local => CAUTION,
+        Consent::Off => BAD,
+    };
+    styled(style, consent.as_str())
+}
+
 /// Returns the exporters of each contract as text.
 pub(crate) fn pipelines(statuses: &[Status]) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
     for status in statuses {
         let Status { contract, consent, because, exporters, .. } = status;
-        let _ = writeln!(text, "{contract}: {} ({because})", consent.as_str());
+        let _ = writeln!(text, "{}: {} ({because})", styled(HEADING, contract), mode(*consent));
         let (running, stopped): (Vec<_>, Vec<_>) = exporters.iter().partition(|one| one.runs);
         for Destined { name, destination, cleartext, .. } in &running {
-            let mark = if *cleartext { " (cleartext)" } else { "" };
+            let mark = match cleartext {
+                true => format!(" {}", styled(CAUTION, "(cleartext)")),
+                false => String::new(),
+            };
             let _ = writeln!(text, "  {name:<8}{destination}{mark}");
         }
         if *consent == Consent::Local {

@@ -44,7 +44,7 @@ pub mod served;
 pub mod upstream;
 
 #[cfg(feature = "checks")]
-pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled};
+pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled, to_test_runner};
 
 /// The root folder of the repository.
 pub fn root() -> &'static std::path::Path {

@@ -72,7 +72,11 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Ls { json } => list(*json)?,
         Command::Remove { names } => each(names, |name| remove(name))?,
     };
-    output::print(&text)?;
+    if let Command::Ls { json: true } = command {
+        output::print(&text)?;
+    } else {
+        output::show(&text)?;
+    }
     Ok(exit::SUCCESS)
 }
 

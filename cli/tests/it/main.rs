@@ -6,6 +6,7 @@ mod bridge;
 mod config;
 mod contract;
 mod mode;
+mod people;
 mod preview;
 mod probe;
 mod same_bytes;
