@@ -2,6 +2,8 @@
 //!
 //! The package `otel-usage-bridge` does the work.
 
+mod start;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,6 +120,9 @@ async fn serve(config: &Config) -> anyhow::Result<bool> {
     let bridge = Bridge::bind(config).await?;
     for address in bridge.addresses()? {
         output::note(&format!("listening on {address}"));
+    }
+    for line in start::lines(config) {
+        output::note(&line);
     }
     Ok(bridge.serve(stop).await)
 }

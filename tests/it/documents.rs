@@ -56,6 +56,17 @@ fn the_documented_variables_are_those_that_are_read() {
 }
 
 #[test]
+fn the_readme_names_only_documented_variables() {
+    let (readme, page) = (read("README.md"), read("docs/operator/environment.md"));
+    let ours = quoted(&readme).filter(|word| word.starts_with("OTEL_"));
+    let named: Vec<&str> = ours.map(|word| word.trim_end_matches('*')).collect();
+    assert!(named.contains(&"OTEL_SDK_DISABLED") && named.contains(&"OTEL_EXPORTER_OTLP_"));
+    for name in named {
+        assert!(page.contains(name), "docs/operator/environment.md does not name {name}");
+    }
+}
+
+#[test]
 fn every_sanitized_field_is_among_the_differences() {
     let page = read("docs/receiver/compatibility.md");
     for contract in Contract::built_in() {

@@ -182,5 +182,6 @@ fn own_folder() -> anyhow::Result<PathBuf> {
 fn file_name(id: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
     let name: String = id.chars().map(plain).collect();
-    format!("{}.json", name.strip_prefix('.').map_or(name.clone(), |rest| format!("-{rest}")))
+    let (hidden, rest) = name.strip_prefix('.').map_or(("", name.as_str()), |rest| ("-", rest));
+    format!("{hidden}{rest}.json")
 }

@@ -109,10 +109,11 @@ impl Reader<'_> {
                 let text = substitute(text, &mut |name| self.env.look_up(name), &mut |name| {
                     missing.push(name.to_owned());
                 });
-                if let Some(name) = missing.first() {
-                    let left_out = self.missing(key, node.at, whole, name);
-                    // An empty text where a switch may stand stays a mistake, which means off.
-                    return text.filter(|text| !left_out && !(*plain && is_null(text)));
+                // An empty text where a switch may stand stays a mistake, which means off.
+                if let Some(name) = missing.first()
+                    && self.missing(key, node.at, whole, name)
+                {
+                    return None;
                 }
                 if text.is_none() {
                     self.mistake(
