@@ -21,6 +21,9 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     })?;
     let statuses = status::here(&contract::every_engine())?;
     let overall = status::most_permissive(&statuses);
+    for warning in status::each_once(statuses.iter().flat_map(|status| &status.warnings)) {
+        output::warning(warning);
+    }
     output::show(&summary(mode, &path, &statuses))?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
