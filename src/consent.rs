@@ -252,8 +252,9 @@ fn fixed(contract: &Contract, env: &Env, builder: Option<Consent>) -> Decision {
 /// Returns the warning to give if `OTEL_USAGE_MODE` decided with a word that is no mode.
 fn unknown_mode(env: &Env, decision: &Decision) -> Option<String> {
     const VARIABLE: &str = "OTEL_USAGE_MODE";
-    let word =
-        env.word(VARIABLE).filter(|word| !matches!(word.as_str(), "on" | "local" | "off"))?;
+    // These say off as clearly as they do for other switches, and an opt-out is silent.
+    let clear = ["on", "local", "off", "", "0", "false", "no"];
+    let word = env.word(VARIABLE).filter(|word| !clear.contains(&word.as_str()))?;
     (decision.because == format!("environment variable {VARIABLE}")).then(|| {
         format!(
             "{VARIABLE} is `{}`, which is no mode; usage reporting is off; use on, local or off",
@@ -296,12 +297,12 @@ mod tests {
             let off = switches.decide().consent == Consent::Off;
             (off, switches.warning().unwrap_or_default())
         };
-        for word in ["onn", "yes", "1", "", "lokal", "\u{1b}[31m"] {
+        for word in ["onn", "yes", "1", "lokal", "\u{1b}[31m"] {
             let (off, said) = warning(&[("OTEL_USAGE_MODE", word)]);
             assert!(off && said.contains("OTEL_USAGE_MODE") && said.contains("on, local or off"));
             assert!(!said.contains('\u{1b}'), "{said}");
         }
-        for word in ["off", " OFF ", "on", "Local"] {
+        for word in ["off", " OFF ", "on", "Local", "", "0", "False", "no"] {
             assert_eq!(warning(&[("OTEL_USAGE_MODE", word)]).1, "", "{word}");
         }
         // Another switch says off clearly.
