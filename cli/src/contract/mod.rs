@@ -8,5 +8,6 @@ mod subject;
 
 pub(crate) use chosen::{Chosen, every_engine, given, whole};
 pub(crate) use command::{Command, run};
+#[cfg(feature = "bridge")]
 pub(crate) use known::from_file;
 pub(crate) use subject::Subject;
