@@ -1,7 +1,7 @@
 //! Runs a small simulated engine and its usage server in one program.
 //!
 //! The engine records through the `tracing` layer and through the handle. The server listens on a loopback
-//! port and prints what arrives.
+//! port and prints what arrives, a line for each key.
 //!
 //! ```sh
 //! cargo run --example quickstart
@@ -17,14 +17,15 @@ use std::time::Duration;
 use otel_usage::Usage;
 use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Env;
-use otel_usage_testing::receiver::Receiver;
-use otel_usage_testing::sample;
+use otel_usage_testing::receiver::{Receiver, Request};
+use otel_usage_testing::{json, sample};
 use tracing_subscriber::prelude::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = tempfile::tempdir()?;
     let server = Receiver::start();
-    println!("usage server on {} (this process)\n", server.url());
+    println!("This program simulates two engines and a usage server, {}.", server.url());
+    println!("First each engine gives the notice that its user would see:\n");
     // Stands for the operator's environment.
     let environment = |url_variable: &str| {
         Env::given([
@@ -71,17 +72,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tracing::info!("an event of the engine's own, which is not sent");
     });
 
+    println!("\nThe server received these messages:");
     for request in server.take(4) {
-        println!("POST {}\n{}\n", request.path, request.text());
+        show(&server.url(), &request);
     }
     let _ = (engine.flush(Duration::from_secs(5)), cache.flush(Duration::from_secs(5)));
     drop((engine, cache));
 
-    println!("local files:");
+    println!("\nThe same messages are in local files:");
     for file in [".config/vllm/usage_stats.json", ".config/lmcache/usage.log"] {
         let path = home.path().join(file);
         println!("  {} ({} bytes)", path.display(), std::fs::metadata(&path)?.len());
     }
-    println!("they are removed with the temporary home; a real engine keeps them");
+    println!("They are removed with the temporary home; a real engine keeps them.");
+    println!("An event of the engine's own was not sent, and neither was a secret in a URL.");
     Ok(())
+}
+
+/// Prints a message: what it is, where it went, and a line for each key.
+fn show(server: &str, request: &Request) {
+    let rows = json::rows(&request.text());
+    let word = rows.iter().find(|(key, _)| key == "message_type").map(|(_, value)| value.as_str());
+    let what = match word {
+        None => "vLLM's start message: the machine, and the settings of the engine.",
+        Some("\"EnvMessage\"") => "LMCache's first message: the machine.",
+        Some("\"EngineMessage\"") => "LMCache's second message: the settings of the engine.",
+        Some(_) => "LMCache's third message: when the run began, and how long it has lasted.",
+    };
+    println!("\n{what}\n{} keys, sent by POST to {server}{}", rows.len(), request.path);
+    let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+    for (key, value) in rows {
+        println!("  {key:<width$}  {value}");
+    }
 }

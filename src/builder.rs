@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use opentelemetry::Value;
-use otel_usage_schema::{CompiledContract, Consent, Contract, Decision, IntoAttribute, Origin};
+use otel_usage_schema::{
+    CompiledContract, Consent, Contract, Decision, IntoAttribute, Origin, Sanitizer,
+};
 use tracing::Level;
 
 use crate::clock::Clock;
@@ -228,7 +230,8 @@ impl Builder {
     /// [`Inspection::settings`].
     pub fn inspect(&self) -> Result<Inspection, Error> {
         let operator = Operator::read_all(&self.contract, self.env(), self.consent);
-        let mut settings = operator.settings(&self.contract, &self.overrides);
+        let mut settings = operator.all_settings(&self.contract, &self.overrides);
+        settings.notes.extend(self.note_of_instance());
         while let Err(error) = export::check(&mut settings, &self.overrides) {
             // `check` stops at the builder's mistake, whose exporter is the first that fails.
             let Some(name) = settings.exporters.iter().copied().find(|name| name.is_network())
@@ -299,6 +302,7 @@ impl Builder {
         let mut settings = operator.settings(&self.contract, &self.overrides);
         settings.exporters.retain(|name| consent.allows(name.is_network()));
         export::check(&mut settings, &self.overrides)?;
+        settings.notes.extend(self.note_of_instance());
         for warning in settings.warnings.iter().chain(&settings.notes) {
             notifier.warn(warning);
         }
@@ -313,6 +317,14 @@ impl Builder {
             counters: Arc::default(),
             notifier,
         }))
+    }
+
+    /// Returns the note that the instance id is no UUID and is left out. The id may be a secret and is not shown.
+    fn note_of_instance(&self) -> Option<String> {
+        let id = self.instance_id.as_deref()?;
+        Sanitizer::Uuid.text(id).is_empty().then(|| {
+            "option `instance_id`: it is not a UUID and is sent as the empty text".to_owned()
+        })
     }
 
     fn context(&self, env: &Env, settings: &Settings) -> Result<RunContext, Error> {

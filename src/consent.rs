@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use otel_usage_schema::{Consent, Contract, Decision, Directory, OffWhen};
 
 use crate::files;
-use crate::settings::Env;
+use crate::settings::{Env, shown};
 
 /// The file that switches every engine off on this machine.
 const SYSTEM_FILE: &str = "/etc/otel-usage/do_not_track";
@@ -31,7 +31,7 @@ pub(crate) struct ConsentSwitches {
     mode_file: Option<PathBuf>,
     /// The last answer of the mode file, with the state of the file that gave it.
     last_mode: Arc<Mutex<Option<(FileState, Decision)>>>,
-    /// The warning to give if collection is off because the switches cannot be found.
+    /// The warning to give if collection is off because of a switch that cannot be found or understood.
     warning: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl ConsentSwitches {
         let mut fixed = fixed(contract, env, builder);
         let lacks_place =
             own.is_none() || engine.is_none() && !matches!(contract.directory, Directory::None);
-        let mut warning = None;
+        let mut warning = unknown_mode(env, &fixed);
         if lacks_place
             && fixed.consent != Consent::Off
             && let Err(what) = env.find_home()
@@ -96,7 +96,7 @@ impl ConsentSwitches {
         }
     }
 
-    /// Returns the warning to give if collection is off because the switches cannot be found.
+    /// Returns the warning to give if collection is off because of a switch that cannot be found or understood.
     pub(crate) fn warning(&self) -> Option<String> {
         self.warning.clone()
     }
@@ -249,6 +249,20 @@ fn fixed(contract: &Contract, env: &Env, builder: Option<Consent>) -> Decision {
     }
 }
 
+/// Returns the warning to give if `OTEL_USAGE_MODE` decided with a word that is no mode.
+fn unknown_mode(env: &Env, decision: &Decision) -> Option<String> {
+    const VARIABLE: &str = "OTEL_USAGE_MODE";
+    // These say off as clearly as they do for other switches, and an opt-out is silent.
+    let clear = ["on", "local", "off", "", "0", "false", "no"];
+    let word = env.word(VARIABLE).filter(|word| !clear.contains(&word.as_str()))?;
+    (decision.because == format!("environment variable {VARIABLE}")).then(|| {
+        format!(
+            "{VARIABLE} is `{}`, which is no mode; usage reporting is off; use on, local or off",
+            shown(&word)
+        )
+    })
+}
+
 /// Returns the variable that shows that this is continuous integration.
 fn ci(env: &Env) -> Option<&'static str> {
     if is_off(env, "CI", OffWhen::True) {
@@ -273,6 +287,28 @@ mod tests {
     use otel_usage_schema::{lmcache, vllm};
 
     use super::*;
+
+    #[test]
+    fn an_unknown_mode_is_off_and_one_warning() {
+        let warning = |variables: &[(&str, &str)]| {
+            let home = [("HOME", "/home/a")];
+            let env = Env::given(home.iter().chain(variables).copied());
+            let switches = ConsentSwitches::new(&vllm::CURRENT, &env, None);
+            let off = switches.decide().consent == Consent::Off;
+            (off, switches.warning().unwrap_or_default())
+        };
+        for word in ["onn", "yes", "1", "lokal", "\u{1b}[31m"] {
+            let (off, said) = warning(&[("OTEL_USAGE_MODE", word)]);
+            assert!(off && said.contains("OTEL_USAGE_MODE") && said.contains("on, local or off"));
+            assert!(!said.contains('\u{1b}'), "{said}");
+        }
+        for word in ["off", " OFF ", "on", "Local", "", "0", "False", "no"] {
+            assert_eq!(warning(&[("OTEL_USAGE_MODE", word)]).1, "", "{word}");
+        }
+        // Another switch says off clearly.
+        let both = [("OTEL_USAGE_MODE", "onn"), ("DO_NOT_TRACK", "1")];
+        assert_eq!(warning(&both), (true, String::new()));
+    }
 
     #[test]
     fn a_list_of_users_that_cannot_be_read_means_off() {

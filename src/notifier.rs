@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
+use otel_usage_schema::Contract;
 use tracing::Level;
 
 use crate::sys::QuietSignals;
@@ -42,19 +43,10 @@ impl Notifier {
 
     /// Gives the notice of a contract once per process: what is sent where, how to see it, how to
     /// stop it.
-    pub(crate) fn notice(&self, contract: &str, system: &str, destinations: &[String]) {
-        let first = NOTICED.lock().is_ok_and(|mut noticed| noticed.insert(contract.to_owned()));
+    pub(crate) fn notice(&self, contract: &Contract, destinations: &[String]) {
+        let first = NOTICED.lock().is_ok_and(|mut noticed| noticed.insert(contract.id.to_string()));
         if first {
-            self.tell(
-                Level::INFO,
-                &format!(
-                    "{system} reports usage data (hardware, settings; no names or addresses) to {}: CPU, \
-                     memory, accelerators, system, cloud provider, version, settings, counts of use.\n\
-                     See it: otel-usage preview, otel-usage status\n\
-                     Stop it: DO_NOT_TRACK=1, or otel-usage off",
-                    destinations.join(" and "),
-                ),
-            );
+            self.tell(Level::INFO, &notice(contract, destinations));
         }
     }
 
@@ -78,9 +70,47 @@ impl Notifier {
     }
 }
 
+/// Returns the text of the notice. Each command in it works as it stands.
+fn notice(contract: &Contract, destinations: &[String]) -> String {
+    let Contract { id, system, .. } = contract;
+    let own = contract.switches.first().map(|switch| format!("{}, ", switch.setting()));
+    let page = contract.notice_url.as_ref().map(|url| format!("\nRead on: {url}"));
+    format!(
+        "{system} reports usage data (hardware, settings; no names or addresses) to {}: CPU, \
+         memory, accelerators, system, cloud provider, version, settings, counts of use.\n\
+         See it: otel-usage preview --contract {id}, otel-usage status\n\
+         Stop it: {}DO_NOT_TRACK=1, or otel-usage off{}",
+        destinations.join(" and "),
+        own.unwrap_or_default(),
+        page.unwrap_or_default(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use otel_usage_schema::{OffWhen, lmcache, vllm};
+
     use super::*;
+
+    #[test]
+    fn the_notice_names_the_engines_own_switch_and_page() {
+        let own = Contract::new("mine/1", "mine")
+            .with_switch("MINE_NO_USAGE", OffWhen::Present)
+            .with_notice_url("https://mine.example/usage");
+        for (contract, words) in [
+            (&vllm::CURRENT, ["VLLM_NO_USAGE_STATS=1", "https://docs.vllm.ai/en/latest/usage/"]),
+            (&lmcache::V1, ["LMCACHE_TRACK_USAGE=false", "https://docs.lmcache.ai/"]),
+            (&own, ["MINE_NO_USAGE=1", "https://mine.example/usage"]),
+        ] {
+            let text = notice(contract, &[]);
+            for word in words {
+                assert!(text.contains(word), "{word}: {text}");
+            }
+            assert!(text.contains(&format!("preview --contract {}", contract.id)), "{text}");
+        }
+        let bare = notice(&Contract::new("mine/2", "mine"), &[]);
+        assert!(bare.ends_with("Stop it: DO_NOT_TRACK=1, or otel-usage off"), "{bare}");
+    }
 
     #[test]
     fn the_notice_says_what_is_sent_and_does_not_call_it_anonymous() {
@@ -89,7 +119,8 @@ mod tests {
         let notifier = Notifier::new(Some(Arc::new(move |_, text| {
             text.clone_into(&mut hear.lock().unwrap());
         })));
-        notifier.notice("test/words", "vllm", &["https://stats.example".to_owned()]);
+        notifier
+            .notice(&Contract::new("test/words", "vllm"), &["https://stats.example".to_owned()]);
         let said = said.lock().unwrap().clone();
         assert!(said.contains("usage data (hardware, settings; no names or addresses)"), "{said}");
         for kind in

@@ -1,6 +1,6 @@
 //! The contracts that the bridge knows, each with its destination and the operator's consent.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(crate) struct Known {
     pub(crate) compiled: Arc<CompiledContract>,
     /// The URL of each endpoint; empty if there is no `server` exporter.
     urls: HashMap<String, Url>,
+    /// The usage server without credentials. `None` if there is no `server` exporter.
+    pub(crate) server: Option<String>,
     operator: Arc<dyn Operator>,
     /// The last consent and the time at which it was asked.
     consent: Mutex<Option<(Consent, Instant)>>,
@@ -91,9 +93,10 @@ impl Catalog {
 
 impl Known {
     fn new(contract: &Contract, config: &Config) -> anyhow::Result<Self> {
-        let mut urls = HashMap::new();
+        let (mut urls, mut shown) = (HashMap::new(), None);
         if config.exporters.server {
             let (from, base) = server(contract, config)?;
+            shown = Some(base.to_string().trim_end_matches('/').to_owned());
             for message in contract.messages.iter() {
                 let url = base
                     .below(&message.endpoint)
@@ -107,6 +110,7 @@ impl Known {
         Ok(Self {
             compiled: CompiledContract::shared(contract)?,
             urls,
+            server: shown,
             operator: Arc::clone(&config.operator),
             consent: Mutex::new(None),
         })
@@ -118,11 +122,6 @@ impl Known {
 
     pub(crate) fn url(&self, endpoint: &str) -> Option<&Url> {
         self.urls.get(endpoint)
-    }
-
-    /// Returns the servers of the messages, without paths and credentials.
-    pub(crate) fn servers(&self) -> BTreeSet<String> {
-        self.urls.values().map(|url| url.origin().ascii_serialization()).collect()
     }
 
     fn decision(&self) -> Decision {

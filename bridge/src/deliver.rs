@@ -100,9 +100,9 @@ impl Delivery {
         })
     }
 
-    /// Returns the names of the local exporters.
-    pub(crate) fn local(&self) -> impl Iterator<Item = &'static str> {
-        self.local.iter().map(|(_, lines)| lines.name())
+    /// Returns the places to which the local exporters write, in words.
+    pub(crate) fn local(&self) -> impl Iterator<Item = String> {
+        self.local.iter().map(|(_, lines)| lines.place())
     }
 
     /// Delivers the messages of one request.

@@ -54,6 +54,14 @@ impl Lines {
         }
     }
 
+    /// Returns the place in words.
+    pub(crate) fn place(&self) -> String {
+        match &self.0.lock().unwrap_or_else(PoisonError::into_inner).target {
+            Target::Console => "standard output".to_owned(),
+            Target::File(file) => format!("the file {}", file.path.display()),
+        }
+    }
+
     /// Writes lines, each with its line feed. Blocks.
     ///
     /// The first error in a row is logged, and the end of the row. The sender has to send the lines again.

@@ -58,20 +58,16 @@ impl Pipeline {
         })
     }
 
-    /// Logs which messages go where.
-    pub(crate) fn announce(&self) {
-        for name in self.delivery.local() {
-            tracing::info!("every message goes to the exporter `{name}`");
-        }
-        let mut to: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    /// Returns where the messages of each contract go, in words and without credentials.
+    pub(crate) fn destinations(&self) -> Vec<String> {
+        let mut to: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for known in &self.reader.catalog.known {
-            for server in known.servers() {
+            if let Some(server) = &known.server {
                 to.entry(server).or_default().push(known.id());
             }
         }
-        for (server, contracts) in to {
-            tracing::info!("messages of {} go to {server}", contracts.join(", "));
-        }
+        let servers = to.iter().map(|(to, contracts)| format!("{} to {to}", contracts.join(", ")));
+        servers.chain(self.delivery.local().map(|to| format!("every contract to {to}"))).collect()
     }
 
     /// Returns a share of the memory, with nothing in it yet.

@@ -78,10 +78,15 @@ impl Bridge {
         self.listeners.iter().map(TcpListener::local_addr).collect()
     }
 
+    /// Returns where the messages of each contract go, a line for each place, without credentials.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<String> {
+        self.pipeline.destinations()
+    }
+
     /// Serves until `stop` is ready, then finishes the requests in progress. Returns `false` if some of
     /// them were not finished in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
-        self.pipeline.announce();
         let limits = &self.pipeline.limits;
         let connections = Arc::new(Connections::new(affordable(limits)));
         let (asked, stopping) = watch::channel(false);

@@ -2,16 +2,18 @@
 
 use std::ffi::OsString;
 
-use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
-use crate::{bridge, completions, config, exit, mode, output, preview, probe, schema, status};
+use crate::{
+    bridge, completions, config, contract, exit, man, mode, output, preview, probe, schema, status,
+};
 
 /// The help of `otel-usage` without arguments: the three commands that operators need most.
 const SHORT_HELP: &str = "\
 otel-usage: see and control the anonymous usage telemetry of inference engines
 
-  see what would be sent         otel-usage preview --contract vllm
+  see what would be sent         otel-usage preview
   see what is on, where to, why  otel-usage status
   switch it off                  otel-usage off      (also: local, on)
 
@@ -20,11 +22,13 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command but `bridge` sends anything; only `bridge`, `on`, `local`, `off`, `probe --record` and
-/// `schema --out` write files.
+/// No command but `bridge` sends anything; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`,
+/// `off`, `probe --record` and `schema --out` write files.
 #[derive(Debug, Parser)]
-#[command(name = "otel-usage", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
+#[command(name = "otel-usage", version, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -37,9 +41,10 @@ Exit codes: 0 done, or collection is on; 1 an error; 2 a wrong command line; \
 enum Command {
     /// Print the exact payloads this machine would send, without sending them
     ///
-    /// Prints them in the order in which they would be sent. Hardware values are those of this
-    /// machine, engine values those of a built-in sample engine. Writes no file, opens no socket,
-    /// and also works if collection is off.
+    /// Prints them in the order in which they would be sent, of every engine that is known here unless
+    /// one is named. Hardware values are those of this machine, engine values those of a built-in sample
+    /// engine or the examples in a contract file. Writes no file, opens no socket, and also works if
+    /// collection is off.
     Preview(preview::Args),
     /// Show whether collection is on, which switch decided it, and where data would go
     ///
@@ -50,6 +55,9 @@ enum Command {
     /// Exit code: 0 on, 3 local, 4 off. The most permissive contract decides it, so 0 means that
     /// data may leave this machine.
     Status(status::Args),
+    /// List the contracts that are known here, and make that of another engine known
+    #[command(subcommand)]
+    Contract(contract::Command),
     /// Check a configuration file, which engines read if OTEL_USAGE_CONFIG names it
     #[command(subcommand)]
     Config(config::Command),
@@ -64,6 +72,8 @@ enum Command {
     Schema(schema::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Write the manual pages, for packages
+    Man(man::Args),
     /// Allow collection: usage data is sent unless another switch prevents it
     ///
     /// Writes the mode file of this user. Exit code: 0 if collection is on now, else as `status`.
@@ -95,14 +105,17 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
             return Ok(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS });
         }
     };
+    cli.color.write_global();
     match cli.command {
         None => output::print(SHORT_HELP).map(|()| exit::SUCCESS),
         Some(Command::Preview(args)) => preview::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Contract(command)) => contract::run(&command),
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::Probe(args)) => probe::run(&args),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
+        Some(Command::Man(args)) => man::run(&args, Cli::command()),
         Some(Command::On) => mode::run(Consent::Granted),
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),

@@ -123,6 +123,9 @@ async fn serve(config: &Config) -> anyhow::Result<bool> {
     for address in bridge.addresses()? {
         output::note(&format!("listening on {address}"));
     }
+    for line in bridge.destinations() {
+        output::note(&format!("delivering {line}"));
+    }
     Ok(bridge.serve(stop).await)
 }
 

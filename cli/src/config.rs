@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use otel_usage::Usage;
 use otel_usage::settings::Env;
 
-use crate::contract::Name;
+use crate::contract::{self, Chosen};
 use crate::look::look;
 use crate::status::{self, Status};
 use crate::{exit, output};
@@ -29,15 +29,14 @@ pub(crate) struct Args {
     /// The file, whose format docs/operator/configuration.md describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only this contract [default: vllm/current and lmcache/1]
-    #[arg(long, value_enum, value_name = "NAME")]
-    contract: Option<Name>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
-    let Command::Check(Args { file, contract }) = command;
-    let statuses = status::contracts(*contract)
-        .into_iter()
+    let Command::Check(Args { file, chosen }) = command;
+    let statuses = contract::whole(&chosen.subjects()?)
+        .iter()
         .map(|contract| {
             let environment = Env::process(contract).with("OTEL_USAGE_CONFIG", file);
             Status::of(contract, &look(Usage::builder(contract).with_environment(environment))?)
@@ -57,6 +56,6 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
         1 => writeln!(text, "{}: 1 mistake", file.display()),
         many => writeln!(text, "{}: {many} mistakes", file.display()),
     };
-    output::print(&text)?;
+    output::show(&text)?;
     Ok(if mistakes.is_empty() { exit::SUCCESS } else { exit::ERROR })
 }

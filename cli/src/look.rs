@@ -16,18 +16,25 @@ const WAIT: Duration = Duration::from_secs(8);
 
 /// Returns what an engine with the settings of `builder` would do here.
 pub(crate) fn look(builder: Builder) -> anyhow::Result<Inspection> {
+    let what = "the files that may switch collection off";
+    let found = within(what, move || builder.inspect())
+        .map_err(|error| anyhow!("{error}; engines that start now wait for the same files"))?;
+    Ok(found?)
+}
+
+/// Returns the result of `read`, which reads files. `what` names them in the error.
+pub(crate) fn within<T: Send + 'static>(
+    what: &str,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
     let (sender, receiver) = mpsc::channel();
     // A thread that hangs ends with the process.
     thread::Builder::new().name("look".to_owned()).spawn(move || {
         // Nobody listens after the time limit.
-        let _ = sender.send(builder.inspect());
+        let _ = sender.send(read());
     })?;
-    let found = receiver.recv_timeout(WAIT).map_err(|_| {
-        anyhow!(
-            "the files that may switch collection off did not answer within {} s: check the mounts of the \
-             home directory; engines that start now wait for the same files",
-            WAIT.as_secs()
-        )
-    })?;
-    Ok(found?)
+    receiver.recv_timeout(WAIT).map_err(|_| {
+        let seconds = WAIT.as_secs();
+        anyhow!("{what} did not answer within {seconds} s: check the mounts of the home directory")
+    })
 }

@@ -10,7 +10,10 @@ mod completions;
 mod config;
 mod contract;
 mod exit;
+mod fails;
+mod files;
 mod look;
+mod man;
 mod mode;
 mod output;
 mod preview;
@@ -18,7 +21,7 @@ mod probe;
 mod sample;
 mod schema;
 mod status;
-mod subject;
+mod words;
 
 use std::process::ExitCode;
 

@@ -1,31 +1,31 @@
 //! `otel-usage on`, `local`, `off`: writes the mode file and shows what results from it.
 //!
-//! The file is replaced by a rename, so that an engine which reads it at the same moment, or after a crash, finds
+//! The file is replaced in one step, so that an engine which reads it at the same moment, or after a crash, finds
 //! the old word or the new one.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use otel_usage::schema::vllm;
 use otel_usage::{Consent, Usage};
-use tempfile::NamedTempFile;
 
 use crate::look::look;
 use crate::status::{self, Status};
-use crate::{exit, output};
+use crate::{contract, exit, files, output};
 
 pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     // All contracts share the file.
     let path = place(look(Usage::builder(&vllm::CURRENT))?.mode_file())?;
-    write(&path, mode.as_str()).with_context(|| {
+    files::replace(&path, &format!("{}\n", mode.as_str())).with_context(|| {
         format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode))
     })?;
-    let statuses = status::here(None)?;
+    let statuses = status::here(&contract::every_engine())?;
     let overall = status::most_permissive(&statuses);
-    output::print(&summary(mode, &path, &statuses))?;
+    for warning in status::each_once(statuses.iter().flat_map(|status| &status.warnings)) {
+        output::warning(warning);
+    }
+    output::show(&summary(mode, &path, &statuses))?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
 
@@ -44,33 +44,15 @@ const fn instead(mode: Consent) -> &'static str {
     }
 }
 
-fn write(path: &Path, word: &str) -> io::Result<()> {
-    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
-    let mut folder = fs::DirBuilder::new();
-    folder.recursive(true);
-    // With another mode others might remove the opt-out.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder.create(directory)?;
-    // The temporary file is removed if a step below fails.
-    let mut file = NamedTempFile::new_in(directory)?;
-    writeln!(file, "{word}")?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    // Some file systems cannot sync a directory. The word is already in place.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(())
-}
-
 fn summary(mode: Consent, path: &Path, statuses: &[Status]) -> String {
     let word = mode.as_str();
     let mut text = format!("wrote `{word}` to {}\n", path.display());
     // Writing to a `String` cannot fail.
     for Status { contract, consent, because, .. } in statuses {
         let _ = if *consent == mode {
-            writeln!(text, "{contract}: {word}")
+            writeln!(text, "{contract}: {}", status::mode(mode))
         } else {
-            writeln!(text, "{contract}: stays {}, because of: {because}", consent.as_str())
+            writeln!(text, "{contract}: stays {}, because of: {because}", status::mode(*consent))
         };
     }
     text.push_str(match mode {
@@ -88,14 +70,5 @@ mod tests {
     fn without_a_home_the_remedy_is_named() {
         let error = place(None).unwrap_err().to_string();
         assert!(error.contains("HOME"), "{error}");
-    }
-
-    #[test]
-    fn a_write_that_fails_leaves_nothing_behind() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("mode");
-        fs::create_dir(&path).unwrap();
-        assert!(write(&path, "off").is_err());
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

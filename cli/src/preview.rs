@@ -3,35 +3,27 @@
 //! [`Inspection::preview_run`](otel_usage::settings::Inspection::preview_run) makes them in the way of an engine's worker, but starts, writes and sends nothing.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use otel_usage::clock::Clock;
 use otel_usage::export::ExportRecord;
-use otel_usage::schema::{Decision, Destination, WireValue, lmcache};
+use otel_usage::schema::{Decision, Destination, Sanitizer, WireValue, lmcache};
 use otel_usage::settings::Settings;
 use otel_usage::{Builder, Consent, Contract};
 
-use crate::contract::Name;
+use crate::contract::{Chosen, Subject};
 use crate::look::look;
+use crate::output::{CAUTION, HEADING, styled};
 use crate::schema::markdown;
-use crate::subject::Subject;
-use crate::{exit, output};
-
-/// The message before the payloads.
-const SAMPLE: &str = "engine values come from a built-in sample engine, hardware values from this \
-                      machine; nothing is sent";
+use crate::words::guessed;
+use crate::{exit, output, status};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Contract to show. Its id (vllm/current) is accepted too
-    #[arg(long, value_enum, value_name = "NAME", required_unless_present = "contract_file")]
-    contract: Option<Name>,
-    /// Contract of your own engine, as `Contract::to_json` writes it. Its examples serve as engine values
-    #[arg(long, value_name = "FILE", conflicts_with = "contract")]
-    contract_file: Option<PathBuf>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Show the meaning, source and sanitizers of each value
     #[arg(long, conflicts_with_all = ["json", "otlp"])]
     explain: bool,
@@ -45,16 +37,53 @@ pub(crate) struct Args {
     #[arg(long, value_name = "UNIX_NANOSECONDS")]
     clock: Option<i64>,
     /// Use this instance id instead of a random one
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     instance_id: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let subject = Subject::of(args.contract, args.contract_file.as_deref())?;
-    let inspection = look(builder(args, &subject))?;
+    let mut text = String::new();
+    let mut notes = Vec::new();
+    for subject in args.chosen.subjects()? {
+        text += &shown(args, &subject, &mut notes)?;
+    }
+    for note in status::each_once(notes.iter()) {
+        output::note(note);
+    }
+    if args.json || args.otlp {
+        output::print(&text)?;
+    } else {
+        output::show(&text)?;
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// Returns the payloads of one contract, and adds what people should know about them.
+fn shown(args: &Args, subject: &Subject, notes: &mut Vec<String>) -> anyhow::Result<String> {
+    let inspection = look(builder(args, subject))?;
     let (decision, settings) = (inspection.decision(), inspection.settings());
     let records = subject.records(&inspection);
-    let text = if args.otlp {
+    if records.iter().any(|record| record.message().is_some()) {
+        notes.push(subject.values());
+    } else {
+        notes.push(subject.nothing());
+    }
+    if decision.consent != Consent::Granted {
+        notes.push(format!(
+            "{}: the payloads show what would be sent if it were on",
+            collection(decision)
+        ));
+    }
+    if lacks_machine_id(&records) {
+        let note = "machine_id is empty, because the first message that is sent creates it";
+        notes.push(note.to_owned());
+    }
+    let told = settings
+        .warnings
+        .iter()
+        .map(|warning| format!("{} {}", styled(CAUTION, "warning:"), guessed(warning)));
+    notes.extend(told.chain(settings.notes.iter().map(|note| format!("note: {note}"))));
+    Ok(if args.otlp {
         otlp(&records)?
     } else if args.json {
         wire(&records)
@@ -62,23 +91,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         explained(subject.contract(), &records) + &subject.outlook()
     } else {
         readable(&records, decision, settings) + &subject.outlook()
-    };
-
-    output::note(SAMPLE);
-    if decision.consent != Consent::Granted {
-        output::note(&format!(
-            "{}: the payloads show what would be sent if it were on",
-            collection(decision)
-        ));
-    }
-    if lacks_machine_id(&records) {
-        output::note("machine_id is empty, because the first message that is sent creates it");
-    }
-    for warning in &settings.warnings {
-        output::note(&format!("warning: {warning}"));
-    }
-    output::print(&text)?;
-    Ok(exit::SUCCESS)
+    })
 }
 
 fn builder(args: &Args, subject: &Subject) -> Builder {
@@ -127,7 +140,8 @@ fn readable(records: &[ExportRecord], decision: &Decision, settings: &Settings) 
             _ => format!("not sent: {}", collection(decision)),
         };
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{to}  {}\n{}\n\n", message.name(), message.to_pretty_json());
+        let heading = styled(HEADING, format!("{to}  {}", message.name()));
+        let _ = write!(text, "{heading}\n{}\n\n", message.to_pretty_json());
     }
     text
 }
@@ -141,7 +155,7 @@ fn explained(contract: &Contract, records: &[ExportRecord]) -> String {
     let mut text = String::new();
     for message in records.iter().filter_map(ExportRecord::message) {
         // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "{}", message.name());
+        let _ = writeln!(text, "{}", styled(HEADING, message.name()));
         for (field, value) in message.fields() {
             let value = serde_json::to_string(&value).unwrap_or_default();
             let _ = writeln!(text, "  {}: {value}", field.name);
@@ -166,4 +180,13 @@ fn otlp(records: &[ExportRecord]) -> anyhow::Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Parses an instance id. An id of another form would be left out of every message.
+fn uuid(text: &str) -> Result<String, String> {
+    let id = Sanitizer::Uuid.text(text);
+    if id.is_empty() {
+        return Err("write a UUID, for example b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10".to_owned());
+    }
+    Ok(id.into_owned())
 }

@@ -7,20 +7,21 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use otel_usage::export::ExporterName;
-use otel_usage::schema::{Destination, lmcache, vllm};
+use otel_usage::schema::{Destination, vllm};
 use otel_usage::settings::{Inspection, Settings};
 use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
-use crate::contract::Name;
+use crate::contract::{self, Chosen, Subject};
 use crate::look::look;
-use crate::{exit, output};
+use crate::output::{BAD, CAUTION, GOOD, HEADING, styled};
+use crate::words::guessed;
+use crate::{exit, fails, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only this contract [default: vllm/current and lmcache/1]
-    #[arg(long, value_enum, value_name = "NAME")]
-    contract: Option<Name>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Print one JSON object, which docs/operator/cli.md describes
     #[arg(long)]
     json: bool,
@@ -65,22 +66,30 @@ struct Destined {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let statuses = here(args.contract)?;
+    let statuses = here(&args.chosen.subjects()?)?;
     let overall = most_permissive(&statuses);
-    let text = if args.json { json(&statuses, overall)? } else { readable(&statuses) };
-    output::print(&text)?;
+    if args.json {
+        output::print(&json(&statuses, overall)?)?;
+    } else {
+        output::show(&readable(&statuses))?;
+    }
     Ok(exit::of(overall))
 }
 
-/// Returns the named contract, or the current contract of each engine.
-pub(crate) fn contracts(name: Option<Name>) -> Vec<&'static Contract> {
-    name.map_or_else(|| vec![&vllm::CURRENT, &lmcache::V1], |name| vec![name.contract()])
-}
-
 /// Returns what engines would do in the environment of this process.
-pub(crate) fn here(name: Option<Name>) -> anyhow::Result<Vec<Status>> {
-    let of = |contract| Status::of(contract, &look(Usage::builder(contract))?);
-    contracts(name).into_iter().map(of).collect()
+pub(crate) fn here(subjects: &[Subject]) -> anyhow::Result<Vec<Status>> {
+    let of = |contract: &Contract| {
+        let inspection = look(Usage::builder(contract))?;
+        let mut status = Status::of(contract, &inspection)?;
+        status.warnings.extend(fails::misspelt_variables());
+        let settings = inspection.settings();
+        if status.consent != Consent::Off && settings.exporters.contains(&ExporterName::File) {
+            let files = [&settings.local_log, &settings.file].into_iter().flatten();
+            status.warnings.extend(files.filter_map(|path| fails::unwritable(path)));
+        }
+        Ok(status)
+    };
+    contract::whole(subjects).iter().map(of).collect()
 }
 
 /// Returns the most permissive consent, because it decides whether data may leave the machine.
@@ -101,7 +110,7 @@ impl Status {
             consent: decision.consent,
             because: decision.because,
             exporters,
-            warnings: settings.warnings,
+            warnings: settings.warnings.iter().map(|warning| guessed(warning)).collect(),
             notes: settings.notes,
             config_file: settings.config_file.map(|path| path.display().to_string()),
         })
@@ -160,10 +169,10 @@ fn readable(statuses: &[Status]) -> String {
     }
     // Most mistakes affect every contract in the same way.
     for warning in each_once(statuses.iter().flat_map(|status| &status.warnings)) {
-        let _ = writeln!(text, "warning: {warning}");
+        let _ = writeln!(text, "{} {warning}", styled(CAUTION, "warning:"));
     }
     for note in each_once(statuses.iter().flat_map(|status| &status.notes)) {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "{} {note}", styled(HEADING, "note:"));
     }
     text
 }
@@ -179,16 +188,29 @@ pub(crate) fn each_once<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<&'a 
     once
 }
 
+/// Returns the word for `consent` in its colour.
+pub(crate) fn mode(consent: Consent) -> String {
+    let style = match consent {
+        Consent::Granted => GOOD,
+        Consent::Local => CAUTION,
+        Consent::Off => BAD,
+    };
+    styled(style, consent.as_str())
+}
+
 /// Returns the exporters of each contract as text.
 pub(crate) fn pipelines(statuses: &[Status]) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
     for status in statuses {
         let Status { contract, consent, because, exporters, .. } = status;
-        let _ = writeln!(text, "{contract}: {} ({because})", consent.as_str());
+        let _ = writeln!(text, "{}: {} ({because})", styled(HEADING, contract), mode(*consent));
         let (running, stopped): (Vec<_>, Vec<_>) = exporters.iter().partition(|one| one.runs);
         for Destined { name, destination, cleartext, .. } in &running {
-            let mark = if *cleartext { " (cleartext)" } else { "" };
+            let mark = match cleartext {
+                true => format!(" {}", styled(CAUTION, "(cleartext)")),
+                false => String::new(),
+            };
             let _ = writeln!(text, "  {name:<8}{destination}{mark}");
         }
         if *consent == Consent::Local {

@@ -15,6 +15,18 @@ pub(crate) fn contract(contract: &Contract, resource: &[Attribute]) -> Result<()
     if contract.id.is_empty() || contract.system.is_empty() {
         return Err("it needs an id and a system".to_owned());
     }
+    // Both are printed, and the id is typed after `--contract`.
+    if contract.id.contains(|c: char| c.is_whitespace() || c.is_control())
+        || contract.system.contains(char::is_control)
+    {
+        return Err("its id and system must be words without white space".to_owned());
+    }
+    if let Some(url) = contract.notice_url.as_deref() {
+        let page = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if page.is_none_or(|page| page.is_empty() || !page.chars().all(|c| c.is_ascii_graphic())) {
+            return Err("`notice_url` is not a URL; write https://host/page".to_owned());
+        }
+    }
     if let Some(name) = duplicate(resource.iter().map(|attribute| attribute.name.as_ref())) {
         return Err(format!("resource attribute `{name}` is declared twice"));
     }

@@ -44,6 +44,9 @@ pub struct Contract {
     /// only `OTEL_USAGE_MODE=on` allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ci_variable: Option<Cow<'static, str>>,
+    /// The page that tells people what is collected and why. The notice before the first message names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice_url: Option<Cow<'static, str>>,
     /// Attributes that the operator leaves out, by [`Contract::without`].
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub omitted: Cow<'static, [Cow<'static, str>]>,
@@ -75,6 +78,18 @@ pub struct Switch {
     pub variable: Cow<'static, str>,
     /// The values that mean off.
     pub off: OffWhen,
+}
+
+impl Switch {
+    /// Returns what to set to turn collection off, for example `VLLM_NO_USAGE_STATS=1`.
+    #[must_use]
+    pub fn setting(&self) -> String {
+        let value = match self.off {
+            OffWhen::Present | OffWhen::True => "1",
+            OffWhen::NotTrue => "false",
+        };
+        format!("{}={value}", self.variable)
+    }
 }
 
 /// The values of a [`Switch`] that turn collection off. Words are trimmed, in any case.
@@ -123,6 +138,7 @@ impl Contract {
             messages: Cow::Borrowed(&[]),
             interval_variable: None,
             ci_variable: None,
+            notice_url: None,
             omitted: Cow::Borrowed(&[]),
         }
     }
@@ -138,6 +154,13 @@ impl Contract {
     #[must_use]
     pub fn with_server_variable(mut self, variable: impl Into<Cow<'static, str>>) -> Self {
         self.server_variable = Some(variable.into());
+        self
+    }
+
+    /// Sets the page that the notice names: what is collected, why, and how to stop it.
+    #[must_use]
+    pub fn with_notice_url(mut self, url: impl Into<Cow<'static, str>>) -> Self {
+        self.notice_url = Some(url.into());
         self
     }
 
@@ -189,8 +212,8 @@ impl Contract {
             && (&self.system, &self.server, &self.server_variable, &self.local_file)
                 == (&other.system, &other.server, &other.server_variable, &other.local_file)
             && (&self.switches, &self.directory) == (&other.switches, &other.directory)
-            && (&self.interval_variable, &self.ci_variable)
-                == (&other.interval_variable, &other.ci_variable)
+            && (&self.interval_variable, &self.ci_variable, &self.notice_url)
+                == (&other.interval_variable, &other.ci_variable, &other.notice_url)
     }
 
     /// Returns the environment variables that the contract names.

@@ -75,6 +75,8 @@ mod tests {
             (good.replacen("scheme_only", "scheme_maybe", 1), "scheme_maybe"),
             (good.replacen("\"type\": \"int\"", "\"type\": \"number\"", 1), "number"),
             (good.replacen("\"name\": \"num_cpu\"", "\"name\": \"provider\"", 1), "provider"),
+            (good.replacen("https://docs.", "docs.", 1), "notice_url"),
+            (good.replacen("https://docs.", "https://\\u001b", 1), "notice_url"),
             ("x".repeat(BYTES + 1), "longer"),
         ] {
             let error = Contract::from_json(&bad).unwrap_err().to_string();

@@ -198,8 +198,7 @@ impl Pipeline {
             }
             if consent == Consent::Granted && !self.destinations.is_empty() {
                 // The notice comes before any exporter has the record, and so before the first byte.
-                let contract = self.context.contract.contract();
-                self.notifier.notice(&contract.id, &contract.system, &self.destinations);
+                self.notifier.notice(self.context.contract.contract(), &self.destinations);
             }
             self.counters.recorded.fetch_add(1, Ordering::Relaxed);
             let contract = Arc::clone(&self.context.contract);

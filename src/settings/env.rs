@@ -194,7 +194,8 @@ impl Env {
     ///
     /// The file is read instead of asking the name service, because such a look-up may open sockets
     /// before consent is known. The Python clients look for their opt-out in the same directory.
-    pub(crate) fn home(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
         self.find_home().ok()
     }
 
@@ -204,10 +205,8 @@ impl Env {
     ///
     /// The reason why it is unknown. An opt-out may then stand where nobody can see it.
     pub(crate) fn find_home(&self) -> Result<PathBuf, String> {
-        match self.os("HOME") {
-            Some(home) if home.is_empty() => return Ok(PathBuf::from("/")),
-            Some(home) => return Ok(PathBuf::from(home)),
-            None => {}
+        if let Some(home) = self.os("HOME").map(Path::new).filter(|home| is_home(home)) {
+            return Ok(home.to_owned());
         }
         let path = self.passwd.as_deref().unwrap_or_else(|| Path::new("/etc/passwd"));
         let shown = path.display();
@@ -215,6 +214,15 @@ impl Env {
         // Names of other users need not be UTF-8.
         let passwd = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
         home_of(&passwd, user).ok_or_else(|| format!("{shown} has no line for the user {user}"))
+    }
+
+    /// Returns what is wrong with `HOME` if it is set and no home directory.
+    pub(crate) fn note_of_home(&self) -> Option<String> {
+        let given = self.os("HOME").map(Path::new).filter(|home| !is_home(home))?;
+        let what = if given.as_os_str().is_empty() { "empty" } else { "no absolute path" };
+        let instead = self.home()?;
+        let instead = instead.display();
+        Some(format!("HOME is {what}, so that {instead} of /etc/passwd is used instead; set HOME"))
     }
 
     /// Returns `${XDG_CONFIG_HOME:-~/.config}`.
@@ -252,6 +260,11 @@ impl Env {
     }
 }
 
+/// An empty `HOME` would put files at `/`, and a relative one wherever the engine happens to be started.
+fn is_home(path: &Path) -> bool {
+    !path.as_os_str().is_empty() && (cfg!(not(unix)) || path.is_absolute())
+}
+
 fn home_of(passwd: &[u8], user: u32) -> Option<PathBuf> {
     passwd.split(|byte| *byte == b'\n').find_map(|line| {
         let mut parts = line.split(|byte| *byte == b':');
@@ -282,6 +295,23 @@ mod tests {
             bad line\nvllm:x:2000:44::/srv/vllm:/bin/sh";
         assert_eq!(home_of(passwd, 2000), Some(PathBuf::from("/srv/vllm")));
         assert_eq!(home_of(passwd, 7), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_empty_or_relative_home_is_none_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwd = folder.path().join("passwd");
+        let user = crate::sys::user_id();
+        std::fs::write(&passwd, format!("me:x:{user}:0::/home/me:/bin/sh\n")).unwrap();
+        for home in ["", "here"] {
+            let env = Env::given([("HOME", home)]).with_passwd(&passwd);
+            assert_eq!(env.home(), Some(PathBuf::from("/home/me")), "{home}");
+            let note = env.note_of_home().unwrap();
+            assert!(note.contains("HOME") && note.contains("/home/me"), "{note}");
+        }
+        assert_eq!(Env::given([("HOME", "/home/a")]).note_of_home(), None);
+        assert_eq!(Env::default().note_of_home(), None);
     }
 
     #[test]

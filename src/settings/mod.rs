@@ -53,7 +53,7 @@ pub struct Settings {
     pub config_file: Option<PathBuf>,
     /// Mistakes. Each names the variable or the place in the file, and its remedy.
     pub warnings: Vec<String>,
-    /// Parts of the configuration file that have no effect and are no mistakes.
+    /// What may not be meant and is no mistake, such as a key of the configuration file without an effect.
     pub notes: Vec<String>,
     #[cfg(feature = "http")]
     pub(crate) proxies: otel_usage_schema::Proxies,
@@ -101,7 +101,7 @@ impl Settings {
             omitted: omitted(env, file),
             config_file: file.path.clone(),
             warnings: file.mistakes.clone(),
-            notes: file.notes.clone(),
+            notes: file.notes.iter().cloned().chain(env.note_of_home()).collect(),
             ..Self::default()
         };
         let named = settings.named_exporters(env, file, over);
@@ -126,6 +126,8 @@ impl Settings {
             if names.contains(&ExporterName::Otlp) {
                 match otlp::resolve(env, over.otlp_endpoint.as_deref(), file.otlp.as_ref()) {
                     Ok(otlp) => {
+                        #[cfg(feature = "http")]
+                        settings.notes.extend(otlp.note_of_port());
                         settings.exporters.push(ExporterName::Otlp);
                         settings.otlp = Some(otlp);
                     }
@@ -134,8 +136,31 @@ impl Settings {
             }
         }
         settings.exporters.sort_unstable();
+        settings.note_unused(env, over);
         settings.check_omitted(contract);
         settings
+    }
+
+    /// Notes each destination that nothing uses, because its exporter was not named.
+    fn note_unused(&mut self, env: &Env, over: &Overrides) {
+        let unused = [
+            ("OTEL_USAGE_OTLP_ENDPOINT", ExporterName::Otlp, over.otlp_endpoint.is_some()),
+            ("OTEL_USAGE_FILE", ExporterName::File, over.file.is_some()),
+        ];
+        for (variable, exporter, overruled) in unused {
+            let name = exporter.as_str();
+            let failed = self.warnings.iter().any(|warning| warning.contains(name));
+            if env.filled(variable).is_some()
+                && !self.exporters.contains(&exporter)
+                && !overruled
+                && !failed
+            {
+                self.notes.push(format!(
+                    "{variable} has no effect, because `{name}` is not among the exporters; add it to \
+                     OTEL_USAGE_EXPORTERS, or unset the variable"
+                ));
+            }
+        }
     }
 
     /// Warns of each name that leaves nothing out. A name of another engine is accepted, because one

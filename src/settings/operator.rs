@@ -43,6 +43,13 @@ impl Operator {
         Settings::resolve(contract, &self.env, &self.file, over)
     }
 
+    /// Resolves the settings with the mistakes of switches among the warnings, for a tool that shows both.
+    pub(crate) fn all_settings(&self, contract: &Contract, over: &Overrides) -> Settings {
+        let mut settings = self.settings(contract, over);
+        settings.warnings.splice(0..0, self.switches.warning());
+        settings
+    }
+
     /// Returns the warning to give if something unreadable, and not an opt-out, turned collection off.
     pub(crate) fn warning_of_off(&self) -> Option<String> {
         self.switches.warning().or_else(|| self.file.warning())

@@ -70,6 +70,21 @@ impl OtlpSettings {
     }
 }
 
+#[cfg(feature = "http")]
+impl OtlpSettings {
+    /// Returns a hint if the port is the one that collectors use for gRPC. They may use it for HTTP too.
+    pub(super) fn note_of_port(&self) -> Option<String> {
+        let to = otel_usage_schema::Destination::parse(&self.endpoint)?;
+        (to.port() == 4317).then(|| {
+            format!(
+                "{} names port 4317, where collectors expect gRPC; this build sends http/protobuf, \
+                 which they usually expect at port 4318",
+                self.origins.endpoint
+            )
+        })
+    }
+}
+
 impl std::fmt::Debug for OtlpSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -298,6 +313,24 @@ mod tests {
         assert!(settings.gzip);
         assert_eq!(settings.timeout, Duration::from_millis(2500));
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_port_for_grpc_is_a_hint() {
+        for (url, hint) in [
+            ("http://c:4317", true),
+            ("https://user:secret@c:4317/v1/traces?key=secret", true),
+            ("http://c:4318", false),
+            ("http://c/4317", false),
+        ] {
+            let env = Env::given([("OTEL_EXPORTER_OTLP_ENDPOINT", url)]);
+            let note = resolve(&env, None, None).unwrap().note_of_port();
+            assert_eq!(note.is_some(), hint, "{url}");
+            let note = note.unwrap_or_default();
+            assert!(!hint || note.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && note.contains("4318"));
+            assert!(!note.contains("secret"), "{note}");
+        }
     }
 
     #[test]

@@ -49,13 +49,20 @@ impl Operator {
 
     /// Returns the builder of an engine in this environment, marked as sample data.
     pub fn engine(&self, contract: &Contract) -> Builder {
-        Usage::builder(contract).with_sample_data().with_environment(self.env())
+        let builder = Usage::builder(contract).with_sample_data().with_environment(self.env());
+        builder.on_notice(to_test_runner)
     }
 
     /// Returns the path of a file in the home.
     pub fn path(&self, below_home: &str) -> PathBuf {
         self.home.path().join(below_home)
     }
+}
+
+/// Gives notices and warnings to the test runner, which shows them only if the test fails.
+#[allow(clippy::print_stderr, reason = "a test runner captures the macro, and not the stream")]
+pub fn to_test_runner<Level>(_: Level, text: &str) {
+    eprintln!("otel-usage: {text}");
 }
 
 /// A record with any kind and any attributes.

@@ -3,28 +3,33 @@
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde_json::{Deserializer, Serializer};
 
 /// Returns the keys of one flat JSON object in the order of the text.
 pub fn keys(json: &str) -> Vec<String> {
-    struct Keys;
-    impl<'de> Visitor<'de> for Keys {
-        type Value = Vec<String>;
+    rows(json).into_iter().map(|(key, _)| key).collect()
+}
+
+/// Returns the keys of one flat JSON object with their values as JSON, in the order of the text.
+pub fn rows(json: &str) -> Vec<(String, String)> {
+    struct Rows;
+    impl<'de> Visitor<'de> for Rows {
+        type Value = Vec<(String, String)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
-            let mut keys = Vec::new();
-            while let Some((key, IgnoredAny)) = map.next_entry()? {
-                keys.push(key);
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut rows = Vec::new();
+            while let Some((key, value)) = map.next_entry::<String, serde_json::Value>()? {
+                rows.push((key, value.to_string()));
             }
-            Ok(keys)
+            Ok(rows)
         }
     }
-    Deserializer::from_str(json).deserialize_map(Keys).unwrap()
+    Deserializer::from_str(json).deserialize_map(Rows).unwrap()
 }
 
 /// Writes JSON on one line as Python's `json.dumps` does. Keys, order, types and values stay.

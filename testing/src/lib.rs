@@ -48,7 +48,7 @@ pub mod served;
 pub mod upstream;
 
 #[cfg(feature = "checks")]
-pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled};
+pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled, to_test_runner};
 
 /// Says what a test could not compare with, and why. Under CI nothing may be missing.
 pub fn skipped(why: &str) {

@@ -52,6 +52,7 @@ impl<'a> Engine<'a> {
                 .with_sample_data()
                 .with_environment(environment)
                 .with_version(version)
+                .on_notice(crate::to_test_runner)
                 .with_exporter(Later(tell));
             with_accelerators(builder, &scenario["accelerator"])
         };

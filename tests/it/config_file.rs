@@ -317,6 +317,26 @@ fn every_mistake_in_the_file_names_line_and_column() {
         (in_processors("otlp_http: {tls: {certificate_file: /x}}"), "4:45", "ca_file"),
         (in_processors("otlp_http: {tls: {ca_file: /nowhere.pem}}"), "4:54", "/nowhere.pem"),
         ("file_format: &v \"1.0\"\ndisabled: *v\n".to_owned(), "2:11", "alias"),
+        (
+            in_processors("otlp_http: {headers: [{name: a, value: \"${env:UNSET_HERE}\"}]}"),
+            "4:66",
+            "needs the variable UNSET_HERE",
+        ),
+        (
+            in_processors("otlp_http: {headers_list: \"a=Bearer ${UNSET_HERE}\"}"),
+            "4:53",
+            "needs the variable UNSET_HERE",
+        ),
+        (
+            in_processors("usage_server: {endpoint: \"${UNSET_HERE}\"}"),
+            "4:52",
+            "needs the variable UNSET_HERE",
+        ),
+        (
+            in_processors("usage_server: {endpoint: \"http://${UNSET_HERE}/x\"}"),
+            "4:52",
+            "needs the variable UNSET_HERE",
+        ),
     ] {
         let mistakes = mistakes(&text);
         let found =
@@ -353,6 +373,20 @@ fn unsupported_keys_of_the_specification_give_one_note() {
     {
         assert!(settings.notes[0].contains(name), "{:?}", settings.notes);
     }
+}
+
+#[test]
+fn a_key_whose_whole_value_is_unset_is_left_out_with_a_note() {
+    let with = |tls: &str| {
+        settings(&operator(&processors(&[&format!(
+            "otlp_http: {{endpoint: \"http://127.0.0.1:9\", tls: {{ca_file: \"{tls}\"}}}}"
+        )])))
+    };
+    let noted = with("${env:UNSET_HERE}");
+    assert_eq!(noted.warnings, [] as [&str; 0]);
+    let [note] = &noted.notes[..] else { panic!("{:?}", noted.notes) };
+    assert!(note.contains("`ca_file` is left out") && note.contains("UNSET_HERE"), "{note}");
+    assert_eq!(with("${UNSET_HERE:-}").notes, [] as [&str; 0]);
 }
 
 #[test]

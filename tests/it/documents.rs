@@ -56,6 +56,17 @@ fn the_documented_variables_are_those_that_are_read() {
 }
 
 #[test]
+fn the_readme_names_only_documented_variables() {
+    let (readme, page) = (read("README.md"), read("docs/operator/environment.md"));
+    let ours = quoted(&readme).filter(|word| word.starts_with("OTEL_"));
+    let named: Vec<&str> = ours.map(|word| word.trim_end_matches('*')).collect();
+    assert!(named.contains(&"OTEL_SDK_DISABLED") && named.contains(&"OTEL_EXPORTER_OTLP_"));
+    for name in named {
+        assert!(page.contains(name), "docs/operator/environment.md does not name {name}");
+    }
+}
+
+#[test]
 fn every_sanitized_field_is_among_the_differences() {
     let page = read("docs/receiver/compatibility.md");
     for contract in Contract::built_in() {
@@ -93,7 +104,7 @@ fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
 #[test]
 fn every_promise_and_fault_names_tests_that_exist() {
     let mut tests = BTreeSet::new();
-    let folders = ["bridge", "cli", "macros", "schema", "src", "tests"];
+    let folders = ["bridge", "cli", "macros", "schema", "src", "tests", "xtask"];
     let folders = folders.map(|folder| otel_usage_testing::root().join(folder));
     folders.iter().filter(|folder| folder.is_dir()).for_each(|one| tests_below(one, &mut tests));
     let promises = read("docs/project/promises.md");

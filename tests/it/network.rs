@@ -8,13 +8,13 @@ use otel_usage::schema::{lmcache, vllm};
 use otel_usage::{Builder, Contract, Usage};
 use otel_usage_testing::sample;
 use otel_usage_testing::tls::private_server;
-use otel_usage_testing::{Operator, settled};
+use otel_usage_testing::{Operator, settled, to_test_runner};
 
 use crate::receiver::Receiver;
 
 /// An engine whose data may go beyond this machine: only to names that do not exist.
 fn engine(operator: &Operator, contract: &Contract) -> Builder {
-    Usage::builder(contract).with_environment(operator.env())
+    Usage::builder(contract).with_environment(operator.env()).on_notice(to_test_runner)
 }
 
 /// A name that no name server knows.

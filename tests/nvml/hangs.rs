@@ -11,7 +11,7 @@ use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Env;
 use otel_usage::{Attributes, Flush, Usage};
 use otel_usage_testing::receiver::Receiver;
-use otel_usage_testing::{PATIENCE, returns};
+use otel_usage_testing::{PATIENCE, returns, to_test_runner};
 
 use crate::stand_in::{answer, is_played, run};
 
@@ -77,6 +77,7 @@ fn child() {
     let resources = Resources::default();
     let usage = Usage::builder(&vllm::CURRENT)
         .with_sample_data()
+        .on_notice(to_test_runner)
         .with_environment(environment("VLLM_USAGE_STATS_SERVER"))
         .with_exporter(resources.clone())
         .try_init()
@@ -98,6 +99,7 @@ fn child() {
     let before = ours();
     let second = Usage::builder(&lmcache::V1)
         .with_sample_data()
+        .on_notice(to_test_runner)
         .with_environment(environment("LMCACHE_USAGE_TRACK_URL"))
         .try_init()
         .unwrap();

@@ -11,6 +11,7 @@
 mod api;
 mod collector;
 mod demo;
+mod dist;
 mod e2e;
 mod features;
 mod fuzz;
@@ -54,6 +55,15 @@ enum Task {
     /// Show what the library does beside the Python originals, or with a fleet of engines
     #[command(subcommand)]
     Demo(Demo),
+    /// Lay out the command with its manual pages and completions, for a package
+    Dist {
+        /// Folder with `bin` and `share` [default: dist in the target folder]
+        #[arg(long, value_name = "DIR")]
+        out: Option<std::path::PathBuf>,
+        /// Use the debug build
+        #[arg(long)]
+        debug: bool,
+    },
     /// Test the chains through a real collector
     ///
     /// Needs Go.
@@ -155,6 +165,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         }
         Task::Demo(Demo::Adopt) => demo::adopt(),
         Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
+        Task::Dist { out, debug } => dist::run(out, debug),
         Task::E2e { all } => e2e::run(all),
         Task::Features => features::check(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),

@@ -1,6 +1,6 @@
 //! Starts cargo, finds or installs other programs, and shows that long work goes on.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -69,31 +69,46 @@ pub(crate) fn skip(because: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows `what` on standard error while `work` runs: on a terminal with the seconds so far, else one line.
+/// Shows `what` on standard error while `work` runs, with the seconds so far: on a terminal in one line that
+/// changes, else in a line every few seconds, so that a log shows that the work goes on.
 pub(crate) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let terminal = io::stderr().is_terminal();
+    let pause = Duration::from_secs(if terminal { 1 } else { 5 });
+    watched_to(&mut io::stderr(), terminal, pause, what, work)
+}
+
+fn watched_to<T>(
+    out: &mut (impl Write + Send),
+    terminal: bool,
+    pause: Duration,
+    what: &str,
+    work: impl FnOnce() -> T,
+) -> T {
     let begun = Instant::now();
     let (running, finished) = mpsc::channel::<()>();
-    let terminal = io::stderr().is_terminal();
+    // A closed standard error must not end the work.
+    let mut tell = move |text: String| {
+        let _ = write!(out, "{text}").and_then(|()| out.flush());
+    };
+    let (before, after) = if terminal { ("\r", "") } else { ("", "\n") };
     if !terminal {
-        eprintln!("{what} ...");
+        tell(format!("{what} ...\n"));
     }
-    let result = thread::scope(|scope| {
-        if terminal {
-            scope.spawn(move || {
-                let tick = Duration::from_secs(1);
-                while finished.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
-                    eprint!("\r{what}: {} s", begun.elapsed().as_secs());
-                }
-            });
-        }
+    let tell = &mut tell;
+    thread::scope(|scope| {
+        let shows = scope.spawn(move || {
+            while finished.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                tell(format!("{before}{what}: {} s{after}", begun.elapsed().as_secs()));
+            }
+            if terminal {
+                tell(format!("\r{what}: {:.0} s\n", begun.elapsed().as_secs_f64()));
+            }
+        });
         let result = work();
         drop(running);
+        let _ = shows.join();
         result
-    });
-    if terminal {
-        eprintln!("\r{what}: {:.0} s", begun.elapsed().as_secs_f64());
-    }
-    result
+    })
 }
 
 /// Returns the folder of the workspace.
@@ -135,4 +150,36 @@ pub(crate) fn otel_usage(root: &Path, release: bool) -> anyhow::Result<PathBuf> 
         "the command `otel-usage` does not build",
     )?;
     Ok(target(root)?.join(folder).join("otel-usage"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tells a channel of each write.
+    struct Lines(mpsc::Sender<String>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn long_work_shows_that_it_goes_on_also_in_a_pipe() {
+        for terminal in [false, true] {
+            let (said, hear) = mpsc::channel();
+            let pause = Duration::from_millis(1);
+            // The work ends only after two signs of life.
+            let signs = watched_to(&mut Lines(said), terminal, pause, "building", || {
+                hear.iter().filter(|text| text.contains(" s")).take(2).count()
+            });
+            assert_eq!(signs, 2);
+        }
+    }
 }

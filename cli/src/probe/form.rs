@@ -1,21 +1,19 @@
 //! Prints the result of a probe as a table or as a JSON object.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use bytesize::ByteSize;
 use serde::Serialize;
 use serde_json::Value;
 
 use otel_usage::detectors::{FACTS, Fact};
 
 use super::{Probed, Step, fact};
+use crate::output;
 
 /// Version of the JSON form.
 const FORMAT: u32 = 1;
-
-/// Largest number of readings in a row of the table.
-const SOURCES: usize = 3;
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -85,9 +83,13 @@ pub(super) fn json(probed: &Probed, root: Option<&Path>) -> anyhow::Result<Strin
     Ok(serde_json::to_string(&document).context("the facts cannot be written as JSON")? + "\n")
 }
 
-pub(super) fn table(probed: &Probed) -> String {
-    let heading = ["fact", "value", "attribute", "read from", "µs"].map(str::to_owned);
-    let mut rows = vec![heading];
+/// Returns the facts as a table for people, or with `wide` also the attributes and each source.
+pub(super) fn table(probed: &Probed, wide: bool) -> String {
+    let mut table = if wide {
+        output::Table::new(["fact", "value", "attribute", "read from", "µs"]).wide()
+    } else {
+        output::Table::new(["fact", "value", "read from", "µs"])
+    };
     let mut timed: Vec<&str> = Vec::new();
     for (place, fact) in FACTS.iter().enumerate() {
         let (value, sources) = found(probed, place, fact);
@@ -101,27 +103,19 @@ pub(super) fn table(probed: &Probed) -> String {
             _ => String::new(),
         };
         let (value, sources) = match value {
-            Some(value) => (plain(&value), few(&sources)),
+            Some(value) if wide => (readable(fact, &value), sources.join(", ")),
+            Some(value) => (readable(fact, &value), few(&sources)),
             None => ("-".to_owned(), absence(fact, step)),
         };
-        rows.push([fact.label.to_owned(), value, fact.attribute.to_owned(), sources, micros]);
-    }
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
-    let mut text = String::new();
-    for [fact, value, attribute, sources, micros] in &rows {
-        let [first, second, third, fourth, last] = widths;
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(
-            text,
-            "{fact:<first$}  {value:<second$}  {attribute:<third$}  {sources:<fourth$}  {micros:>last$}"
-        );
+        let label = fact.label.to_owned();
+        if wide {
+            table.row([label, value, fact.attribute.to_owned(), sources, micros]);
+        } else {
+            table.row([label, value, sources, micros]);
+        }
     }
     let asked: usize = probed.steps.iter().map(|step| step.readings.len()).sum();
-    let _ = writeln!(text, "{asked} questions, {} µs", total(probed));
-    text
+    format!("{}{asked} questions, {} µs\n", table.text(), total(probed))
 }
 
 /// Returns the value of a fact, and where it was read.
@@ -137,17 +131,29 @@ fn absence(fact: &Fact, step: Option<&Step>) -> String {
     fact::absence(fact, step.map(|step| step.readings.as_slice()).unwrap_or_default())
 }
 
-/// Returns a value without the quotes of JSON.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// Facts in bytes.
+const SIZES: [&str; 3] =
+    ["otel_usage.memory.total", "otel_usage.memory.cgroup_limit", "otel_usage.accelerator.memory"];
+
+/// Returns a value as people write it: sizes with a unit, lists and texts without the quotes of JSON.
+fn readable(fact: &Fact, value: &Value) -> String {
+    match (value, value.as_u64()) {
+        (_, Some(bytes)) if SIZES.contains(&fact.attribute) => {
+            ByteSize(bytes).display().iec().to_string()
+        }
+        (Value::Array(parts), _) => {
+            parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
 }
 
-/// Returns the first readings, and the number of the others.
+/// Returns the first reading, and the number of the others.
 fn few(sources: &[String]) -> String {
-    let first: Vec<&str> = sources.iter().take(SOURCES).map(String::as_str).collect();
-    match sources.len().saturating_sub(SOURCES) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
+    match sources {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, others @ ..] => format!("{one} +{}", others.len()),
     }
 }
 

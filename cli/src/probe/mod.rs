@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// One JSON object, as docs/operator/cli.md describes it
     #[arg(long, conflicts_with = "record")]
     json: bool,
+    /// Also show OpenTelemetry's attribute and every source, in lines as long as they get
+    #[arg(long, conflicts_with_all = ["json", "record"])]
+    wide: bool,
     /// Probe the files in this folder instead of this machine, and its machine.json if it has one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -55,9 +58,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         return record::run(&machine, folder);
     }
     let probed = Probed::of(&machine.traced(), true);
-    let text =
-        if args.json { form::json(&probed, args.root.as_deref())? } else { form::table(&probed) };
-    output::print(&text)?;
+    if args.json {
+        output::print(&form::json(&probed, args.root.as_deref())?)?;
+    } else {
+        output::show(&form::table(&probed, args.wide))?;
+    }
     Ok(exit::SUCCESS)
 }
 

@@ -5,15 +5,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use anyhow::ensure;
 use otel_usage::Contract;
 use otel_usage::schema::{Field, MessageSpec};
 
 use super::markdown::{data_class, source, steps, type_name};
-use crate::{exit, output};
+use crate::{contract, exit, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The old contract: an id (vllm/0.4.0) or a contract file
+    /// The old contract: a name (vllm/0.4.0) or a contract file
     before: String,
     /// The new contract
     after: String,
@@ -31,7 +32,15 @@ enum Weight {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let (before, after) = (super::given(&args.before)?, super::given(&args.after)?);
+    let (before, after) = (contract::given(&args.before)?, contract::given(&args.after)?);
+    ensure!(
+        before.system == after.system,
+        "{} is a contract of {}, and {} is one of {}: compare two contracts of one engine",
+        before.id,
+        before.system,
+        after.id,
+        after.system
+    );
     let differences = compare(&before, &after);
     let heaviest = differences.iter().map(|(weight, _)| *weight).max();
     let mut text = String::new();

@@ -14,19 +14,15 @@ use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
 use otel_usage::Contract;
 
-use crate::contract::{self, Given};
+use crate::contract::{self, Chosen};
 use crate::{exit, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Only the contract with this id (vllm/current) [default: all built-in contracts]
-    #[arg(long, value_name = "ID")]
-    contract: Vec<String>,
-    /// Contract of your own engine, as `Contract::to_json` writes it
-    #[arg(long, value_name = "FILE")]
-    contract_file: Vec<PathBuf>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
@@ -95,18 +91,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
+/// Returns the chosen contracts, else the built-in ones: the generated files must not depend on this machine.
 fn chosen(args: &Args) -> anyhow::Result<Vec<Contract>> {
-    let mut contracts = Vec::new();
-    for id in &args.contract {
-        contracts.push(contract::built_in(id)?.clone());
-    }
-    for path in &args.contract_file {
-        contracts.push(contract::from_file(path)?);
-    }
-    if contracts.is_empty() {
-        contracts.extend(Contract::built_in().into_iter().cloned());
-    }
-    Ok(contracts)
+    let contracts = contract::whole(&args.chosen.named()?);
+    Ok(if contracts.is_empty() {
+        Contract::built_in().into_iter().cloned().collect()
+    } else {
+        contracts
+    })
 }
 
 /// Returns every message with its contract.
@@ -126,12 +118,4 @@ fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&path, text))
         .with_context(|| format!("{} cannot be written: check its permissions", path.display()))
-}
-
-/// Returns the contract with this id or in this file.
-pub(crate) fn given(word: &str) -> anyhow::Result<Contract> {
-    match Given::of(word) {
-        Given::BuiltIn(contract) => Ok(contract.clone()),
-        Given::File(path) => contract::from_file(&path),
-    }
 }

@@ -245,6 +245,46 @@ fn each_mistake_is_one_line_with_a_remedy() {
 }
 
 #[test]
+fn the_start_names_addresses_contracts_and_destinations_without_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(env!("CARGO_BIN_EXE_otel-usage"));
+    command.args(["bridge", "--exporter", "server", "--exporter", "file", "--exporter", "console"]);
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--server",
+        "vllm=http://me:hunter2@127.0.0.1:9/a?k=hunter2",
+    ]);
+    command.arg("--file").arg(folder.path().join("out.jsonl"));
+    command.env("HOME", folder.path()).env("LMCACHE_USAGE_TRACK_URL", "http://127.0.0.1:7");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut lines: Vec<String> = Vec::new();
+    for line in said.lines().map(Result::unwrap) {
+        let last = line.ends_with("to standard output");
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = lines.join("\n");
+    for words in [
+        "listening on 127.0.0.1:",
+        "delivering vllm/current, vllm/0.11, vllm/0.7, vllm/0.4.0 to http://127.0.0.1:9/a\n",
+        "delivering lmcache/1, lmcache/doc, lmcache/legacy to http://127.0.0.1:7\n",
+        "delivering every contract to the file ",
+        "/out.jsonl\n",
+        "delivering every contract to standard output",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
 fn every_flag_and_default_is_documented() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/receiver/bridge.md");
     let page = fs::read_to_string(page).unwrap();

@@ -22,7 +22,7 @@ distribution:
 
 /// Returns a shell with a file in its home, and the file's path.
 fn shell(text: &str) -> (Shell, String) {
-    let shell = Shell::new();
+    let shell = Shell::new().with("TOKEN", "s3cret");
     let path = shell.home().join("usage.yaml");
     fs::write(&path, text).unwrap();
     let path = path.display().to_string();
@@ -32,7 +32,6 @@ fn shell(text: &str) -> (Shell, String) {
 #[test]
 fn a_good_file_shows_its_pipeline_and_no_secret() {
     let (shell, path) = shell(GOOD);
-    let shell = shell.with("TOKEN", "s3cret");
     let ran = shell.run(&format!("config check {path}"));
     assert_eq!(ran.code, 0, "{}", ran.out);
     let home = shell.home().display();
@@ -61,6 +60,7 @@ fn each_mistake_is_one_line_and_the_exit_code_is_1() {
     for variable in ["A", "DO_NOT_TRACK"] {
         let shell =
             Shell::new().with("HOME", &shell.home().display().to_string()).with(variable, "1");
+        let shell = shell.with("TOKEN", "s3cret");
         let ran = shell.run(&format!("config check {path}"));
         assert_eq!(ran.code, 1, "{}", ran.out);
         let places = ["7:13 `endpiont`", "9:40 `paht`", "11:22 `mode`", "11:34 names `platfrom`"];
@@ -68,6 +68,20 @@ fn each_mistake_is_one_line_and_the_exit_code_is_1() {
             assert!(ran.out.contains(&format!("\n{path}:{place}")), "{place}: {}", ran.out);
         }
         assert!(ran.out.ends_with(&format!("{path}: 4 mistakes\n")), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_header_without_its_credential_is_a_mistake() {
+    let (shell, path) = shell(GOOD);
+    let shell = Shell::new().with("HOME", &shell.home().display().to_string());
+    for unset in [shell.run(&format!("config check {path}")), {
+        shell.with("TOKEN", "").with("OTEL_USAGE_CONFIG", &path).run("status")
+    }] {
+        let about: Vec<_> = unset.out.lines().filter(|line| line.contains("TOKEN")).collect();
+        let [line] = about[..] else { panic!("{}", unset.out) };
+        assert!(line.contains(":8:52 `value` needs the variable TOKEN, which is not set; set it"));
+        assert!(!unset.out.contains("  otlp "), "{}", unset.out);
     }
 }
 

@@ -6,7 +6,9 @@ mod bridge;
 #[cfg(target_os = "linux")]
 mod bridge_limits;
 mod config;
+mod contract;
 mod mode;
+mod people;
 mod preview;
 mod probe;
 mod same_bytes;

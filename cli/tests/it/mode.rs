@@ -40,6 +40,14 @@ fn a_stricter_switch_wins_and_is_named() {
 }
 
 #[test]
+fn a_word_that_overrules_the_mode_and_is_none_is_explained() {
+    let ran = Shell::new().with("OTEL_USAGE_MODE", "ture").run("on");
+    assert_eq!(ran.code, 4);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    assert!(ran.err.contains("OTEL_USAGE_MODE is `ture`, which is no mode"), "{}", ran.err);
+}
+
+#[test]
 fn a_damaged_mode_file_means_off_until_a_command_rewrites_it() {
     let shell = Shell::new();
     fs::create_dir_all(shell.mode_file().parent().unwrap()).unwrap();

@@ -12,10 +12,14 @@ use otel_usage_testing::json::keys;
 use crate::shell::Shell;
 
 /// Every name that `--contract` accepts.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 18] = [
     "vllm",
     "vllm/current",
     "vllm-heartbeat",
+    "vllm-0.11",
+    "vllm/0.11",
+    "vllm-0.7",
+    "vllm/0.7",
     "vllm-0.4.0",
     "vllm/0.4.0",
     "lmcache",
@@ -106,9 +110,12 @@ fn messages_are_shown_in_the_order_they_are_sent() {
 
 #[test]
 fn a_missing_or_wrong_contract_is_a_usage_error() {
-    for line in
-        ["preview", "preview --contract vlm", "preview --contract vllm --json --otlp", "prevew"]
-    {
+    for line in [
+        "preview --contract",
+        "preview --contract vlm",
+        "preview --contract vllm --json --otlp",
+        "prevew",
+    ] {
         let ran = Shell::new().run(line);
         assert_eq!(ran.code, 2, "{line}");
         assert!(ran.out.is_empty() && ran.err.starts_with("error: "), "{ran:?}");
@@ -170,9 +177,11 @@ fn headings_name_the_destinations() {
 
 #[test]
 fn otlp_decodes_and_carries_declared_attributes_only() {
-    let contracts: [(&str, &Contract); 6] = [
+    let contracts: [(&str, &Contract); 8] = [
         ("vllm", &vllm::CURRENT),
         ("vllm-heartbeat", &vllm::CURRENT),
+        ("vllm-0.11", &vllm::V0_11),
+        ("vllm-0.7", &vllm::V0_7),
         ("vllm-0.4.0", &vllm::V0_4_0),
         ("lmcache", &lmcache::V1),
         ("lmcache-doc", &lmcache::DOC),

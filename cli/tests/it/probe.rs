@@ -44,10 +44,10 @@ fn this_machine_is_shown_while_collection_is_off_and_nothing_is_written() {
     assert_eq!((&document["format"], &document["root"]), (&1.into(), &Value::Null));
     let found = values(&document);
     assert!(found["otel_usage.cpu.count"].as_i64().unwrap() > 0, "{found:?}");
-    for (attribute, value) in &found {
-        let line = ran.out.lines().find(|line| line.contains(&format!("  {attribute} "))).unwrap();
-        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        assert!(line.contains(&shown), "{line}");
+    let wide = shell.run("probe --wide");
+    for (attribute, value) in found.iter().filter(|(_, value)| value.is_string()) {
+        let line = wide.out.lines().find(|line| line.contains(&format!("  {attribute} "))).unwrap();
+        assert!(line.contains(value.as_str().unwrap()), "{line}");
     }
     let steps = document["steps"].as_array().unwrap();
     let sum: u64 = steps.iter().map(|step| step["micros"].as_u64().unwrap()).sum();
@@ -61,15 +61,12 @@ fn a_recorded_machine_is_shown_with_the_files_that_were_read() {
     let ran = Shell::new().run(&format!("probe --root {}", root.display()));
     assert_eq!(ran.code, 0, "{ran:?}");
     for (fact, parts) in [
-        (
-            "cloud provider",
-            ["  aws  ", "  cloud.provider  ", "  /sys/class/dmi/id/product_version"],
-        ),
-        ("CPU stepping", ["  1  ", "  host.cpu.stepping  ", "  /proc/cpuinfo"]),
-        ("memory", ["  64368959488  ", "  otel_usage.memory.total  ", "  /proc/meminfo"]),
+        ("cloud provider", ["  aws  ", "", "  /sys/class/dmi/id/product_version"]),
+        ("CPU stepping", ["  1  ", "", "  /proc/cpuinfo"]),
+        ("memory", ["  59.9 GiB  ", "", "  /proc/meminfo"]),
         ("memory limit", ["  -  ", "", "  not found: no cgroup sets a limit"]),
         ("container", ["  -  ", "", "  not found: no sign of a container"]),
-        ("machine", ["  x86_64  ", "  otel_usage.machine  ", "  uname  "]),
+        ("machine", ["  x86_64  ", "", "  uname  "]),
     ] {
         let row = row(&ran, fact);
         assert!(parts.iter().all(|part| row.contains(part)), "{row}");
@@ -165,4 +162,25 @@ fn an_unusable_folder_is_one_line_of_error() {
         assert!(ran.err.contains(named) && ran.out.is_empty(), "{ran:?}");
     }
     assert_eq!(shell.run("probe --json --record x").code, 2);
+}
+
+#[test]
+fn the_table_fits_100_columns_and_sizes_have_a_unit() {
+    for entry in fs::read_dir(machines()).unwrap() {
+        let root = entry.unwrap().path();
+        if !root.join("machine.json").exists() {
+            continue;
+        }
+        let options = format!("--root {}", root.display());
+        let ran = Shell::new().run(&format!("probe {options}"));
+        for line in ran.out.lines() {
+            assert!(line.chars().count() <= 100, "{}: {line}", root.display());
+        }
+        let document = json(&Shell::new(), &options);
+        if let Some(bytes) = values(&document).get("otel_usage.memory.total") {
+            assert!(bytes.as_u64().unwrap() > 1_000_000, "the raw value: {bytes}");
+            let row = row(&ran, "memory");
+            assert!(row.contains("iB "), "{row}");
+        }
+    }
 }

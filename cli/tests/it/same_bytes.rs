@@ -8,7 +8,7 @@ use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Env;
 use otel_usage::{Builder, Contract, Flush, Usage, UsageRecord};
 use otel_usage_testing::receiver::Receiver;
-use otel_usage_testing::sample;
+use otel_usage_testing::{sample, to_test_runner};
 
 use crate::shell::Shell;
 
@@ -61,6 +61,7 @@ fn same(
         .with_environment(environment)
         .with_version(version)
         .with_clock(Clock::fixed(NANOS))
+        .on_notice(to_test_runner)
         .with_instance_id(ID);
     let usage = more(builder).try_init().unwrap();
     usage.record(record);

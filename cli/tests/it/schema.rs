@@ -105,7 +105,6 @@ fn mistakes_name_the_thing_and_the_remedy() {
     std::fs::write(&damaged, "{\"format\": 9, \"contract\": {}}").unwrap();
     let damaged = damaged.display();
     for (line, words) in [
-        ("schema --contract no/such".to_owned(), ["no/such", "vllm/current"]),
         ("schema --contract-file /no/such".to_owned(), ["/no/such", "cannot be read"]),
         (format!("schema --contract-file {damaged}"), ["format 9", "Contract::to_json"]),
         (format!("preview --contract-file {damaged}"), ["format 9", "Contract::to_json"]),

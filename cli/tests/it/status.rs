@@ -201,3 +201,75 @@ fn switches_on_a_dead_mount_are_one_error_within_seconds() {
     assert_eq!(ran.status.code(), Some(1), "{text}");
     assert!(text.contains("did not answer within 8 s: check the mounts"), "{text}");
 }
+
+/// Returns the lines of `status` that tell of a mistake or of what may not be meant.
+fn told(shell: &Shell) -> Vec<String> {
+    let out = shell.run("status").out;
+    let told =
+        out.lines().filter(|line| line.starts_with("warning: ") || line.starts_with("note: "));
+    told.map(str::to_owned).collect()
+}
+
+#[test]
+fn wrong_input_is_one_line_that_names_the_thing_and_the_remedy() {
+    let otlp = ("OTEL_USAGE_EXPORTERS", "otlp");
+    for (variables, words) in [
+        (
+            &[("OTEL_USAGE_MODE", "locla")][..],
+            ["OTEL_USAGE_MODE is `locla`", "(did you mean `local`?)"],
+        ),
+        (&[("OTEL_USAGE_MODE", "yes")], ["OTEL_USAGE_MODE", "use on, local or off"]),
+        (&[("OTEL_USAGE_EXPORTERS", "fiel")], ["OTEL_USAGE_EXPORTERS", "(did you mean `file`?)"]),
+        (
+            &[otlp, ("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4317")],
+            ["OTEL_USAGE_OTLP_ENDPOINT", "4318"],
+        ),
+        (
+            &[otlp, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317")],
+            ["OTEL_EXPORTER_OTLP_ENDPOINT", "4318"],
+        ),
+        (&[("OTEL_USAGE_FILE", "/dev/null/x.jsonl")], ["/dev/null/x.jsonl", "OTEL_USAGE_FILE"]),
+        (&[("OTEL_USAGE_FILE", "/tmp")], ["not a regular file", "OTEL_USAGE_FILE"]),
+        (
+            &[("OTEL_USAGE_EXPORTER", "file")],
+            ["OTEL_USAGE_EXPORTER is no variable", "OTEL_USAGE_EXPORTERS"],
+        ),
+        (
+            &[("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4318")],
+            ["OTEL_USAGE_OTLP_ENDPOINT has no effect", "OTEL_USAGE_EXPORTERS"],
+        ),
+        (
+            &[("OTEL_USAGE_EXPORTERS", "server"), ("OTEL_USAGE_FILE", "/tmp/x")],
+            ["OTEL_USAGE_FILE has no effect", "OTEL_USAGE_EXPORTERS"],
+        ),
+        (&[("HOME", ""), ("OTEL_USAGE_EXPORTERS", "none")], ["HOME is empty", "set HOME"]),
+        (
+            &[("HOME", "here"), ("OTEL_USAGE_EXPORTERS", "none")],
+            ["HOME is no absolute path", "set HOME"],
+        ),
+    ] {
+        let shell =
+            variables.iter().fold(Shell::new(), |shell, (name, value)| shell.with(name, value));
+        let told = told(&shell);
+        assert_eq!(told.len(), 1, "{variables:?}: {told:?}");
+        assert!(words.iter().all(|word| told[0].contains(word)), "{variables:?}: {told:?}");
+    }
+    assert_eq!(told(&Shell::new()), Vec::<String>::new());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_this_user_cannot_write_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shell = Shell::new();
+    let folder = shell.home().join("closed");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).unwrap();
+    if std::fs::write(folder.join("probe"), "").is_ok() {
+        // The administrator may write everywhere.
+        return;
+    }
+    let file = folder.join("deep/usage.jsonl");
+    let told = told(&shell.with("OTEL_USAGE_FILE", file.to_str().unwrap()));
+    assert!(told.len() == 1 && told[0].contains("Permission denied"), "{told:?}");
+}

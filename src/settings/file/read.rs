@@ -22,6 +22,10 @@ const FOREIGN: &[&str] = &[
     "resource",
 ];
 
+/// Keys whose value must not silently be nothing: a header without its credential is refused for ever, and without
+/// its endpoint an exporter has another destination.
+const REQUIRED: &[&str] = &["endpoint", "value"];
+
 /// The newest minor version of `file_format` 1 whose keys are known.
 const MINOR: u32 = 1;
 
@@ -100,7 +104,17 @@ impl Reader<'_> {
     pub(super) fn text(&mut self, key: &str, node: &Node) -> Option<String> {
         match &node.value {
             Value::Scalar { text, plain } => {
-                let text = substitute(text, &mut |name| self.env.look_up(name));
+                let mut missing = Vec::new();
+                let whole = text;
+                let text = substitute(text, &mut |name| self.env.look_up(name), &mut |name| {
+                    missing.push(name.to_owned());
+                });
+                // An empty text where a switch may stand stays a mistake, which means off.
+                if let Some(name) = missing.first()
+                    && self.missing(key, node.at, whole, name)
+                {
+                    return None;
+                }
                 if text.is_none() {
                     self.mistake(
                         node.at,
@@ -118,6 +132,30 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Tells that a variable is not set, and returns whether its key is left out.
+    ///
+    /// A whole value that is missing leaves its key out. A missing part of a value makes another value than its
+    /// author meant.
+    fn missing(&mut self, key: &str, at: Place, text: &str, name: &str) -> bool {
+        let whole = text.trim().trim_start_matches("${").trim_start_matches("env:");
+        let left_out = whole.strip_suffix('}') == Some(name) && !REQUIRED.contains(&key);
+        if left_out && !self.switches {
+            self.file.notes.push(format!(
+                "{} `{key}` is left out, because the variable {name} is not set",
+                self.origin(at)
+            ));
+        } else if !left_out {
+            self.mistake(
+                at,
+                format!(
+                    "`{key}` needs the variable {name}, which is not set; set it, or write ${{env:{name}:-}} \
+                     for nothing"
+                ),
+            );
+        }
+        left_out && !self.switches
     }
 
     pub(super) fn entries<'n>(&mut self, key: &str, node: &'n Node) -> Vec<Entry<'n>> {

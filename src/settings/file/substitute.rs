@@ -6,10 +6,12 @@
 
 /// Replaces the references in `text`. Returns `None` for a malformed reference, such as `${}`.
 ///
-/// `$$` is found first, and no reference reaches across it.
+/// `$$` is found first, and no reference reaches across it. `missing` gets the name of each variable that is
+/// unset or empty and has no default.
 pub(super) fn substitute(
     text: &str,
     variable: &mut dyn FnMut(&str) -> Option<String>,
+    missing: &mut dyn FnMut(&str),
 ) -> Option<String> {
     let mut result = String::with_capacity(text.len());
     let mut pieces = text.split("$$").peekable();
@@ -23,11 +25,17 @@ pub(super) fn substitute(
                 rest = after;
                 continue;
             };
-            let (name, default) = reference.split_once(":-").unwrap_or((reference, ""));
+            let (name, default) = match reference.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (reference, None),
+            };
             let name = name.strip_prefix("env:").unwrap_or(name);
             is_name(name).then_some(())?;
             let value = variable(name).filter(|value| !value.is_empty());
-            result.push_str(value.as_deref().unwrap_or(default));
+            match value.as_deref().or(default) {
+                Some(value) => result.push_str(value),
+                None => missing(name),
+            }
             rest = after;
         }
         result.push_str(rest);
@@ -78,7 +86,12 @@ mod tests {
             ("${env:A-b}", None),
             ("${file:A}", None),
         ] {
-            assert_eq!(substitute(text, &mut variables).as_deref(), expected, "{text}");
+            let replaced = substitute(text, &mut variables, &mut |_| {});
+            assert_eq!(replaced.as_deref(), expected, "{text}");
         }
+        let mut missing = Vec::new();
+        let text = "${A}${NONE}${env:EMPTY}${NONE:-}${A:-x}$${OTHER}";
+        substitute(text, &mut variables, &mut |name| missing.push(name.to_owned()));
+        assert_eq!(missing, ["NONE", "EMPTY"]);
     }
 }

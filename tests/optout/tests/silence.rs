@@ -18,7 +18,7 @@
 mod support;
 
 use support::Engines::{Every, Lmcache, Nobody, Own, Vllm};
-use support::Expect::{Killed, Local, Silent};
+use support::Expect::{Killed, Local, Silent, Warned};
 use support::{
     Given, Row, check, check_locked, check_with, directory, env, file, link, locked, pipe, row,
     word,
@@ -44,17 +44,15 @@ const FOR_EVERY_ENGINE: &[Row] = &[
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"no")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"off")]),
     row(Every, "DO_NOT_TRACK", &[env("DO_NOT_TRACK", b"\xff\xfe")]),
-    // Every value except `on` and `local`.
+    // Every value except `on` and `local`; words that are no mode stand in `WORDS_THAT_ARE_NO_MODE`.
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"off")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"OFF")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b" off ")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b" ")]),
     row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"0")]),
-    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"1")]),
-    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"true")]),
-    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"onn")]),
-    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"o\xffn")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"false")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"No")]),
     // Every value except those for no.
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"true")]),
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"TRUE")]),
@@ -64,6 +62,15 @@ const FOR_EVERY_ENGINE: &[Row] = &[
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"on")]),
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"maybe")]),
     row(Every, "OTEL_SDK_DISABLED", &[env("OTEL_SDK_DISABLED", b"\xff")]),
+];
+
+/// Words that switch every engine off because they are no mode, which is worth a warning.
+#[rustfmt::skip]
+const WORDS_THAT_ARE_NO_MODE: &[Row] = &[
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"1")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"true")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"onn")]),
+    row(Every, "OTEL_USAGE_MODE", &[env("OTEL_USAGE_MODE", b"o\xffn")]),
 ];
 
 /// Variables of one engine, which do not concern other engines.
@@ -292,6 +299,11 @@ const CI: &[Row] = &[
     row(Nobody, "", &[env("CI", b"")]),
     row(Nobody, "", &[env("GITHUB_ACTIONS", b"false")]),
 ];
+
+#[test]
+fn a_word_that_is_no_mode_is_off_with_a_warning() {
+    check(WORDS_THAT_ARE_NO_MODE, Warned, Killed);
+}
 
 #[test]
 fn a_variable_for_every_engine_silences_each_of_them() {

@@ -74,6 +74,9 @@ const fn contract(
         attributes: Cow::Borrowed(attributes),
         messages: Cow::Borrowed(messages),
         ci_variable: None,
+        notice_url: Some(Cow::Borrowed(
+            "https://docs.lmcache.ai/developer_guide/usage/usage_stats_collection.html",
+        )),
         interval_variable: Some(Cow::Borrowed("LMCACHE_USAGE_TRACK_INTERVAL")),
         omitted: Cow::Borrowed(&[]),
     }

@@ -51,6 +51,7 @@ const fn contract(id: &'static str, messages: &'static [MessageSpec]) -> Contrac
         messages: Cow::Borrowed(messages),
         interval_variable: None,
         ci_variable: Some(Cow::Borrowed(USAGE_SOURCE)),
+        notice_url: Some(Cow::Borrowed("https://docs.vllm.ai/en/latest/usage/usage_stats/")),
         omitted: Cow::Borrowed(&[]),
     }
 }

@@ -112,6 +112,8 @@ pub(crate) enum Expect {
     Local,
     /// It prints `off`, nothing on stderr, and the home is unchanged.
     Silent,
+    /// As `Silent`, but each line on stderr is a warning that names the switch.
+    Warned,
 }
 
 /// Runs `rows` under the whole filter.
@@ -200,7 +202,7 @@ fn verdict(
             let killed = output.status.signal() == Some(SIGSYS) && out.is_empty();
             killed.then_some(()).ok_or_else(|| format!("not killed by the filter: {ended}"))
         }
-        Expect::Local | Expect::Silent => {
+        Expect::Local | Expect::Silent | Expect::Warned => {
             let said = if matches!(expect, Expect::Local) {
                 "alive consent=local"
             } else {
@@ -209,7 +211,14 @@ fn verdict(
             if !output.status.success() || !out.starts_with(&format!("{said} because ")) {
                 return Err(format!("not `{said}`: {ended}"));
             }
-            if out.lines().count() != 1 || !output.stderr.is_empty() {
+            let errors = lossy(&output.stderr);
+            let told = match expect {
+                Expect::Warned => {
+                    !errors.is_empty() && errors.lines().all(|line| line.contains(because))
+                }
+                _ => errors.is_empty(),
+            };
+            if out.lines().count() != 1 || !told {
                 return Err(format!("not one line alone: {ended}"));
             }
             if !out.contains(because) {

@@ -1,8 +1,5 @@
-//! Finds the contract that `--contract` or `--contract-file` names.
+//! The names of the built-in contracts and of their parts.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use otel_usage::Contract;
 use otel_usage::schema::{lmcache, vllm};
@@ -15,6 +12,12 @@ pub(crate) enum Name {
     Vllm,
     /// The heartbeat of vLLM
     VllmHeartbeat,
+    /// The start message of vLLM 0.11, October 2025 (vllm/0.11)
+    #[value(name = "vllm-0.11", alias = "vllm/0.11")]
+    Vllm011,
+    /// The start message of vLLM 0.7, January 2025 (vllm/0.7)
+    #[value(name = "vllm-0.7", alias = "vllm/0.7")]
+    Vllm07,
     /// The start message of vLLM as documented for 0.4.0 (vllm/0.4.0)
     #[value(name = "vllm-0.4.0", alias = "vllm/0.4.0")]
     Vllm040,
@@ -40,6 +43,8 @@ impl Name {
     pub(crate) fn contract(self) -> &'static Contract {
         match self {
             Self::Vllm | Self::VllmHeartbeat => &vllm::CURRENT,
+            Self::Vllm011 => &vllm::V0_11,
+            Self::Vllm07 => &vllm::V0_7,
             Self::Vllm040 => &vllm::V0_4_0,
             Self::Lmcache | Self::LmcacheInterval | Self::LmcacheMp | Self::LmcacheMpInterval => {
                 &lmcache::V1
@@ -48,41 +53,27 @@ impl Name {
             Self::LmcacheDoc => &lmcache::DOC,
         }
     }
-}
 
-/// A built-in contract, or the path of a contract file.
-pub(crate) enum Given {
-    BuiltIn(&'static Contract),
-    File(PathBuf),
-}
-
-impl Given {
-    /// Prefers an id, because `vllm/current` is hardly meant as a path.
-    pub(crate) fn of(word: &str) -> Self {
-        match Contract::built_in().into_iter().find(|contract| contract.id == word) {
-            Some(contract) => Self::BuiltIn(contract),
-            None => Self::File(PathBuf::from(word)),
+    /// Returns whether the name stands for the whole contract, and not for a part of it.
+    pub(crate) fn is_whole(self) -> bool {
+        match self {
+            Self::Vllm
+            | Self::Vllm011
+            | Self::Vllm07
+            | Self::Vllm040
+            | Self::Lmcache
+            | Self::LmcacheLegacy
+            | Self::LmcacheDoc => true,
+            Self::VllmHeartbeat
+            | Self::LmcacheInterval
+            | Self::LmcacheMp
+            | Self::LmcacheMpInterval => false,
         }
     }
-}
 
-/// Returns the built-in contract with this id.
-pub(crate) fn built_in(id: &str) -> anyhow::Result<&'static Contract> {
-    match Given::of(id) {
-        Given::BuiltIn(contract) => Ok(contract),
-        Given::File(_) => {
-            let known: Vec<_> = Contract::built_in().iter().map(|c| c.id.as_ref()).collect();
-            bail!("there is no contract {id}: use one of {}, or --contract-file", known.join(", "))
-        }
+    /// Returns the name of a whole built-in contract.
+    pub(crate) fn of(contract: &Contract) -> Option<Self> {
+        let mut whole = Self::value_variants().iter().copied().filter(|name| name.is_whole());
+        whole.find(|name| name.contract().id == contract.id)
     }
-}
-
-/// Reads a contract file, which `Contract::to_json` writes.
-pub(crate) fn from_file(path: &Path) -> anyhow::Result<Contract> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{shown} cannot be read: check the path and its permissions"))?;
-    Contract::from_json(&text).with_context(|| {
-        format!("{shown} is not a valid contract file: write it with Contract::to_json")
-    })
 }

@@ -1,0 +1,13 @@
+//! The contracts that the command knows, and the names by which every subcommand takes them.
+
+mod chosen;
+mod command;
+mod known;
+mod name;
+mod subject;
+
+pub(crate) use chosen::{Chosen, every_engine, given, whole};
+pub(crate) use command::{Command, run};
+#[cfg(feature = "bridge")]
+pub(crate) use known::from_file;
+pub(crate) use subject::Subject;
