@@ -132,8 +132,8 @@ facts! {
             ["no topology in sysfs, no /proc/cpuinfo", "no file tells which CPUs share a core"]);
         /// Brand of the first CPU: `AMD EPYC 7R13 Processor`, `Neoverse-V2`.
         ///
-        /// Source: CPUID on x86-64, else `model name` of `/proc/cpuinfo`; on aarch64 the name of
-        /// implementer and part, as lscpu prints it.
+        /// Source: CPUID on x86-64, else the name that `/proc/cpuinfo` prints; on Arm without one the name
+        /// of implementer and part, as lscpu prints it.
         cpu_brand: String => ("host.cpu.model.name", "CPU brand", cpu::READER, Last, NO_CPU);
         /// Maker of the first CPU: `GenuineIntel`, `AuthenticAMD`, `ARM`.
         ///
