@@ -80,7 +80,7 @@ impl Counters {
     /// secret, so only the `place` is logged instead.
     pub(crate) fn note(&self, loss: Loss, name: &str, place: &str) {
         self.lost.add(loss, 1);
-        let known = matches!(loss, Loss::NotFinite | Loss::Probe | Loss::WrongType);
+        let known = matches!(loss, Loss::NotFinite | Loss::Probe | Loss::TooLong | Loss::WrongType);
         self.name(loss, if known { name } else { place });
     }
 

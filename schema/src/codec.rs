@@ -45,7 +45,10 @@ impl CompiledContract {
         let declared = self.resource.iter().zip(&mut resource.values);
         match declared.into_iter().find(|(attribute, _)| attribute.name == name) {
             Some((attribute, place)) => match coerce(value, attribute.ty) {
-                Ok(value) => *place = Some(sanitize(value, &attribute.sanitize)),
+                Ok((value, cut)) => {
+                    *place = Some(sanitize(value, &attribute.sanitize));
+                    cut.into_iter().for_each(|loss| lost(loss, name));
+                }
                 Err(loss) => lost(loss, name),
             },
             None if self.is_omitted(name) => {}
@@ -212,7 +215,10 @@ fn read(
         };
         expected = index.saturating_add(1);
         match coerce(value.clone(), attribute.ty) {
-            Ok(value) => *place = Some(value),
+            Ok((value, cut)) => {
+                *place = Some(value);
+                cut.into_iter().for_each(|loss| lost(loss, name));
+            }
             Err(loss) => lost(loss, name),
         }
     }
@@ -231,5 +237,54 @@ fn key_values<'a>(
 fn clean(values: &mut [Option<Value>], attributes: &[Attribute]) {
     for (value, attribute) in values.iter_mut().zip(attributes) {
         *value = value.take().map(|value| sanitize(value, &attribute.sanitize));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::{Array, KeyValue, StringValue, Value};
+
+    use crate::{CompiledContract, Contract, Field, Loss, MessageSpec, Trigger, Type, flatten};
+
+    #[test]
+    fn numbers_beyond_64_bits_and_long_lists_are_counted() {
+        let message = MessageSpec::new("m", "t.report", Trigger::Record).at("v1");
+        let contract = Contract::new("t/1", "t")
+            .with_message(message)
+            .with_field("m", Field::record("n", Type::Int, "t.n", "A number."))
+            .with_field("m", Field::record("l", Type::Ints, "t.l", "A list."))
+            .with_field("m", Field::record("w", Type::Strs, "t.w", "A list of words."));
+        let compiled = CompiledContract::new(&contract).unwrap();
+        let unknown = compiled.unknown_resource();
+        let (most, beyond) = ("9223372036854775807", "9223372036854775808");
+        let long = |entries: usize| format!("{:?}", vec![1; entries]);
+        let words =
+            |entries: usize| Value::Array(Array::String(vec![StringValue::from("x"); entries]));
+        let text = |text: &str| Value::from(text.to_owned());
+        for (name, value, wire, loss) in [
+            ("t.n", text(most), format!("\"n\": {most}"), None),
+            ("t.n", text(beyond), "\"n\": null".to_owned(), Some(Loss::WrongType)),
+            ("t.n", text("-9223372036854775809"), "\"n\": null".to_owned(), Some(Loss::WrongType)),
+            ("t.n", Value::F64(1e19), "\"n\": null".to_owned(), Some(Loss::WrongType)),
+            (
+                "t.l",
+                text(&format!("[1, {beyond}]")),
+                "\"l\": null".to_owned(),
+                Some(Loss::WrongType),
+            ),
+            ("t.l", text(&long(64)), format!("\"l\": {}", long(64)), None),
+            ("t.l", text(&long(65)), format!("\"l\": {}", long(64)), Some(Loss::TooLong)),
+            ("t.w", words(64), format!("\"w\": {:?}", ["x"; 64]), None),
+            ("t.w", words(65), format!("\"w\": {:?}", ["x"; 64]), Some(Loss::TooLong)),
+        ] {
+            let mut losses = Vec::new();
+            let attributes = [KeyValue::new(name, value)];
+            let mut lost = |loss, of: &str| losses.push((loss, of.to_owned()));
+            let record = compiled.read_record("t.report", &attributes, 7, &mut lost).unwrap();
+            let message = flatten(&compiled, &unknown, &record).unwrap();
+            assert!(message.to_json().contains(&wire), "{} lacks {wire}", message.to_json());
+            let expected: Vec<_> = loss.into_iter().map(|loss| (loss, name.to_owned())).collect();
+            assert_eq!(losses, expected, "{wire}");
+        }
     }
 }

@@ -33,6 +33,7 @@ mod flatten;
 mod free_text;
 mod json;
 mod loss;
+mod model_name;
 mod omit;
 #[cfg(feature = "http")]
 mod proxy;

@@ -51,11 +51,13 @@ losses! {
     Refused = "refused";
     /// The record came after the run had finished.
     TooLate = "too_late";
+    /// The list has more entries than are read; the first 64 are sent.
+    TooLong = "too_long";
     /// The attribute is not in the contract.
     UndeclaredAttribute = "undeclared_attribute";
     /// The record's kind is not in the contract.
     UnknownRecord = "unknown_record";
-    /// The value has another type than the contract says.
+    /// The value has another type than the contract says, or is a number beyond 64 bits.
     WrongType = "wrong_type";
 }
 

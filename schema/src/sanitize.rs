@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::token::{REMOVED, mask};
-use crate::{Type, json};
+use crate::{Type, json, model_name};
 
 /// Longest free text, in characters: long enough for every CPU, device and model name seen.
 pub const TEXT: usize = 256;
@@ -30,17 +30,13 @@ pub const LIST: usize = 64;
 
 /// The schemes of URLs that are sent. Another word before `://` may be a password.
 #[rustfmt::skip]
-const SCHEMES: [&str; 43] = [
+pub(crate) const SCHEMES: [&str; 43] = [
     "abfs", "abfss", "audit", "az", "azure", "blackhole", "cos", "dfs", "external", "file", "fs",
     "ftp", "gcs", "gs", "hdfs", "hf", "http", "https", "infinistore", "lm", "memcached", "mock",
     "modelscope", "mooncake", "mooncakestore", "nfs", "oci", "oss", "plugin", "r2", "redis",
     "redis-cluster", "redis-sentinel", "rediss", "s3", "s3a", "sagemaker-hyperpod", "tcp", "tos",
     "unix", "valkey", "valkeys", "weka",
 ];
-
-/// Endings of host names that stand where an organisation stands in a repository id.
-const HOST_ENDINGS: [&str; 9] =
-    ["com", "corp", "home", "internal", "intranet", "lan", "local", "localdomain", "net"];
 
 /// Replaces a model name that is a path on this machine.
 const LOCAL: &str = "<local>";
@@ -57,8 +53,9 @@ pub enum Sanitizer {
     CapLen(usize),
     /// One of these words, in the spelling of the list; anything else becomes `other`.
     Choice(Cow<'static, [Cow<'static, str>]>),
-    /// A model name: kept if it looks like `name` or `organisation/name`, `<local>` if it is a
-    /// path or begins with a host, the scheme alone if it is a URL, `<removed>` if it holds a token.
+    /// A model name: kept if a model hub or a listed public registry accepts it (`organisation/name`,
+    /// `name:tag`, `organisation/name@revision`), the scheme alone if it is a URL, `<removed>` if it holds
+    /// a token, `<local>` if it is or may be anything else, such as a path or a host.
     PathOrRepoId,
     /// A number rounded to this many significant decimal digits: 85029158912 becomes 85000000000
     /// with two.
@@ -188,10 +185,7 @@ fn scheme_only(text: &str) -> String {
     }
 }
 
-/// Keeps a repository id: one or two parts of letters, digits and `._-`.
-///
-/// Everything else is a path or a URL. A relative path of two plain parts (`models/mine`) looks like a
-/// repository id and is kept.
+/// Keeps a model name; hides paths, URLs and tokens.
 fn path_or_repo_id(text: &str) -> Cow<'_, str> {
     if text.contains("://") {
         return Cow::Owned(scheme_only(text));
@@ -199,25 +193,8 @@ fn path_or_repo_id(text: &str) -> Cow<'_, str> {
     if matches!(mask(text), Cow::Owned(_)) {
         return Cow::Borrowed(REMOVED);
     }
-    let part = |part: &str| {
-        // The hub's own limit for one part is 96 characters.
-        (1..=96).contains(&part.len())
-            && !part.starts_with('.')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-    };
-    let parts: Vec<&str> = text.split('/').collect();
-    let host = is_host(&parts);
-    let repo_id = parts.len() <= 2 && !host && parts.into_iter().all(part);
-    Cow::Borrowed(if repo_id || text.is_empty() || text == REMOVED { text } else { LOCAL })
-}
-
-/// Returns whether the first part is the name or the address of a machine.
-fn is_host(parts: &[&str]) -> bool {
-    let Some(first) = parts.first() else { return false };
-    let ending = first.rsplit_once('.').map(|(_, ending)| ending);
-    let named = ending.is_some_and(|end| HOST_ENDINGS.contains(&end.to_ascii_lowercase().as_str()));
-    first.parse::<std::net::Ipv4Addr>().is_ok()
-        || (parts.len() > 1 && (named || first.eq_ignore_ascii_case("localhost")))
+    let kept = text.is_empty() || text == REMOVED || model_name::is_public(text);
+    Cow::Borrowed(if kept { text } else { LOCAL })
 }
 
 /// The settings of every release, in their order.

@@ -12,10 +12,12 @@ use crate::{Loss, Sanitizer, Type};
 /// `tracing` gives unsigned numbers as text and lists in their `{:?}` form, so text is parsed if the
 /// contract declares a number, a switch or a list.
 ///
+/// The second part is why something of the value was cut: a list has more entries than are read.
+///
 /// # Errors
 ///
-/// The value has another type, or it is a number that is not finite.
-pub(crate) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
+/// The value has another type, it is a number beyond 64 bits, or it is a number that is not finite.
+pub(crate) fn coerce(value: Value, ty: Type) -> Result<(Value, Option<Loss>), Loss> {
     let value = match (ty, value) {
         (Type::Bool, value @ Value::Bool(_))
         | (Type::Int, value @ Value::I64(_))
@@ -53,15 +55,22 @@ pub(crate) fn coerce(value: Value, ty: Type) -> Result<Value, Loss> {
     };
     Ok(match value {
         Value::Array(Array::I64(mut numbers)) => {
-            numbers.truncate(LIST);
-            Value::Array(Array::I64(numbers))
+            let cut = cut(&mut numbers);
+            (Value::Array(Array::I64(numbers)), cut)
         }
         Value::Array(Array::String(mut words)) => {
-            words.truncate(LIST);
-            Value::Array(Array::String(words))
+            let cut = cut(&mut words);
+            (Value::Array(Array::String(words)), cut)
         }
-        value => value,
+        value => (value, None),
     })
+}
+
+/// Leaves at most [`LIST`] entries.
+fn cut<T>(list: &mut Vec<T>) -> Option<Loss> {
+    let long = list.len() > LIST;
+    list.truncate(LIST);
+    long.then_some(Loss::TooLong)
 }
 
 fn is_empty(list: &Array) -> bool {

@@ -102,7 +102,7 @@ macro_rules! fact {
 const NO_CPU: [&str; 2] = ["no CPUID and no /proc/cpuinfo", "this processor does not say"];
 const NO_NUMBER: [&str; 2] = [NO_CPU[0], "this processor has none (Arm never has)"];
 const NO_NAME: [&str; 2] = ["no uname", "uname leaves it empty"];
-const NO_DRIVER: [&str; 2] = ["no accelerator driver to ask", "no device is visible"];
+const NO_DRIVER: &str = "no accelerator driver to ask";
 
 facts! {
     fields {
@@ -132,8 +132,8 @@ facts! {
             ["no topology in sysfs, no /proc/cpuinfo", "no file tells which CPUs share a core"]);
         /// Brand of the first CPU: `AMD EPYC 7R13 Processor`, `Neoverse-V2`.
         ///
-        /// Source: CPUID on x86-64, else `model name` of `/proc/cpuinfo`; on aarch64 the name of
-        /// implementer and part, as lscpu prints it.
+        /// Source: CPUID on x86-64, else the name that `/proc/cpuinfo` prints; on Arm without one the name
+        /// of implementer and part, as lscpu prints it.
         cpu_brand: String => ("host.cpu.model.name", "CPU brand", cpu::READER, Last, NO_CPU);
         /// Maker of the first CPU: `GenuineIntel`, `AuthenticAMD`, `ARM`.
         ///
@@ -193,20 +193,26 @@ facts! {
             ("host.arch", "CPU architecture", os::NAMES, First, NO_NAME);
         // The meaning of these stands beside the fields of `Accelerators`.
         |facts| facts.accelerators.as_ref()?.count.map(Value::I64) =>
-            ("otel_usage.accelerator.count", "accelerators", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.count", "accelerators", accelerators::READER, All,
+            [NO_DRIVER, "the number of visible devices cannot be told"]);
         |facts| text(&facts.accelerators.as_ref()?.name) =>
-            ("otel_usage.accelerator.name", "accelerator", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.name", "accelerator", accelerators::READER, All,
+            [NO_DRIVER, "the driver tells no name of the first device"]);
         |facts| facts.accelerators.as_ref()?.memory_bytes.map(Value::I64) =>
-            ("otel_usage.accelerator.memory", "its memory", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.memory", "its memory", accelerators::READER, All,
+            [NO_DRIVER, "the driver tells no memory of the first device"]);
         |facts| facts.accelerators.as_ref()?.mixed.map(Value::Bool) =>
             ("otel_usage.accelerator.mixed", "they differ", accelerators::READER, All,
             ["no driver found", "fewer than two, or not told"]);
         |facts| text(&facts.accelerators.as_ref()?.driver_version) =>
-            ("otel_usage.accelerator.driver.version", "driver", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.driver.version", "driver", accelerators::READER, All,
+            [NO_DRIVER, "the driver tells no version"]);
         |facts| text(&facts.accelerators.as_ref()?.driver_cuda) =>
-            ("otel_usage.accelerator.driver.cuda", "newest CUDA", accelerators::READER, All, NO_DRIVER);
+            ("otel_usage.accelerator.driver.cuda", "newest CUDA", accelerators::READER, All,
+            [NO_DRIVER, "only NVIDIA's driver tells it"]);
         |facts| text(&facts.accelerators.as_ref().map(|found| found.source.as_str())) =>
-            (PROBE_ACCELERATOR, "counted by", accelerators::READER, All, NO_DRIVER);
+            (PROBE_ACCELERATOR, "counted by", accelerators::READER, All,
+            [NO_DRIVER, "no device is visible"]);
     }
 }
 
@@ -254,7 +260,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::READERS;
-    use super::{FACTS, Facts};
+    use super::{Accelerators, FACTS, Facts, PROBE_ACCELERATOR};
     use crate::schema::{Contract, RESOURCE_ATTRIBUTES};
 
     #[test]
@@ -296,6 +302,17 @@ mod tests {
             };
             assert_eq!(value("container.runtime.name"), runtime.map(Into::into), "{kind}");
             assert_eq!(value("otel_usage.container.kind"), Some(kind.into()));
+        }
+    }
+
+    #[test]
+    fn an_absent_fact_beside_counted_devices_does_not_deny_them() {
+        let source = FACTS.iter().find(|fact| fact.attribute == PROBE_ACCELERATOR).unwrap();
+        let found = Facts { accelerators: Some(Accelerators::timed_out()), ..Facts::default() };
+        assert!(source.value(&found).is_some(), "only without a device nothing has counted");
+        for fact in FACTS.iter().filter(|fact| fact.reader == source.reader) {
+            let denies = fact.absent[1].contains("no device");
+            assert_eq!(denies, fact.attribute == source.attribute, "{fact:?}");
         }
     }
 

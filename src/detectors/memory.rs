@@ -50,7 +50,8 @@ fn limit(machine: &Machine) -> Option<i64> {
         };
         // Inside a container the path may be the host's, which is not mounted here. Missing levels
         // have no limit, and the mount itself is then the container's own group.
-        let group = if group.contains("..") { "" } else { group.trim_matches('/') };
+        let above = group.contains("..") && group.split('/').any(|level| level == "..");
+        let group = if above { "" } else { group.trim_matches('/') };
         let mut path = String::with_capacity(256);
         std::iter::successors(Some(group), |level| {
             (!level.is_empty()).then(|| level.rsplit_once('/').map_or("", |(parent, _)| parent))
@@ -147,6 +148,27 @@ mod tests {
             .file("/sys/fs/cgroup/other/memory.max", "1\n")
             .file("/sys/fs/cgroup/memory.max", "2000\n");
         assert_eq!(limit(&tree.machine()), Some(2000));
+    }
+
+    #[test]
+    fn only_a_level_that_is_two_dots_leads_up() {
+        let group = |name: &str| {
+            Tree::new()
+                .file("/proc/self/cgroup", &format!("0::{name}\n"))
+                .file(&format!("/sys/fs/cgroup{name}/memory.max"), "1000\n")
+                .file("/sys/fs/cgroup/memory.max", "2000\n")
+        };
+        for name in ["/a..b", "/user.slice/job..7.scope", "/..x", "/x..", "/...", "/a/..b/c"] {
+            assert_eq!(limit(&group(name).machine()), Some(1000), "{name}");
+        }
+        for name in ["/..", "/../x", "/a/../b", "/a/.."] {
+            let tree = Tree::new()
+                .file("/proc/self/cgroup", &format!("0::{name}\n"))
+                .file("/sys/fs/cgroup/x/memory.max", "1\n")
+                .file("/sys/fs/cgroup/b/memory.max", "1\n")
+                .file("/sys/fs/cgroup/memory.max", "2000\n");
+            assert_eq!(limit(&tree.machine()), Some(2000), "{name}");
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ const TEXT_BYTES: usize = 4096;
 /// Longest name of a record or an attribute. The names of contracts are shorter.
 const NAME_BYTES: usize = 256;
 
+/// Most entries of a list that are kept: one more than are read, so that a list that is cut is counted.
+const ENTRIES: usize = LIST + 1;
+
 /// Ends a name that was cut, so that it is not the name of a declared attribute.
 const CUT: char = '…';
 
@@ -86,11 +89,11 @@ fn shorten_text(word: &mut StringValue) -> usize {
 
 fn shorten_list(list: &mut Array) -> usize {
     match list {
-        Array::Bool(flags) => trim(flags, LIST),
-        Array::I64(numbers) => trim(numbers, LIST),
-        Array::F64(numbers) => trim(numbers, LIST),
+        Array::Bool(flags) => trim(flags, ENTRIES),
+        Array::I64(numbers) => trim(numbers, ENTRIES),
+        Array::F64(numbers) => trim(numbers, ENTRIES),
         Array::String(words) => {
-            let bytes = trim(words, LIST);
+            let bytes = trim(words, ENTRIES);
             words.iter_mut().map(shorten_text).fold(bytes, usize::saturating_add)
         }
         _ => 0,
@@ -128,7 +131,7 @@ mod tests {
         for attribute in &mut attributes {
             let mut one = vec![attribute.clone()];
             let bytes = shorten(&mut one);
-            let most = TEXT_BYTES.saturating_mul(LIST).saturating_add(4096);
+            let most = TEXT_BYTES.saturating_mul(ENTRIES).saturating_add(4096);
             assert!(bytes <= most, "{bytes} {}", attribute.key.as_str().len());
         }
         let bytes = shorten(&mut attributes);

@@ -139,7 +139,7 @@ fn cap(steps: &[Sanitizer]) -> usize {
         Sanitizer::Choice(words) => words.iter().map(|word| word.len()).max().unwrap().max(5),
         Sanitizer::SchemeOnly => 35,
         Sanitizer::Uuid => 36,
-        Sanitizer::PathOrRepoId => 193,
+        Sanitizer::PathOrRepoId => 256,
         Sanitizer::VllmSettings => 1024,
         other => panic!("what may come out of {other}?"),
     });

@@ -1,4 +1,5 @@
-//! Writes the files that follow from the contracts, by the command `otel-usage` of this checkout.
+//! Writes the files that follow from the contracts, by the command `otel-usage` of this checkout, and the
+//! table of Arm's processors.
 //!
 //! They are checked in, so that a change of a contract shows as a change of its documentation and its tables.
 
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::tools;
+use crate::{arm, tools};
 
 /// Folders of generated files only. A file in them that is no longer made is removed.
 const FOLDERS: [&str; 2] = ["docs/receiver/schema", "otel-collector/clickhouse"];
@@ -43,10 +44,10 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         differ.extend(stale);
         ensure!(
             differ.is_empty(),
-            "differ from the contracts: {}; run `cargo xtask generate`",
+            "differ from what they are made of: {}; run `cargo xtask generate`",
             differ.join(", ")
         );
-        println!("{} generated files agree with the contracts", made.len());
+        println!("{} generated files agree with what they are made of", made.len());
         return Ok(());
     }
     for path in stale {
@@ -78,6 +79,7 @@ fn make(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
             made.insert(format!("{folder}/{below}"), std::fs::read_to_string(&file)?);
         }
     }
+    made.insert(arm::TABLE.to_owned(), arm::table(root)?);
     let list = made.get(ALLOWED).cloned().unwrap_or_default();
     for file in files(&root.join(CONFIGURATIONS))? {
         let text = std::fs::read_to_string(&file)?;

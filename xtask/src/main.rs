@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod arm;
 mod collector;
 mod demo;
 mod dist;

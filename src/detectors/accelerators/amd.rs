@@ -68,7 +68,8 @@ fn node_device(machine: &Machine, node: u32) -> Option<Device> {
     }
     let name = property(&properties, "drm_render_minor")
         .and_then(|minor| name(machine, &format!("/sys/class/drm/renderD{minor}")));
-    Some(Device { name, memory_bytes: own_memory(machine, &node) })
+    let chip = property(&properties, "device_id").zip(property(&properties, "gfx_target_version"));
+    Some(Device { chip, name, memory_bytes: own_memory(machine, &node) })
 }
 
 /// Sums up the banks of the device's own memory: heaps 1 and 2, visible to the host or not.
@@ -86,6 +87,7 @@ fn own_memory(machine: &Machine, node: &str) -> Option<i64> {
 
 fn by_card(machine: &Machine) -> Vec<Device> {
     let device = |card: String| Device {
+        chip: None,
         name: name(machine, &card),
         memory_bytes: machine
             .attribute(&format!("{card}/device/mem_info_vram_total"))

@@ -12,7 +12,7 @@ impl Vendor for Apple {
         let is_apple =
             facts.os_type.as_deref() == Some("darwin") && facts.machine.as_deref() == Some("arm64");
         Ok(is_apple.then(|| {
-            let device = Device { name: facts.cpu_brand.clone(), memory_bytes: None };
+            let device = Device { name: facts.cpu_brand.clone(), ..Device::default() };
             Listing::new(AcceleratorSource::Apple, vec![device])
         }))
     }

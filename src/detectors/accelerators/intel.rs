@@ -28,7 +28,7 @@ impl Vendor for Intel {
             // Only discrete cards have sensors of their own.
             if memory_bytes.is_some() || machine.exists(&format!("{card}/device/hwmon")) {
                 tiled |= machine.exists(&format!("{card}/device/tile1"));
-                devices.push(Device { name: None, memory_bytes });
+                devices.push(Device { memory_bytes, ..Device::default() });
             }
         }
         if devices.is_empty() {

@@ -30,6 +30,8 @@ pub(super) struct DriverTimeout;
 /// A device, or the slice of one, as the process sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Device {
+    /// Number of the device and of its architecture, where the driver tells them.
+    pub(super) chip: Option<(u64, u64)>,
     pub(super) name: Option<String>,
     pub(super) memory_bytes: Option<i64>,
 }
@@ -70,13 +72,16 @@ impl Listing {
     pub(super) fn summary(self) -> Option<Accelerators> {
         let first = self.devices.first()?;
         let same_name = same(&self.devices, |device| device.name.as_ref());
+        let same_chip = same(&self.devices, |device| device.chip.as_ref());
         let same_memory = same(&self.devices, |device| device.memory_bytes.as_ref());
-        let mixed = match (same_name, same_memory) {
+        let signs = [same_chip, same_name, similar_memory(&self.devices)];
+        let mixed = match signs {
             _ if self.devices.len() < 2 => None,
             // The process may not see all of them.
-            (Some(false), _) | (_, Some(false)) => self.counted.then_some(true),
-            (Some(true), _) => Some(false),
-            (None, _) => None,
+            signs if signs.contains(&Some(false)) => self.counted.then_some(true),
+            // Equal memory alone does not make two devices equal.
+            [Some(true), ..] | [_, Some(true), _] => Some(false),
+            _ => None,
         };
         let name_known = self.ordered || same_name == Some(true);
         let memory_known = self.ordered || same_memory == Some(true);
@@ -102,6 +107,16 @@ pub(super) fn same<T: PartialEq>(
     values.map(|values| values.windows(2).all(|pair| pair.first() == pair.last()))
 }
 
+/// Returns whether the memory of all devices differs by a sixteenth at most, or `None` if one's is unknown.
+///
+/// Equal devices, and the partitions of one, can differ by a few megabytes that firmware or driver reserve.
+fn similar_memory(devices: &[Device]) -> Option<bool> {
+    let sizes: Option<Vec<i64>> = devices.iter().map(|device| device.memory_bytes).collect();
+    let sizes = sizes?;
+    let (least, most) = (sizes.iter().min()?, sizes.iter().max()?);
+    Some(most.saturating_sub(*least) <= most.checked_div(16)?)
+}
+
 /// Parses a number of bytes; zero means unknown.
 pub(super) fn bytes(text: &str) -> Option<i64> {
     text.trim().parse().ok().filter(|&bytes: &i64| bytes > 0)
@@ -112,7 +127,11 @@ mod tests {
     use super::{AcceleratorSource, Device, Listing, bytes};
 
     fn device(name: &str, memory_bytes: i64) -> Device {
-        Device { name: Some(name.to_owned()), memory_bytes: Some(memory_bytes) }
+        Device {
+            name: Some(name.to_owned()),
+            memory_bytes: Some(memory_bytes),
+            ..Device::default()
+        }
     }
 
     fn listing(devices: Vec<Device>) -> Listing {
@@ -134,6 +153,34 @@ mod tests {
         assert_eq!(two.mixed, Some(false));
         let silent = listing(vec![Device::default(), Device::default()]).summary().unwrap();
         assert_eq!((silent.count, silent.mixed), (Some(2), None));
+    }
+
+    #[test]
+    fn parts_of_one_chip_are_not_mixed_because_of_a_reserved_piece() {
+        const WHOLE: i64 = 51_539_607_552;
+        let part = |chip: (u64, u64), memory_bytes: i64| Device {
+            chip: Some(chip),
+            memory_bytes: Some(memory_bytes),
+            ..Device::default()
+        };
+        let chip = (29_858, 90_402);
+        let mixed = |others: &[Device]| {
+            let mut devices = vec![part(chip, WHOLE)];
+            devices.extend_from_slice(others);
+            listing(devices).summary().unwrap().mixed
+        };
+        assert_eq!(mixed(&[part(chip, WHOLE), part(chip, WHOLE - (16 << 20))]), Some(false));
+        assert_eq!(mixed(&[Device { memory_bytes: None, ..part(chip, 0) }]), Some(false));
+        assert_eq!(mixed(&[part((29_857, 90_402), WHOLE)]), Some(true), "another device id");
+        assert_eq!(mixed(&[part((29_858, 90_500), WHOLE)]), Some(true), "another architecture");
+        assert_eq!(mixed(&[part(chip, WHOLE / 4)]), Some(true), "a smaller partition");
+        // Without chip and name, equal or nearly equal memory tells nothing.
+        let unnamed =
+            |memory_bytes| Device { memory_bytes: Some(memory_bytes), ..Device::default() };
+        let two = |other| listing(vec![unnamed(WHOLE), unnamed(other)]).summary().unwrap().mixed;
+        assert_eq!([two(WHOLE), two(WHOLE - 1), two(WHOLE / 2)], [None, None, Some(true)]);
+        let named = [device("a", WHOLE), device("a", WHOLE - (16 << 20))];
+        assert_eq!(listing(named.to_vec()).summary().unwrap().mixed, Some(false));
     }
 
     #[test]

@@ -98,8 +98,8 @@ pub struct Accelerators {
     ///
     /// Unit: bytes. A framework reports less than the driver, which counts reserved memory, too.
     pub memory_bytes: Option<i64>,
-    /// Whether the visible devices differ in name or memory. Absent: fewer than two, or
-    /// unknown. Only drivers know it.
+    /// Whether the visible devices differ: in the number of device and architecture, in name, or in
+    /// memory by more than a sixteenth. Absent: fewer than two, or unknown. Only drivers know it.
     pub mixed: Option<bool>,
     /// The driver's version: `570.124.06`.
     pub driver_version: Option<String>,

@@ -127,6 +127,7 @@ impl Driver for Nvml {
 
 fn described(device: &nvml_wrapper::Device<'_>) -> Device {
     Device {
+        chip: None,
         name: device.name().ok().and_then(|name| filled(&name)),
         // The wrapper offers only the newer call, since driver 510; memory of older drivers is unknown.
         memory_bytes: device

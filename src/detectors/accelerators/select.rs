@@ -119,7 +119,7 @@ pub(super) mod tests {
         }
         fn device(&self, device: u32) -> Device {
             let memory_bytes = self.at(device).and_then(|_| i64::from(device).checked_add(1000));
-            Device { name: self.at(device).map(str::to_owned), memory_bytes }
+            Device { name: self.at(device).map(str::to_owned), memory_bytes, ..Device::default() }
         }
         fn is_sliced(&self, device: u32) -> bool {
             self.at(device).is_some_and(|name| name.contains("MIG"))
@@ -148,6 +148,7 @@ pub(super) mod tests {
         Device {
             name: Some("H100 MIG 1g.10gb".to_owned()),
             memory_bytes: i64::from(place).checked_add(10),
+            ..Device::default()
         }
     }
 

@@ -41,7 +41,7 @@ impl Vendor for Google {
             return Ok(None);
         };
         let name = named.or(generation).map(str::to_owned);
-        let device = Device { name, memory_bytes: None };
+        let device = Device { name, ..Device::default() };
         let Some(chips) = chips else {
             // A type alone counts the chips of many hosts.
             return Ok(Some(Listing::new(AcceleratorSource::Tpu, vec![device]).uncertain()));

@@ -1,88 +1,24 @@
 //! Turns Arm's numbers for implementer, part and revision into the names that lscpu prints.
 //!
-//! An aarch64 kernel names no brand. The original reporters run lscpu, whose table maps the numbers
-//! of the main identification register to names. This file has the server cores of that table; any
-//! other part is unknown. lscpu's `Model` is the revision. Reports carry neither its stepping
+//! Most aarch64 kernels print no name, and a name that is printed wins. Else the original reporters run
+//! lscpu, whose table maps the numbers of the main identification register to names; `arm_table` has
+//! that table, and any other part is unknown. lscpu's `Model` is the revision. Reports carry neither its stepping
 //! (`r3p1`) nor a family, because these are not numbers.
 
 use super::super::Facts;
-use super::cpuinfo::{number, value};
+use super::arm_table::{PARTS, VENDORS};
+use super::cpuinfo::{brand as printed, number, value};
 
 /// The identification register of the first CPU as the kernel publishes it.
 pub(super) const REGISTER: &str = "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1";
-
-/// Implementers with their names in lscpu.
-const VENDORS: &[(u32, &str)] = &[
-    (0x41, "ARM"),
-    (0x42, "Broadcom"),
-    (0x43, "Cavium"),
-    (0x46, "FUJITSU"),
-    (0x48, "HiSilicon"),
-    (0x4e, "NVIDIA"),
-    (0x50, "APM"),
-    (0x51, "Qualcomm"),
-    (0x56, "Marvell"),
-    (0x61, "Apple"),
-    (0x6d, "Microsoft"),
-    (0x70, "Phytium"),
-    (0xc0, "Ampere"),
-];
-
-/// Implementer and part, with their name in lscpu.
-const PARTS: &[(u32, u32, &str)] = &[
-    (0x41, 0xd03, "Cortex-A53"),
-    (0x41, 0xd04, "Cortex-A35"),
-    (0x41, 0xd05, "Cortex-A55"),
-    (0x41, 0xd07, "Cortex-A57"),
-    (0x41, 0xd08, "Cortex-A72"),
-    (0x41, 0xd09, "Cortex-A73"),
-    (0x41, 0xd0a, "Cortex-A75"),
-    (0x41, 0xd0b, "Cortex-A76"),
-    (0x41, 0xd0c, "Neoverse-N1"),
-    (0x41, 0xd0d, "Cortex-A77"),
-    (0x41, 0xd40, "Neoverse-V1"),
-    (0x41, 0xd41, "Cortex-A78"),
-    (0x41, 0xd42, "Cortex-A78AE"),
-    (0x41, 0xd44, "Cortex-X1"),
-    (0x41, 0xd47, "Cortex-A710"),
-    (0x41, 0xd48, "Cortex-X2"),
-    (0x41, 0xd49, "Neoverse-N2"),
-    (0x41, 0xd4a, "Neoverse-E1"),
-    (0x41, 0xd4d, "Cortex-A715"),
-    (0x41, 0xd4e, "Cortex-X3"),
-    (0x41, 0xd4f, "Neoverse-V2"),
-    (0x41, 0xd80, "Cortex-A520"),
-    (0x41, 0xd81, "Cortex-A720"),
-    (0x41, 0xd82, "Cortex-X4"),
-    (0x41, 0xd83, "Neoverse-V3AE"),
-    (0x41, 0xd84, "Neoverse-V3"),
-    (0x41, 0xd85, "Cortex-X925"),
-    (0x41, 0xd87, "Cortex-A725"),
-    (0x41, 0xd8e, "Neoverse-N3"),
-    (0x43, 0x0a1, "ThunderX-88XX"),
-    (0x43, 0x0af, "ThunderX2-99xx"),
-    (0x46, 0x001, "A64FX"),
-    (0x46, 0x003, "MONAKA"),
-    (0x48, 0xd01, "TaiShan-v110"),
-    (0x48, 0xd02, "TaiShan-v120"),
-    (0x4e, 0x004, "Carmel"),
-    (0x4e, 0x010, "Olympus"),
-    (0x50, 0x000, "X-Gene"),
-    (0x51, 0x001, "Oryon"),
-    (0x51, 0xc00, "Falkor"),
-    (0x6d, 0xd49, "Azure-Cobalt-100"),
-    (0xc0, 0xac3, "Ampere-1"),
-    (0xc0, 0xac4, "Ampere-1a"),
-];
 
 /// Reads the first processor of an Arm `/proc/cpuinfo`. Returns `None` for other processors.
 pub(super) fn from_cpuinfo(text: &str) -> Option<Facts> {
     let implementer = hexadecimal(value(text, "CPU implementer")?)?;
     let part = value(text, "CPU part").and_then(hexadecimal);
-    // 32-bit compatibility adds a line with a brand; lscpu prefers its table, as we do.
-    let printed = || value(text, "model name").map(str::to_owned);
     Some(Facts {
-        cpu_brand: part.and_then(|part| brand(implementer, part)).or_else(printed),
+        // 32-bit compatibility and some boards' kernels add a line with a name.
+        cpu_brand: printed(text).or_else(|| brand(implementer, part?)),
         cpu_vendor: vendor(implementer),
         cpu_model: number(text, "CPU revision"),
         ..Facts::default()
@@ -121,7 +57,8 @@ fn hexadecimal(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PARTS, VENDORS, from_cpuinfo, from_register};
+    use super::super::arm_table::{PARTS, VENDORS};
+    use super::{from_cpuinfo, from_register};
 
     /// The first processor as an aarch64 kernel prints it.
     fn cpuinfo(implementer: &str, part: &str, variant: &str, revision: &str) -> String {
@@ -143,6 +80,8 @@ mod tests {
             ("0xc0", "0xac3", "Ampere-1", "Ampere"), // AmpereOne
             ("0x6d", "0xd49", "Azure-Cobalt-100", "Microsoft"),
             ("0x48", "0xd01", "TaiShan-v110", "HiSilicon"),
+            ("0x61", "0x022", "Icestorm-M1", "Apple"),
+            ("0x70", "0x663", "FTC663", "Phytium"),
         ] {
             let found = from_cpuinfo(&cpuinfo(implementer, part, "0x1", "1")).unwrap();
             assert_eq!(found.cpu_brand.as_deref(), Some(brand));

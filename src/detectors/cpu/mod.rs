@@ -4,6 +4,7 @@
 //! and on two hundred. Without it, the first page of `/proc/cpuinfo` is read.
 
 mod arm;
+mod arm_table;
 mod cores;
 mod cpuid;
 mod cpuinfo;
@@ -29,11 +30,10 @@ fn from_cpuinfo(text: &str) -> Facts {
     if let Some(found) = arm::from_cpuinfo(text) {
         return found;
     }
-    let owned = |key| cpuinfo::value(text, key).map(str::to_owned);
+    let vendor = cpuinfo::value(text, "vendor_id").filter(|&vendor| vendor != "unknown");
     Facts {
-        // POWER writes "cpu", RISC-V "uarch".
-        cpu_brand: owned("model name").or_else(|| owned("cpu")).or_else(|| owned("uarch")),
-        cpu_vendor: owned("vendor_id").filter(|vendor| vendor != "unknown"),
+        cpu_brand: cpuinfo::brand(text),
+        cpu_vendor: vendor.map(str::to_owned),
         cpu_family: cpuinfo::number(text, "cpu family"),
         cpu_model: cpuinfo::number(text, "model"),
         cpu_stepping: cpuinfo::number(text, "stepping"),
@@ -91,6 +91,55 @@ mod tests {
         let text = "vendor_id\t: unknown\ncpu family\t: six\nmodel\t: 0x10\nstepping\t: unknown\n";
         assert_eq!(of(text), ["", "", "", "", ""]);
         assert_eq!(of("cpu\t\t: POWER9, altivec supported\n")[0], "POWER9, altivec supported");
+    }
+
+    #[test]
+    fn a_name_that_the_kernel_prints_goes_before_the_table_of_arm() {
+        const ARM: &str = "BogoMIPS\t: 62.50\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n\
+            CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd42\nCPU revision\t: 1\n";
+        for (head, brand) in [
+            ("processor\t: 0\n", "Cortex-A78AE"),
+            ("processor\t: 0\nmodel name\t:\n", "Cortex-A78AE"),
+            (
+                "processor\t: 0\nmodel name\t: ARMv8 Processor rev 1 (v8l)\n",
+                "ARMv8 Processor rev 1 (v8l)",
+            ),
+            (
+                "Processor\t: ARMv7 Processor rev 4 (v7l)\nprocessor\t: 0\n",
+                "ARMv7 Processor rev 4 (v7l)",
+            ),
+            ("processor\t: 0\nMODEL NAME\t: Phytium,D2000/8\n", "Phytium,D2000/8"),
+        ] {
+            assert_eq!(of(&format!("{head}{ARM}")), [brand, "ARM", "", "1", ""], "{head}");
+        }
+    }
+
+    #[test]
+    fn processors_of_other_kinds_are_read_as_the_originals_read_them() {
+        for (text, expected) in [
+            (
+                "system type\t\t: generic-loongson-machine\n\nprocessor\t\t: 0\npackage\t\t\t: 0\n\
+                 CPU Family\t\t: Loongson-64bit\nModel Name\t\t: Loongson-3A5000\n",
+                "Loongson-3A5000",
+            ),
+            ("system type\t\t: x\nprocessor\t\t: 0\ncpu model\t\t: MIPS 24Kc V0.0\n", ""),
+            (
+                "processor\t\t: 0\ncpu model\t\t: x\nmodel name\t\t: Loongson-3A R4\n",
+                "Loongson-3A R4",
+            ),
+            (
+                "# processors    : 1\nprocessor 0: version = 00,  machine = 3906\ncpu number : 0\n",
+                "",
+            ),
+            (
+                "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nmodel\t\t: 9006-22P\n",
+                "POWER9, altivec supported",
+            ),
+            ("processor\t: 0\nisa\t\t: rv64imafdc\nuarch\t\t: sifive,u74-mc\n", "sifive,u74-mc"),
+            ("processor\t: 0\nhart\t\t: 1\nmvendorid\t: 0x5b7\nmarchid\t\t: 0x0\n", ""),
+        ] {
+            assert_eq!(of(text), [expected, "", "", "", ""], "{text}");
+        }
     }
 
     #[test]
