@@ -85,7 +85,7 @@ pub(crate) fn unflatten(
 fn typed(any: &Any, field: &Field) -> Result<Option<Value>, Loss> {
     Ok(Some(match (field.ty, any) {
         (Type::Histogram, Any::Map(counts)) => {
-            Value::Array(counted(counts, &field.bounds).ok_or(Loss::WrongType)?.into())
+            Value::Array(counted(counts, field).ok_or(Loss::WrongType)?.into())
         }
         (Type::Histogram, _) => return Err(Loss::WrongType),
         (_, Any::Null) => return Ok(None),
@@ -109,15 +109,18 @@ fn typed(any: &Any, field: &Field) -> Result<Option<Value>, Loss> {
     }))
 }
 
-/// Returns the count of each bound. Every bound needs one, and every count a bound.
-fn counted(counts: &[(String, Any)], bounds: &[f64]) -> Option<Vec<i64>> {
-    let of = |bound: &f64| {
-        let found = counts.iter().rfind(|(key, _)| key.parse() == Ok(*bound))?;
-        found.1.whole().ok().filter(|count| *count >= 0)
+/// Returns the count of each bucket. Every bucket needs one, and every count a bucket.
+fn counted(counts: &[(String, Any)], field: &Field) -> Option<Vec<i64>> {
+    // A bound may have a fraction on the wire that it does not have here: `1.0`.
+    let is = |key: &str, known: &str| {
+        key == known || key.parse::<f64>().ok().is_some_and(|key| known.parse() == Ok(key))
     };
-    let known = |key: &str| bounds.iter().any(|bound| key.parse() == Ok(*bound));
-    if !counts.iter().all(|(key, _)| known(key)) {
+    if !counts.iter().all(|(key, _)| field.bucket_keys().any(|known| is(key, &known))) {
         return None;
     }
-    bounds.iter().map(of).collect()
+    let of = |known: String| {
+        let (_, count) = counts.iter().rfind(|(key, _)| is(key, &known))?;
+        count.whole().ok().filter(|count| *count >= 0)
+    };
+    field.bucket_keys().map(of).collect()
 }

@@ -3,6 +3,7 @@
 //! Names are compared one by one, because hashing the few dozen names of a contract takes longer
 //! than the rest of compiling it.
 
+use crate::sanitize::LIST;
 use crate::{
     Attribute, Contract, Field, Instrument, MessageSpec, Sanitizer, Trigger, Type, transport,
 };
@@ -88,6 +89,10 @@ fn field(field: &Field, place: usize, trigger: &Trigger) -> Result<(), String> {
         let finite = field.bounds.iter().all(|bound| bound.is_finite());
         if field.bounds.len() < 2 || !ascend || !finite {
             return Err("a histogram needs two or more finite bounds that ascend".to_owned());
+        }
+        // Room for `+Inf`.
+        if field.bounds.len() >= LIST {
+            return Err(format!("a histogram has fewer than {LIST} bounds"));
         }
     }
     let Some(instrument) = field.instrument else { return Ok(()) };

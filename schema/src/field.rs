@@ -9,7 +9,11 @@ use std::mem;
 use serde::{Deserialize, Serialize};
 
 use crate::sanitize::{AS_IS, FREE_TEXT};
-use crate::{Instrument, Literal, Origin, Privacy, Sanitizer, Source, Type};
+use crate::{Buckets, Instrument, Literal, Origin, Privacy, Sanitizer, Source, Type};
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 
 /// One field of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,9 +33,13 @@ pub struct Field {
     /// The instrument that fills the attribute, in a message that is sent at intervals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instrument: Option<Instrument>,
-    /// The bounds of a [`Type::Histogram`], ascending; they are its keys on the wire.
+    /// The bounds of a [`Type::Histogram`], ascending; they are its keys on the wire, with `+Inf` behind
+    /// them unless [`Self::buckets`] says otherwise.
     #[serde(default, skip_serializing_if = "<[f64]>::is_empty")]
     pub bounds: Cow<'static, [f64]>,
+    /// The samples that the buckets of a [`Type::Histogram`] count.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub buckets: Buckets,
     /// The value that is sent if the source is absent, of the wrong type, or not a finite number.
     #[serde(default)]
     pub absent: Literal,
@@ -100,6 +108,7 @@ impl Field {
             source,
             instrument: None,
             bounds: Cow::Borrowed(&[]),
+            buckets: Buckets::UpTo,
             absent: Literal::Null,
             optional: false,
             sanitize: Cow::Borrowed(AS_IS),
@@ -185,13 +194,27 @@ impl Field {
 
     /// Lets a histogram with these bounds fill the field.
     ///
-    /// The count under a bound is the number of samples below it that are not below the bound before
-    /// it. A sample equal to the last bound counts there.
+    /// The count under a bound is the number of samples up to it that are above the bound before it.
+    /// Samples above the last bound, and those that are no number, count under `+Inf`.
     #[must_use]
     pub const fn distributed(mut self, bounds: &'static [f64]) -> Self {
         self.ty = Type::Histogram;
         put(&mut self.bounds, Cow::Borrowed(bounds));
         self.filled_by(Instrument::Histogram)
+    }
+
+    /// Sets which samples the buckets of a histogram count.
+    #[must_use]
+    pub const fn with_buckets(mut self, buckets: Buckets) -> Self {
+        self.buckets = buckets;
+        self
+    }
+
+    /// Returns the keys of a histogram on the wire: its bounds, without a fraction if they are whole
+    /// numbers, and `+Inf`.
+    pub fn bucket_keys(&self) -> impl Iterator<Item = String> + use<'_> {
+        let above = (self.buckets == Buckets::UpTo).then(|| "+Inf".to_owned());
+        self.bounds.iter().map(f64::to_string).chain(above)
     }
 
     /// Makes the field the name of a series. One message is sent for each series.

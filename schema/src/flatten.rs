@@ -227,6 +227,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_histogram_of_an_own_contract_has_a_bucket_above_its_bounds() {
+        let field =
+            Field::record("sizes", Type::Histogram, "own.sizes", "").distributed(&[1.0, 2.5]);
+        let value = Value::Array(vec![4_i64, 2, 1].into());
+        let wire = of_attribute(&value, &field).unwrap();
+        assert_eq!(json::to_string(&wire), r#"{"1": 4, "2.5": 2, "+Inf": 1}"#);
+        let older = field.with_buckets(crate::Buckets::Below);
+        let wire = of_attribute(&value, &older).unwrap();
+        assert_eq!(json::to_string(&wire), r#"{"1": 4, "2.5": 2}"#);
+    }
+
     /// Compares the message of a default record with that of a record without attributes.
     fn default_is_absent<R: UsageRecord + Default>(contract: &Contract) {
         let compiled = CompiledContract::new(contract).unwrap();

@@ -72,7 +72,7 @@ pub use record::{Attributes, DescribedRecord, IntoAttribute, TypedAttribute, Usa
 pub use resource::RESOURCE_ATTRIBUTES;
 pub use sanitize::Sanitizer;
 pub use trigger::{Schedule, Trigger};
-pub use types::{Instrument, Literal, Origin, Privacy, Source, Type};
+pub use types::{Buckets, Instrument, Literal, Origin, Privacy, Source, Type};
 pub use wire_value::WireValue;
 
 /// Attributes that every exported span carries beside those of its contract.

@@ -33,8 +33,8 @@ impl std::fmt::Display for PythonStr<'_, '_> {
             WireValue::Null => f.write_str("None"),
             // A field takes one line, so line breaks in its text become spaces.
             WireValue::Str(value) => f.write_str(&value.replace(['\n', '\r'], " ")),
-            WireValue::Counts { bounds, counts } => {
-                let parts: Vec<String> = counts_by_key(bounds, counts)
+            WireValue::Counts { field, counts } => {
+                let parts: Vec<String> = counts_by_key(field, counts)
                     .map(|(key, count)| format!("{key}: {count}"))
                     .collect();
                 write!(f, "{{{}}}", parts.join(", "))

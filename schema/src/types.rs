@@ -13,8 +13,8 @@ pub enum Type {
     Bool,
     /// A number with a fraction; finite.
     Float,
-    /// Counts, one for each of [`crate::Field::bounds`]: a list in OpenTelemetry, and on the wire an
-    /// object with the bounds as keys.
+    /// Counts, one for each of [`crate::Field::bucket_keys`]: a list in OpenTelemetry, and on the wire an
+    /// object with these keys.
     Histogram,
     /// A whole number that fits 64 bits with sign.
     Int,
@@ -160,6 +160,21 @@ pub enum Origin {
     /// The XPU runtime version that the engine's framework was built for, which the engine tells
     /// with its accelerators.
     XpuRuntime,
+}
+
+/// The samples that the buckets of a histogram count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Buckets {
+    /// As in OpenTelemetry: a bucket counts the samples above the bound before it, up to its own bound
+    /// (`le`); one more, `+Inf`, counts those above the last bound, and those that are no number. Each
+    /// sample is counted once, so the buckets are not cumulative.
+    #[default]
+    UpTo,
+    /// As in LMCache: a bucket counts the samples from the bound before it up to below its own; the last
+    /// one includes its own. Other samples are not counted.
+    Below,
 }
 
 /// The instrument that fills a field between two intervals, in the words of OpenTelemetry's metrics.

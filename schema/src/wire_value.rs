@@ -17,10 +17,10 @@ pub enum WireValue<'a> {
     Float(f64),
     /// A whole number.
     Int(i64),
-    /// Counts under the bounds of a histogram. A bound without a count has zero.
+    /// Counts in the buckets of a histogram. A bucket without a count has zero.
     Counts {
-        /// The bounds, which are the keys.
-        bounds: &'a [f64],
+        /// The field, which has a key for each bucket.
+        field: &'a Field,
         /// A count for each.
         counts: &'a [i64],
     },
@@ -38,9 +38,7 @@ impl Serialize for WireValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Counts { bounds, counts } => {
-                serializer.collect_map(counts_by_key(bounds, counts))
-            }
+            Self::Counts { field, counts } => serializer.collect_map(counts_by_key(field, counts)),
             Self::Float(value) => serializer.serialize_f64(*value),
             Self::Int(value) => serializer.serialize_i64(*value),
             Self::Ints(values) => serializer.collect_seq(values.iter()),
@@ -51,13 +49,13 @@ impl Serialize for WireValue<'_> {
     }
 }
 
-/// Returns each count with its key: the bound, without a fraction if it is a whole number.
+/// Returns each count with its key.
 pub(crate) fn counts_by_key<'a>(
-    bounds: &'a [f64],
+    field: &'a Field,
     counts: &'a [i64],
 ) -> impl Iterator<Item = (String, i64)> + use<'a> {
     let counts = counts.iter().copied().chain(std::iter::repeat(0));
-    bounds.iter().map(f64::to_string).zip(counts)
+    field.bucket_keys().zip(counts)
 }
 
 /// Returns an attribute's value, or `None` if it has another type than the field declares.
@@ -66,9 +64,7 @@ pub(crate) fn of_attribute<'a>(value: &'a Value, field: &'a Field) -> Option<Wir
     Some(match (field.ty, value) {
         (Type::Bool, Value::Bool(value)) => WireValue::Bool(*value),
         (Type::Float, Value::F64(value)) => WireValue::Float(*value),
-        (Type::Histogram, Value::Array(Array::I64(counts))) => {
-            WireValue::Counts { bounds: &field.bounds, counts }
-        }
+        (Type::Histogram, Value::Array(Array::I64(counts))) => WireValue::Counts { field, counts },
         (Type::Int, Value::I64(value)) => WireValue::Int(*value),
         (Type::Str, Value::String(value)) => WireValue::Str(Cow::Borrowed(value.as_str())),
         (Type::Ints, Value::Array(Array::I64(values))) => WireValue::Ints(values),
@@ -83,12 +79,8 @@ pub(crate) fn of_attribute<'a>(value: &'a Value, field: &'a Field) -> Option<Wir
 #[inline]
 pub(crate) fn of_literal<'a>(literal: &'a Literal, field: &'a Field) -> WireValue<'a> {
     match literal {
-        Literal::Ints(counts) if field.ty == Type::Histogram => {
-            WireValue::Counts { bounds: &field.bounds, counts }
-        }
-        _ if field.ty == Type::Histogram => {
-            WireValue::Counts { bounds: &field.bounds, counts: &[] }
-        }
+        Literal::Ints(counts) if field.ty == Type::Histogram => WireValue::Counts { field, counts },
+        _ if field.ty == Type::Histogram => WireValue::Counts { field, counts: &[] },
         Literal::Bool(value) => WireValue::Bool(*value),
         Literal::Float(value) => WireValue::Float(*value),
         Literal::Int(value) => WireValue::Int(*value),

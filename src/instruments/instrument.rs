@@ -64,7 +64,7 @@ impl Gauge {
 }
 
 impl Histogram {
-    /// Counts one sample, unless it is below the first bound, above the last one, or not a number.
+    /// Counts one sample in the bucket that the contract has for it.
     #[inline]
     pub fn record(&self, sample: f64) {
         if let Some(buckets) = &self.0
@@ -114,10 +114,15 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
+    use otel_usage_schema::{Buckets as Form, Field, Type};
+
     use super::*;
 
-    fn counts(bounds: &[f64], samples: &[f64]) -> Vec<u64> {
-        let buckets = Arc::new(Buckets::new(bounds));
+    fn counts(form: Form, samples: &[f64]) -> Vec<u64> {
+        let field = Field::record("a", Type::Histogram, "a.b", "")
+            .distributed(&[0.0, 1.0, 5.0])
+            .with_buckets(form);
+        let buckets = Arc::new(Buckets::new(&field));
         let histogram = Histogram(Some(Arc::clone(&buckets)));
         for sample in samples {
             histogram.record(*sample);
@@ -126,12 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn samples_count_under_the_bound_above_them() {
-        let bounds = [0.0, 1.0, 5.0];
-        assert_eq!(counts(&bounds, &[0.0, 0.5, 1.0, 4.9]), [0, 2, 2]);
+    fn every_sample_is_counted_once() {
+        assert_eq!(counts(Form::UpTo, &[0.0, 0.5, 1.0, 1.1, 5.0]), [1, 2, 2, 0]);
+        let odd = [5.1, -0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+        assert_eq!(counts(Form::UpTo, &odd), [2, 0, 0, 3]);
+    }
+
+    #[test]
+    fn lmcache_counts_samples_under_the_bound_above_them() {
+        assert_eq!(counts(Form::Below, &[0.0, 0.5, 1.0, 4.9]), [0, 2, 2]);
         // A sample equal to the last bound counts there. The others count nowhere.
         let odd = [5.0, 5.1, -0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-        assert_eq!(counts(&bounds, &odd), [0, 0, 1]);
+        assert_eq!(counts(Form::Below, &odd), [0, 0, 1]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use opentelemetry::KeyValue;
 use super::instrument::{Counter, Gauge, Histogram, Series};
 use super::row::Row;
 use crate::run::shorten_text;
-use otel_usage_schema::{Contract, Instrument, MessageSpec, Trigger};
+use otel_usage_schema::{Contract, Field, Instrument, MessageSpec, Trigger};
 
 /// Most series of one message. Names are few, and names made of user input must not fill the memory.
 const SERIES: usize = 64;
@@ -29,7 +29,7 @@ struct Message {
     /// The attribute that names a series. `None` if there is one series without a name.
     dimension: Option<String>,
     /// The instruments of each series, by attribute.
-    template: Vec<(String, Instrument, Vec<f64>)>,
+    template: Vec<(String, Instrument, Field)>,
     series: Mutex<BTreeMap<String, Arc<Row>>>,
 }
 
@@ -95,7 +95,7 @@ impl Message {
             if instrument == Instrument::Dimension {
                 dimension = Some(attribute.to_owned());
             } else if !contract.omitted.iter().any(|omitted| omitted == attribute) {
-                template.push((attribute.to_owned(), instrument, field.bounds.to_vec()));
+                template.push((attribute.to_owned(), instrument, field.clone()));
             }
         }
         Self { message, dimension, template, series: Mutex::default() }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use opentelemetry::{KeyValue, Value};
 
-use otel_usage_schema::Instrument;
+use otel_usage_schema::{Buckets as Form, Field, Instrument};
 
 /// A value with a cache line to itself, so that counters of two threads do not slow each other down.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ impl<T> Deref for Cell<T> {
     }
 }
 
-/// The counts of a histogram.
+/// The buckets of a histogram.
 #[derive(Debug)]
 pub(super) struct Buckets {
     bounds: Vec<f64>,
-    /// The first count is always 0, because samples below the first bound are not counted.
+    form: Form,
     counts: Vec<AtomicU64>,
 }
 
@@ -53,12 +53,19 @@ pub(super) enum Meter {
 }
 
 impl Buckets {
-    pub(super) fn new(bounds: &[f64]) -> Self {
-        Self { bounds: bounds.to_vec(), counts: bounds.iter().map(|_| AtomicU64::new(0)).collect() }
+    pub(super) fn new(field: &Field) -> Self {
+        let counts = field.bucket_keys().map(|_| AtomicU64::new(0)).collect();
+        Self { bounds: field.bounds.to_vec(), form: field.buckets, counts }
     }
 
+    /// Returns the count of the bucket of a sample. `None` if there is none, as in LMCache.
     pub(super) fn under(&self, sample: f64) -> Option<&AtomicU64> {
         // Counting without an early exit lets the compiler compare several bounds at once.
+        if self.form == Form::UpTo {
+            // What is no number is up to no bound.
+            let passed = self.bounds.iter().filter(|bound| !(sample <= **bound)).count();
+            return self.counts.get(passed);
+        }
         let reached = self.bounds.iter().filter(|bound| sample >= **bound).count();
         // A sample equal to the last bound counts there.
         let last = self.bounds.last().is_some_and(|last| sample <= *last);
@@ -78,10 +85,10 @@ impl Buckets {
 }
 
 impl Row {
-    pub(super) fn new(template: &[(String, Instrument, Vec<f64>)]) -> Self {
-        let values = template.iter().map(|(attribute, instrument, bounds)| {
+    pub(super) fn new(template: &[(String, Instrument, Field)]) -> Self {
+        let values = template.iter().map(|(attribute, instrument, field)| {
             let meter = match instrument {
-                Instrument::Histogram => Meter::Histogram(Arc::new(Buckets::new(bounds))),
+                Instrument::Histogram => Meter::Histogram(Arc::new(Buckets::new(field))),
                 Instrument::Gauge => Meter::Gauge(Arc::new(Cell::new(AtomicI64::new(UNSET)))),
                 _ => Meter::Counter(Arc::new(Cell::new(AtomicU64::new(0)))),
             };

@@ -113,9 +113,9 @@ fn fits(contract: &Contract, field: &Field, value: &Json) -> bool {
         (_, Type::Ints, Json::Array(all)) => all.len() <= LIST && all.iter().all(Json::is_i64),
         (_, Type::Strs, Json::Array(all)) => all.len() <= LIST && all.iter().all(short),
         (_, Type::Histogram, Json::Object(counts)) => {
-            counts.len() == field.bounds.len()
+            counts.len() == field.bucket_keys().count()
                 && counts.values().all(Json::is_i64)
-                && field.bounds.iter().all(|bound| counts.contains_key(&bound.to_string()))
+                && field.bucket_keys().all(|key| counts.contains_key(&key))
         }
         _ => false,
     }

@@ -52,8 +52,7 @@ pub fn unflatten(contract: &Contract, spec: &MessageSpec, payload: &str) -> (Res
                 }
             }
             Source::Record(name) if value.is_object() => {
-                let counts =
-                    field.bounds.iter().map(|key| value[key.to_string()].as_i64().unwrap());
+                let counts = field.bucket_keys().map(|key| value[key].as_i64().unwrap());
                 record.push(KeyValue::new(
                     name.to_string(),
                     Value::Array(counts.collect::<Vec<_>>().into()),

@@ -143,8 +143,7 @@ fn parsed(raw: &str, absent: &str, field: &Field) -> String {
         Type::Ints => format!("JSONExtract({raw}, 'Array(Int64)')"),
         Type::Strs => format!("JSONExtract({raw}, 'Array(String)')"),
         Type::Histogram => {
-            let keys: Vec<String> =
-                field.bounds.iter().map(|bound| quoted(&bound.to_string(), '\'')).collect();
+            let keys: Vec<String> = field.bucket_keys().map(|key| quoted(&key, '\'')).collect();
             return format!(
                 "mapFromArrays([{}], arrayResize(JSONExtract({raw}, 'Array(Int64)'), {}, 0))",
                 keys.join(", "),

@@ -83,7 +83,7 @@ fn typed(contract: &Contract, field: &Field) -> Map<String, Value> {
         Type::Ints => json!({"type": "array", "items": {"type": "integer"}, "maxItems": LIST}),
         Type::Strs => json!({"type": "array", "items": text(), "maxItems": LIST}),
         Type::Histogram => {
-            let keys: Vec<String> = field.bounds.iter().map(f64::to_string).collect();
+            let keys: Vec<String> = field.bucket_keys().collect();
             let count = json!({"type": "integer", "minimum": 0});
             let counts: Map<String, Value> =
                 keys.iter().map(|key| (key.clone(), count.clone())).collect();

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::{ENGINE, MP_SERVER};
 use crate::contracts::table::{ZERO, fields, text};
 use crate::run::{DURATION, INTERVAL, SEQUENCE_NUMBER};
-use crate::{Literal, Privacy, Schedule, Trigger, Type};
+use crate::{Buckets, Literal, Privacy, Schedule, Trigger, Type};
 
 use Literal::{Float, Int};
 use Privacy::Workload;
@@ -98,7 +98,7 @@ fields! {
         .in_unit("By").when_absent(ZERO).counted().example(Int(68_719_476_736));
     /// Minutes from storing a chunk to its reuse: each key is the upper bound of its count.
     LIFESPANS = record("cache_lifespan_histogram", Type::Histogram, LIFESPAN_MINUTES)
-        .in_unit("min").distributed(LIFESPAN_BOUNDS)
+        .in_unit("min").distributed(LIFESPAN_BOUNDS).with_buckets(Buckets::Below)
         .example(Literal::ints(&[0, 118, 64, 21, 9, 4, 0, 2, 0, 1, 0, 0, 0, 0, 0]));
     /// Which interval this is, from 1; a lost one leaves a gap.
     SEQUENCE = record("sequence_number", Type::Int, SEQUENCE_NUMBER).when_absent(ZERO)
