@@ -63,8 +63,8 @@ impl Buckets {
         // Counting without an early exit lets the compiler compare several bounds at once.
         if self.form == Form::UpTo {
             // What is no number is up to no bound.
-            let passed = self.bounds.iter().filter(|bound| !(sample <= **bound)).count();
-            return self.counts.get(passed);
+            let within = self.bounds.iter().filter(|bound| sample <= **bound).count();
+            return self.counts.get(self.bounds.len().saturating_sub(within));
         }
         let reached = self.bounds.iter().filter(|bound| sample >= **bound).count();
         // A sample equal to the last bound counts there.

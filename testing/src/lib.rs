@@ -51,6 +51,7 @@ pub mod upstream;
 pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled, to_test_runner};
 
 /// Says what a test could not compare with, and why. Under CI nothing may be missing.
+#[expect(clippy::print_stdout, reason = "for the person who runs the tests")]
 pub fn skipped(why: &str) {
     let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
     assert!(!ci, "under CI nothing may be missing: {why}");
