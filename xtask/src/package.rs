@@ -2,7 +2,7 @@
 //!
 //! Cargo builds a package as if the others were already published, so the names need not exist anywhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -32,6 +32,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
             bail!("{} contains {path}: correct `include` in its Cargo.toml", one.name);
         }
     }
+    workspace.published().try_for_each(|one| forget(one, &target))?;
     let names: Vec<&str> = workspace.published().map(|one| one.name.as_str()).collect();
     tools::run(
         package(&names, &["--all-features", "--target-dir"]).arg(&target),
@@ -40,6 +41,29 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for one in workspace.published() {
         let path = target.join("package").join(format!("{}-{}.crate", one.name, one.version));
         println!("{} {}: {} KiB", one.name, one.version, size(&path)?.div_ceil(1024));
+    }
+    Ok(())
+}
+
+/// Removes what Cargo has unpacked and built of an earlier package with the same version, which it would use again: it
+/// takes a version for something that never changes.
+fn forget(package: &Package, target: &Path) -> anyhow::Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let unpacked = home.context("neither CARGO_HOME nor HOME is set")?.join("registry/src");
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let version = format!("{}-{}", package.name, package.version);
+    let unpacked = inside(&unpacked).into_iter().map(|registry| registry.join(&version));
+    let is_own = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("otel-usage"))
+    };
+    let built = inside(&target.join("debug/.fingerprint")).into_iter().filter(is_own);
+    for old in unpacked.filter(|old| old.is_dir()).chain(built) {
+        std::fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
     }
     Ok(())
 }
