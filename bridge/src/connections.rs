@@ -85,10 +85,15 @@ impl Sender {
                 return End::Quiet;
             }
             tokio::select! {
-                () = self.ended.notified() => return End::Needed,
+                () = self.needed() => return End::Needed,
                 () = sleep_until(until) => {}
             }
         }
+    }
+
+    /// Returns when another connection needs the place of this one.
+    pub(crate) async fn needed(&self) {
+        self.ended.notified().await;
     }
 
     /// Returns the time since which the connection is quiet, `None` if it is not.

@@ -179,9 +179,13 @@ impl Door {
                 _ = stopping.wait_for(|stop| *stop) => Some(End::Quiet),
             };
             if end == Some(End::Quiet) {
-                // A request that has begun is still answered.
+                // A request that has begun is still answered. Until then the connection keeps its place, unless
+                // another one needs it, because a sender may ignore that it has to go.
                 served.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(read.saturating_add(deliver), served).await;
+                tokio::select! {
+                    _ = tokio::time::timeout(read.saturating_add(deliver), served) => {}
+                    () = sender.needed() => {}
+                }
             }
             metrics.connections.dec();
             connections.leave(&sender);
