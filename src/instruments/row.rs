@@ -59,10 +59,10 @@ impl Buckets {
     }
 
     /// Returns the count of the bucket of a sample. `None` if there is none, as in LMCache.
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is no number is up to no bound")]
     pub(super) fn under(&self, sample: f64) -> Option<&AtomicU64> {
         // Counting without an early exit lets the compiler compare several bounds at once.
         if self.form == Form::UpTo {
-            // What is no number is up to no bound.
             let passed = self.bounds.iter().filter(|bound| !(sample <= **bound)).count();
             return self.counts.get(passed);
         }
