@@ -141,8 +141,7 @@ impl Answer {
             Self::Refused(_) => "refused",
             Self::TooLarge => "too_large",
             Self::Undecodable(_) => "undecodable",
-            Self::Unsupported(_) => "unsupported",
-            Self::NoSuchPath | Self::NoSuchMethod(_) => "not_found",
+            Self::Unsupported(_) | Self::NoSuchPath | Self::NoSuchMethod(_) => "unsupported",
         }
     }
 

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Time after which a connection that waits for a place looks for a quiet one again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The sender at the other end of a connection.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Sender {
 
 #[derive(Debug)]
 struct State {
+    /// Number of requests of which anything is there.
+    asked: usize,
     /// Number of complete requests in progress.
     working: usize,
     /// The time at which the connection was opened, or the last request began or ended.
@@ -39,6 +44,10 @@ pub(crate) enum End {
     /// Another one needs its place.
     Needed,
 }
+
+/// A request of which anything is there.
+#[derive(Debug)]
+pub(crate) struct Asked(Arc<Sender>);
 
 /// A complete request in progress.
 #[derive(Debug)]
@@ -57,7 +66,7 @@ pub(crate) struct Connections {
 
 impl Sender {
     fn new(address: IpAddr) -> Arc<Self> {
-        let state = State { working: 0, since: Instant::now(), proven: false };
+        let state = State { asked: 0, working: 0, since: Instant::now(), proven: false };
         Arc::new(Self { address, state: Mutex::new(state), ended: Notify::new() })
     }
 
@@ -70,9 +79,23 @@ impl Sender {
         Working(Arc::clone(self))
     }
 
-    /// Marks the begin of a request.
-    pub(crate) fn begins(&self) {
-        self.with(|state| state.since = Instant::now());
+    /// Marks a request as begun, until the result is dropped.
+    pub(crate) fn asked(self: &Arc<Self>) -> Asked {
+        self.with(|state| {
+            state.asked = state.asked.saturating_add(1);
+            state.since = Instant::now();
+        });
+        Asked(Arc::clone(self))
+    }
+
+    /// Returns when there has been no request for `time`.
+    pub(crate) async fn idle(&self, time: Duration) {
+        loop {
+            sleep(time).await;
+            if self.with(|state| state.asked == 0 && state.since.elapsed() >= time) {
+                return;
+            }
+        }
     }
 
     /// Returns when the connection has been quiet for `limit`, or when another one needs its place.
@@ -85,10 +108,15 @@ impl Sender {
                 return End::Quiet;
             }
             tokio::select! {
-                () = self.ended.notified() => return End::Needed,
+                () = self.needed() => return End::Needed,
                 () = sleep_until(until) => {}
             }
         }
+    }
+
+    /// Returns when another connection needs the place of this one.
+    pub(crate) async fn needed(&self) {
+        self.ended.notified().await;
     }
 
     /// Returns the time since which the connection is quiet, `None` if it is not.
@@ -103,6 +131,12 @@ impl Sender {
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.with(|state| state.asked = state.asked.saturating_sub(1));
     }
 }
 
@@ -137,7 +171,8 @@ impl Connections {
                 return sender;
             }
             self.end_one("all places are taken");
-            left.await;
+            // Every connection may be at work now, and quiet a moment later.
+            let _ = timeout(AGAIN, left).await;
         }
     }
 

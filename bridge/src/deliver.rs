@@ -163,8 +163,8 @@ impl Delivery {
                 self.metrics.deliver(lines.name(), wanted.len());
                 wanted.iter_mut().for_each(|task| task.held.done.exporters |= bit);
             }
-            Ok(Err(error)) => {
-                tracing::warn!(exporter = lines.name(), %error, "not written; the sender has to send it again");
+            // The exporter says in the log what is wrong.
+            Ok(Err(_)) => {
                 self.metrics.postpone("write_failed", wanted.len());
                 verdict.postpone(None);
             }

@@ -4,7 +4,7 @@
 
 use std::io::Read;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, HeaderName};
 use http_body_util::BodyExt as _;
@@ -19,6 +19,9 @@ const PIECE: usize = 64 * 1024;
 /// The largest plain request that the runtime's threads decode, in a few milliseconds. It holds a collector's
 /// usual batch of 100 to 200 records, for which a change of threads would cost more than it gives.
 const SMALL: usize = 256 * 1024;
+
+/// Most members of a gzip body. A sender that compresses in pieces has some; more are only work.
+const MEMBERS: usize = 64;
 
 /// The head of a message in gRPC: whether it is compressed, and its length.
 const FRAME: usize = 5;
@@ -70,6 +73,10 @@ impl Raw {
         } else {
             limits.body_bytes
         };
+        // What the head promises needs not be read.
+        if body.size_hint().lower() > largest as u64 {
+            return Err(Answer::TooLarge);
+        }
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let cut = |_| Answer::Undecodable("the body ends early".to_owned());
@@ -111,12 +118,21 @@ impl Raw {
         match coding {
             Coding::Plain => Ok(bytes),
             Coding::Gzip => {
-                let decoder = flate2::read::MultiGzDecoder::new(bytes.as_slice());
                 // The last four bytes tell the length.
                 let length = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length));
-                let message = decompress(decoder, u64::from(length), limits, share)?;
-                share.shrink(bytes.len());
-                Ok(message)
+                let mut message = room(u64::from(length), limits);
+                let mut rest = bytes.as_slice();
+                // Each member costs a decoder, and an empty one has 20 bytes.
+                for _ in 0..MEMBERS {
+                    let mut decoder = flate2::bufread::GzDecoder::new(rest);
+                    decompress(&mut decoder, &mut message, limits, share)?;
+                    rest = decoder.into_inner();
+                    if rest.is_empty() {
+                        share.shrink(bytes.len());
+                        return Ok(message);
+                    }
+                }
+                Err(Answer::broken())
             }
             Coding::Zstd => {
                 let broken = |_| Answer::broken();
@@ -131,7 +147,8 @@ impl Raw {
                 // take 8 MiB.
                 let window = limits.decoded_bytes.max(8 << 20).next_power_of_two();
                 decoder.window_log_max(window.trailing_zeros()).map_err(broken)?;
-                let message = decompress(decoder, length, limits, share)?;
+                let mut message = room(length, limits);
+                decompress(decoder, &mut message, limits, share)?;
                 share.shrink(bytes.len());
                 Ok(message)
             }
@@ -148,24 +165,28 @@ fn make_room(buffer: &mut Vec<u8>, more: usize, limit: usize) {
     }
 }
 
-/// Decompresses. `length` is the number of bytes that the sender promises.
-fn decompress(
-    mut from: impl Read,
-    length: u64,
-    limits: &Limits,
-    share: &mut Share,
-) -> Result<Vec<u8>, Answer> {
+/// Returns a buffer for the number of bytes that the sender promises.
+fn room(length: u64, limits: &Limits) -> Vec<u8> {
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(limits.decoded_bytes);
     // Memory that is not written to is not taken. The last piece finds the end.
-    let mut message = Vec::with_capacity(length.saturating_add(PIECE));
+    Vec::with_capacity(length.saturating_add(PIECE))
+}
+
+/// Appends what is decompressed to `message`.
+fn decompress(
+    mut from: impl Read,
+    message: &mut Vec<u8>,
+    limits: &Limits,
+    share: &mut Share,
+) -> Result<(), Answer> {
     loop {
         let before = message.len();
-        make_room(&mut message, PIECE, limits.decoded_bytes);
+        make_room(message, PIECE, limits.decoded_bytes);
         let mut piece = (&mut from).take(PIECE as u64);
-        piece.read_to_end(&mut message).map_err(|_| Answer::broken())?;
+        piece.read_to_end(message).map_err(|_| Answer::broken())?;
         let more = message.len().saturating_sub(before);
         if more == 0 {
-            return Ok(message);
+            return Ok(());
         }
         if message.len() > limits.decoded_bytes {
             return Err(Answer::TooLarge);

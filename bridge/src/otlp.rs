@@ -138,7 +138,14 @@ impl Attributes {
             // The reasons are counted, and a thousand of them are enough.
             return Ok(());
         }
-        let Some((key, Some(value))) = pair(entry)? else { return Ok(()) };
+        let (key, value) = match pair(entry) {
+            Ok(Some((key, Some(value)))) => (key, value),
+            Ok(_) => return Ok(()),
+            Err(_) => {
+                self.lost.push(Loss::WrongType);
+                return Ok(());
+            }
+        };
         match Any::of_otlp(value, room) {
             Any::Null => {}
             any => match any.into_attribute() {

@@ -95,7 +95,7 @@ async fn take(pipeline: &Arc<Pipeline>, signal: Signal, form: Form, request: Req
     let Some(sender) = request.extensions().get::<Arc<Sender>>().cloned() else {
         return Answer::busy("the connection is unknown");
     };
-    sender.begins();
+    let _asked = sender.asked();
     let mut memory = pipeline.memory(sender.address);
     let reading = Raw::read(request.into_body(), coding, form, &pipeline.limits, &mut memory);
     let raw = match timeout(pipeline.limits.read, reading).await {

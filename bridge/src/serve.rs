@@ -30,6 +30,9 @@ use crate::routes::routes;
 /// Streams on one HTTP/2 connection, so that one collector cannot take every place by itself.
 const STREAMS: u32 = 32;
 
+/// Time for a sender without a request to take note that its connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Largest head of a request, of which OTLP needs a few hundred bytes, and largest piece of a body
 /// that is read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -179,9 +182,15 @@ impl Door {
                 _ = stopping.wait_for(|stop| *stop) => Some(End::Quiet),
             };
             if end == Some(End::Quiet) {
-                // A request that has begun is still answered.
+                // A request that has begun is still answered. Until then the connection keeps its place, unless
+                // another one needs it, because a sender may ignore that it has to go.
                 served.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(read.saturating_add(deliver), served).await;
+                tokio::select! {
+                    _ = tokio::time::timeout(read.saturating_add(deliver), served) => {}
+                    () = sender.needed() => {}
+                    // Without a request there is nothing to wait for but the sender's farewell.
+                    () = sender.idle(FAREWELL) => {}
+                }
             }
             metrics.connections.dec();
             connections.leave(&sender);

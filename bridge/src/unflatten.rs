@@ -109,17 +109,19 @@ fn typed(any: &Any, field: &Field) -> Result<Option<Value>, Loss> {
     }))
 }
 
-/// Returns the count of each bucket. Every bucket needs one, and every count a bucket.
+/// Returns the count of each bucket. Every bucket needs one, and every count a bucket of its own.
 fn counted(counts: &[(String, Any)], field: &Field) -> Option<Vec<i64>> {
     // A bound may have a fraction on the wire that it does not have here: `1.0`.
     let is = |key: &str, known: &str| {
         key == known || key.parse::<f64>().ok().is_some_and(|key| known.parse() == Ok(key))
     };
-    if !counts.iter().all(|(key, _)| field.bucket_keys().any(|known| is(key, &known))) {
+    let known = counts.iter().all(|(key, _)| field.bucket_keys().any(|known| is(key, &known)));
+    // Two counts of one bucket, `1` and `1.0`, contradict each other.
+    if !known || counts.len() != field.bucket_keys().count() {
         return None;
     }
     let of = |known: String| {
-        let (_, count) = counts.iter().rfind(|(key, _)| is(key, &known))?;
+        let (_, count) = counts.iter().find(|(key, _)| is(key, &known))?;
         count.whole().ok().filter(|count| *count >= 0)
     };
     field.bucket_keys().map(of).collect()

@@ -14,6 +14,10 @@ use otel_usage::schema::Decision;
 use otel_usage::settings::{Env, Inspection};
 use otel_usage::{Consent, Contract, Usage};
 use otel_usage_bridge::{Bridge, Config, FileExporter, Limits, Operator};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::look::look;
 use crate::{contract, exit, output};
@@ -95,11 +99,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let config = config(args)?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::INFO)
-        .with_target(false)
-        .init();
+    // A sender could fill the log with what the libraries below tell of its connections.
+    let own = Targets::new().with_target("otel_usage", tracing::Level::INFO);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(own)).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("bridge")

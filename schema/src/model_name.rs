@@ -31,6 +31,13 @@ const HOST_ENDINGS: [&str; 20] = [
     "io", "lan", "local", "localdomain", "localhost", "net", "org", "test",
 ];
 
+/// Names of folders that are no organisation's.
+#[rustfmt::skip]
+const FOLDERS: [&str; 22] = [
+    "cache", "checkpoints", "data", "home", "media", "mnt", "models", "nfs", "opt", "root", "scratch", "share",
+    "shared", "srv", "storage", "tmp", "users", "usr", "var", "volumes", "weights", "workspace",
+];
+
 /// Words before a colon that are no name, beside the schemes of URLs.
 const PREFIXES: [&str; 8] = ["data", "git", "host", "localhost", "mailto", "ssh", "svn", "urn"];
 
@@ -72,7 +79,8 @@ fn has_public_place(parts: &[&str], tag: Option<&str>) -> bool {
         ending.is_some_and(|ending| ending.chars().all(char::is_alphabetic))
     };
     let foreign_script = first.to_ascii_lowercase().split('.').any(|one| one.starts_with("xn--"));
-    let local = first.eq_ignore_ascii_case("localhost");
+    let folder = !others.is_empty() && is_one_of(first, &FOLDERS);
+    let local = folder || first.eq_ignore_ascii_case("localhost");
     others.len() < 2 && !host && !foreign_script && !local && !is_address(first)
 }
 
@@ -181,7 +189,7 @@ mod tests {
         "モデル:8b",
         "عربي/نموذج",
         "한국어/모델-8b",
-        "models/mine",
+        "mine/models",
         "registry.ollama.ai/library/llama3:8b",
         "ollama.com/library/llama3",
         "hf.co/unsloth/Qwen3-0.6B-GGUF:Q4_K_M",
@@ -224,6 +232,10 @@ mod tests {
         "C:",
         "C:/x",
         "C:/models/mine",
+        "models/mine",
+        "Users/alice",
+        "tmp/m",
+        "mnt/llama3:8b",
         "c:model",
         "D:模型",
         r"\\server\share",

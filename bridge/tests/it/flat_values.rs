@@ -129,6 +129,7 @@ async fn a_histogram_arrives_as_it_was_or_not_at_all() {
         json!({}),
         without("5"),
         with("7", json!(1)),
+        with("5.0", json!(1)),
         with("5", json!(-1)),
         with("5", json!("many")),
         with("5", json!({ "nested": 1 })),

@@ -58,6 +58,12 @@ async fn every_spelling_of_protobufs_json_is_read() {
     for value in values {
         assert_eq!(arrives(changed(1, more(value.clone()))).await, [beat(1)], "{value}");
     }
+    for entry in [json!(5), Json::Null, json!({ "key": 5 }), json!({ "value": [] }), json!("x")] {
+        let broken = |request: &mut Json| {
+            span(request)["attributes"].as_array_mut().unwrap().insert(0, entry.clone());
+        };
+        assert_eq!(arrives(changed(1, broken)).await, [beat(1)], "{entry}");
+    }
     let text = changed(1, |_| {});
     let unset = [
         changed(1, |request| request["resourceSpans"][0]["schemaUrl"] = Json::Null),

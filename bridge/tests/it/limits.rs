@@ -39,6 +39,34 @@ async fn oversized_bodies_are_refused_before_and_after_decompression() {
     assert_eq!(upstream.bodies(), [beat(1)]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_pieces_is_read_and_one_of_too_many_pieces_is_not() {
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    let body = beats([1]).encode_to_vec();
+    let (left, right) = body.split_at(body.len() / 2);
+    let pieces = [gzip(left), gzip(right)].concat();
+    let answer = served.post("/v1/traces", "application/x-protobuf", Some("gzip"), pieces).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(upstream.bodies(), [beat(1)]);
+    let many = gzip(b"").repeat(1000);
+    let answer = served.post("/v1/traces", "application/x-protobuf", Some("gzip"), many).await;
+    assert_eq!(answer.status(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_promises_too_much_is_refused_at_once() {
+    let upstream = Upstream::new().await;
+    let served = Served::start(&to(&upstream)).await;
+    let mut stream = TcpStream::connect(served.address()).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 99999999999\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = vec![0; 12];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut said)).await.unwrap().unwrap();
+    assert_eq!(said, b"HTTP/1.1 413");
+}
+
 /// Sends a heartbeat and does not wait for the answer.
 fn begin(served: &Served) -> JoinHandle<u16> {
     let request = served.client.post(format!("{}/v1/traces", served.url));

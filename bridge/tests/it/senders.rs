@@ -1,7 +1,7 @@
 //! Checks that silent, slow and greedy senders shut nobody out.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use otel_usage_testing::PATIENCE;
 use otel_usage_testing::served::{Served, beat, beats, to};
@@ -69,6 +69,39 @@ async fn quiet_connections_make_room_for_new_ones() {
         assert_eq!(tokio::time::timeout(PATIENCE, health).await.unwrap().unwrap().status(), 200);
     }
     assert_eq!(upstream.bodies(), [beat(1)]);
+}
+
+/// A connection that was asked to end, and does not, is the first to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_does_not_end_when_asked_makes_room_too() {
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    // An HTTP/2 sender that answers nothing could stay for seconds after it was asked.
+    config.limits.read = PATIENCE / 4;
+    config.limits.deliver = 10 * PATIENCE;
+    config.limits.connections = 4;
+    let served = Served::start(&config).await;
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(served.address()).await.unwrap();
+        stream.write_all(HTTP2).await.unwrap();
+        deaf.push(stream);
+    }
+    for stream in &mut deaf {
+        // The settings of the bridge have an answer, and its last frame is GOAWAY.
+        let mut said = Vec::new();
+        while !said.windows(4).any(|frame| frame == [0, 0, 8, 7]) {
+            assert!(stream.read_buf(&mut said).await.unwrap() > 0);
+        }
+    }
+    let mut quiet = Vec::new();
+    let began = Instant::now();
+    for _ in 0..4 {
+        quiet.push(TcpStream::connect(served.address()).await.unwrap());
+        let health = served.client.get(format!("{}/healthz", served.url)).send();
+        assert_eq!(health.await.unwrap().status(), 200);
+    }
+    assert!(began.elapsed() < PATIENCE / 4, "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
