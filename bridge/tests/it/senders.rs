@@ -127,6 +127,9 @@ async fn one_sender_leaves_places_to_others() {
     let upstream = Upstream::scripted(|_, _| Reply::Held).await;
     let mut config = to(&upstream);
     config.limits.requests = 4;
+    // No POST ends by its time here.
+    config.limits.post = 10 * PATIENCE;
+    config.limits.deliver = 10 * PATIENCE;
     let served = Served::start(&config).await;
     let json = |n| serde_json::to_string(&beats([n])).unwrap();
     let post = |n| {
