@@ -223,6 +223,13 @@ impl Settings {
                 )),
             }
         }
+        if words.is_empty() {
+            self.warnings.push(
+                "OTEL_USAGE_EXPORTERS names no exporter, so nothing is reported; use server, otlp, file, \
+                 console or none, separated by commas"
+                    .to_owned(),
+            );
+        }
         if words.contains(&"none") {
             exporters.clear();
         }

@@ -219,6 +219,7 @@ fn wrong_input_is_one_line_that_names_the_thing_and_the_remedy() {
             ["OTEL_USAGE_MODE is `locla`", "(did you mean `local`?)"],
         ),
         (&[("OTEL_USAGE_MODE", "yes")], ["OTEL_USAGE_MODE", "use on, local or off"]),
+        (&[("OTEL_USAGE_EXPORTERS", " , ,")], ["OTEL_USAGE_EXPORTERS names no exporter", "none"]),
         (&[("OTEL_USAGE_EXPORTERS", "fiel")], ["OTEL_USAGE_EXPORTERS", "(did you mean `file`?)"]),
         (
             &[otlp, ("OTEL_USAGE_OTLP_ENDPOINT", "http://c:4317")],
