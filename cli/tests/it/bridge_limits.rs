@@ -239,3 +239,45 @@ fn the_number_of_connections_fits_the_limit_on_files() {
     let open = fs::read_dir(format!("/proc/{}/fd", bridge.child.id())).unwrap().count();
     assert!(open < 60, "{open}");
 }
+
+#[test]
+fn a_sender_cannot_fill_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut command = command(env!("CARGO_BIN_EXE_otel-usage"));
+    command.args(["bridge", "--exporter", "console", "--listen", "127.0.0.1:0"]);
+    command.stdout(std::process::Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let said = || fs::read_to_string(&log).unwrap();
+    let address = loop {
+        if let Some((_, rest)) = said().split_once("listening on ")
+            && let Some((address, _)) = rest.split_once('\n')
+        {
+            break address.to_owned();
+        }
+        thread::yield_now();
+    };
+    // Streams of HTTP/2 that are reset at once. The library below warns of each connection with many.
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags][..], &stream.to_be_bytes(), payload].concat()
+    };
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(4, 0, 0, &[]));
+    for n in 0..200_u32 {
+        let stream = n.saturating_mul(2).saturating_add(1);
+        // `POST`, `http`, `/`, and no end of the stream.
+        bytes.extend(frame(1, 4, stream, &[0x83, 0x86, 0x84]));
+        bytes.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
+    }
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(&bytes).unwrap();
+        // The bridge closes the connection.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = said();
+    assert!(said.lines().count() < 5, "{said}");
+}
