@@ -72,8 +72,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tracing::info!("an event of the engine's own, which is not sent");
     });
 
+    // An engine gives its notice before it sends anything.
+    let received = server.take(4);
     println!("\nThe server received these messages:");
-    for request in server.take(4) {
+    for request in received {
         show(&server.url(), &request);
     }
     let _ = (engine.flush(Duration::from_secs(5)), cache.flush(Duration::from_secs(5)));
