@@ -121,7 +121,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // What OTLP recommends to receivers.
+            // OTLP recommends this limit to receivers.
             body_bytes: 64 << 20,
             decoded_bytes: 64 << 20,
             // One request of the largest size, with the messages that are made of it.

@@ -189,7 +189,7 @@ impl Connections {
     }
 
     /// Ends the connection that has been quiet for the longest time, first one that never sent a complete
-    /// request. Says so once, until half of the places are free again.
+    /// request. The log says this once, and again only after half of the places were free.
     pub(crate) fn end_one(&self, why: &str) {
         if !self.full.swap(true, Ordering::Relaxed) {
             tracing::warn!(

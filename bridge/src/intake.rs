@@ -1,6 +1,7 @@
 //! Receives the body of a request: its bytes, without compression and without the frame of gRPC.
 //!
-//! Every byte that is held is taken from the memory that all requests share, before it is held.
+//! Every piece that is held is counted in the memory that all requests share. A request that finds no memory left
+//! is answered "later".
 
 use std::io::Read;
 
@@ -45,7 +46,8 @@ pub(crate) struct Raw {
 }
 
 impl Coding {
-    /// Returns the coding that the headers name, `None` if it is unknown. An empty name is none.
+    /// Returns the coding that the headers name, `None` if it is unknown. An empty name stands for no
+    /// compression.
     pub(crate) fn of(headers: &HeaderMap, form: Form) -> Option<Self> {
         let header = if form == Form::Grpc { GRPC_ENCODING } else { CONTENT_ENCODING };
         let name = headers.get(header).map_or(Some(""), |value| value.to_str().ok())?.trim();
@@ -73,7 +75,7 @@ impl Raw {
         } else {
             limits.body_bytes
         };
-        // What the head promises needs not be read.
+        // A body is not read if its head announces too much.
         if body.size_hint().lower() > largest as u64 {
             return Err(Answer::TooLarge);
         }
@@ -115,45 +117,47 @@ impl Raw {
             }
             bytes.drain(..FRAME);
         }
-        match coding {
-            Coding::Plain => Ok(bytes),
-            Coding::Gzip => {
-                // The last four bytes tell the length.
-                let length = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length));
-                let mut message = room(u64::from(length), limits);
-                let mut rest = bytes.as_slice();
-                // Each member costs a decoder, and an empty one has 20 bytes.
-                for _ in 0..MEMBERS {
-                    let mut decoder = flate2::bufread::GzDecoder::new(rest);
-                    decompress(&mut decoder, &mut message, limits, share)?;
-                    rest = decoder.into_inner();
-                    if rest.is_empty() {
-                        share.shrink(bytes.len());
-                        return Ok(message);
-                    }
-                }
-                Err(Answer::broken())
-            }
-            Coding::Zstd => {
-                let broken = |_| Answer::broken();
-                // A frame that tells its size is refused before anything is read.
-                let length = zstd::zstd_safe::get_frame_content_size(&bytes).ok().flatten();
-                let length = length.unwrap_or(0);
-                if length > limits.decoded_bytes as u64 {
-                    return Err(Answer::TooLarge);
-                }
-                let mut decoder = zstd::Decoder::with_buffer(bytes.as_slice()).map_err(broken)?;
-                // The sender chooses the window, for which the decoder takes memory. Every decoder has to
-                // take 8 MiB.
-                let window = limits.decoded_bytes.max(8 << 20).next_power_of_two();
-                decoder.window_log_max(window.trailing_zeros()).map_err(broken)?;
-                let mut message = room(length, limits);
-                decompress(decoder, &mut message, limits, share)?;
-                share.shrink(bytes.len());
-                Ok(message)
-            }
+        let message = match coding {
+            Coding::Plain => return Ok(bytes),
+            Coding::Gzip => gunzip(&bytes, limits, share)?,
+            Coding::Zstd => unzstd(&bytes, limits, share)?,
+        };
+        share.shrink(bytes.len());
+        Ok(message)
+    }
+}
+
+fn gunzip(bytes: &[u8], limits: &Limits, share: &mut Share) -> Result<Vec<u8>, Answer> {
+    // The last four bytes tell the length.
+    let length = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+    let mut message = room(u64::from(length), limits);
+    let mut rest = bytes;
+    // Each member costs a decoder, and an empty one has 20 bytes.
+    for _ in 0..MEMBERS {
+        let mut decoder = flate2::bufread::GzDecoder::new(rest);
+        decompress(&mut decoder, &mut message, limits, share)?;
+        rest = decoder.into_inner();
+        if rest.is_empty() {
+            return Ok(message);
         }
     }
+    Err(Answer::broken())
+}
+
+fn unzstd(bytes: &[u8], limits: &Limits, share: &mut Share) -> Result<Vec<u8>, Answer> {
+    let broken = |_| Answer::broken();
+    // A frame that tells its size is refused before anything is read.
+    let length = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten().unwrap_or(0);
+    if length > limits.decoded_bytes as u64 {
+        return Err(Answer::TooLarge);
+    }
+    let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(broken)?;
+    // The sender chooses the window, for which the decoder takes memory. Every decoder has to take 8 MiB.
+    let window = limits.decoded_bytes.max(8 << 20).next_power_of_two();
+    decoder.window_log_max(window.trailing_zeros()).map_err(broken)?;
+    let mut message = room(length, limits);
+    decompress(decoder, &mut message, limits, share)?;
+    Ok(message)
 }
 
 /// Makes room for `more` bytes. The buffer doubles, but not beyond its limit.

@@ -114,7 +114,7 @@ fn ends_whole(file: &mut File, length: u64) -> io::Result<bool> {
 
 /// Renames the full `file` to `<name>.1`, and the older ones by a number each.
 ///
-/// What is no file is not moved, and nothing is written over it: the file then does not grow.
+/// A folder or a pipe in the way is neither moved nor replaced. The rotation then fails, and the file does not grow.
 fn rotate(file: &File, exporter: &FileExporter) -> io::Result<()> {
     // A link stays in its place.
     let place = fs::canonicalize(&exporter.path)?;

@@ -1,4 +1,4 @@
-//! What a call logs, for tests.
+//! Captures the log lines of a call, for tests.
 
 use std::io;
 use std::sync::{Arc, Mutex};

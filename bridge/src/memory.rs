@@ -1,4 +1,4 @@
-//! What senders share: memory for requests, and places for requests in progress.
+//! Divides memory for requests, and places for requests in progress, among the senders.
 //!
 //! One sender gets at most three quarters of either, so that it cannot shut the others out.
 
@@ -16,7 +16,7 @@ pub(crate) struct Shares {
 #[derive(Debug, Default)]
 struct Used {
     all: usize,
-    /// What each sender has, by its address.
+    /// The amount of each sender, by its address.
     each: HashMap<IpAddr, usize>,
 }
 

@@ -27,7 +27,7 @@ use crate::window::Key;
 /// Most records of one request. A collector's batch has 8,192 by default.
 const RECORDS_IN_ONE: usize = 65_536;
 
-/// What a record takes beside its text while it is delivered. Unit: bytes.
+/// The memory that a record takes beside its text while it is delivered. Unit: bytes.
 const PER_RECORD: usize = 512;
 
 /// The piece in which memory for messages is taken. Unit: bytes.

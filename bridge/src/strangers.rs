@@ -1,4 +1,4 @@
-//! Names in the log, once each, what the bridge does not know: contracts and keys of newer releases.
+//! Logs the names of contracts and keys that the bridge does not know, each once, because a newer release may send them.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

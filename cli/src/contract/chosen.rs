@@ -82,7 +82,7 @@ pub(crate) fn given(word: &str) -> anyhow::Result<Contract> {
 ///
 /// # Errors
 ///
-/// What is wrong with the word, and the remedy.
+/// The text names the mistake in the word, and the remedy.
 fn named(word: &str) -> Result<Subject, String> {
     let installed = Installed::read();
     if let Ok(name) = Name::from_str(word, false) {
