@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -164,9 +164,15 @@ impl Door {
     ) -> impl Future<Output = ()> + use<> {
         let (router, from) = (self.router.clone(), Arc::clone(&sender));
         let service = service_fn(move |request: Request<Incoming>| {
+            // A request without a body, as for /healthz, is complete.
+            let working = request.is_end_stream().then(|| from.working());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&from));
-            router.clone().oneshot(request)
+            let answer = router.clone().oneshot(request);
+            async move {
+                let _working = working;
+                answer.await
+            }
         });
         let served = self.builder().serve_connection(TokioIo::new(stream), service).into_owned();
         let connections = Arc::clone(&self.connections);

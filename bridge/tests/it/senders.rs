@@ -71,6 +71,31 @@ async fn quiet_connections_make_room_for_new_ones() {
     assert_eq!(upstream.bodies(), [beat(1)]);
 }
 
+/// A probe that keeps its connection asks again, and a connection that was closed meanwhile would be reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_asked_for_the_health_stays_before_silent_ones() {
+    let upstream = Upstream::new().await;
+    let mut config = to(&upstream);
+    config.limits.read = 10 * PATIENCE;
+    config.limits.connections = 4;
+    let served = Served::start(&config).await;
+    let mut probe = TcpStream::connect(served.address()).await.unwrap();
+    let mut quiet = Vec::new();
+    for _ in 0..3 {
+        probe.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(b"ok\n") {
+            assert!(probe.read_buf(&mut said).await.unwrap() > 0, "the connection was closed");
+        }
+        // The last of them waits until a place is free.
+        for _ in 0..5 {
+            quiet.push(TcpStream::connect(served.address()).await.unwrap());
+        }
+        until_closed(quiet.first_mut().unwrap()).await;
+        quiet.remove(0);
+    }
+}
+
 /// A connection that was asked to end, and does not, is the first to go.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_does_not_end_when_asked_makes_room_too() {
@@ -99,7 +124,7 @@ async fn a_connection_that_does_not_end_when_asked_makes_room_too() {
     for _ in 0..4 {
         quiet.push(TcpStream::connect(served.address()).await.unwrap());
         let health = served.client.get(format!("{}/healthz", served.url)).send();
-        assert_eq!(health.await.unwrap().status(), 200);
+        assert_eq!(health.await.unwrap().text().await.unwrap(), "ok\n");
     }
     assert!(began.elapsed() < PATIENCE / 4, "{:?}", began.elapsed());
 }
