@@ -243,6 +243,7 @@ impl Builder {
         // Made as a running engine makes them, for the warnings.
         let _ = export::active(
             &mut settings,
+            &self.contract,
             Consent::Granted,
             Vec::new(),
             &Helper::default(),

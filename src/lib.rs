@@ -86,6 +86,8 @@ mod layer;
 mod notifier;
 mod run;
 pub mod settings;
+#[cfg(feature = "http")]
+mod spool;
 mod stats;
 mod sys;
 mod thread;

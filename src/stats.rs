@@ -18,18 +18,20 @@ pub struct Stats {
     pub exporters: Vec<ExporterStats>,
 }
 
-/// The account of one exporter: `accepted = delivered + queued + dropped`, always.
+/// The account of one exporter: `accepted = delivered + queued + spooled + dropped`, always.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExporterStats {
     /// The exporter's name.
     pub name: String,
-    /// Messages that the exporter was given.
+    /// Messages that the exporter was given, or took over from a process that ended.
     pub accepted: u64,
     /// Messages that reached their destination.
     pub delivered: u64,
-    /// Messages that wait or are on their way.
+    /// Messages that wait in memory or are on their way.
     pub queued: u64,
+    /// Messages that wait on disk, where the end of the process does not reach them.
+    pub spooled: u64,
     /// Messages that are lost, by reason.
     pub dropped: BTreeMap<Loss, u64>,
 }
@@ -114,6 +116,7 @@ pub(crate) struct ExporterCounters {
     name: String,
     accepted: AtomicU64,
     delivered: AtomicU64,
+    spooled: AtomicU64,
     dropped: Losses,
 }
 
@@ -134,9 +137,15 @@ impl ExporterCounters {
         self.dropped.add(loss, count);
     }
 
-    /// Returns how many messages wait or are on their way.
-    pub(crate) fn queued(&self) -> u64 {
-        self.snapshot().queued
+    /// Sets how many messages wait on disk.
+    pub(crate) fn set_spooled(&self, count: u64) {
+        self.spooled.store(count, Ordering::Relaxed);
+    }
+
+    /// Returns how many messages wait in memory or are on their way, and how many wait on disk.
+    pub(crate) fn waiting(&self) -> (u64, u64) {
+        let ExporterStats { queued, spooled, .. } = self.snapshot();
+        (queued, spooled)
     }
 
     fn snapshot(&self) -> ExporterStats {
@@ -146,11 +155,14 @@ impl ExporterCounters {
         let delivered = self.delivered.load(Ordering::Relaxed);
         let accepted = self.accepted.load(Ordering::Relaxed);
         let gone = dropped.values().fold(delivered, |sum, count| sum.saturating_add(*count));
+        let waiting = accepted.saturating_sub(gone);
+        let spooled = self.spooled.load(Ordering::Relaxed).min(waiting);
         ExporterStats {
             name: self.name.clone(),
             accepted,
             delivered,
-            queued: accepted.saturating_sub(gone),
+            queued: waiting.saturating_sub(spooled),
+            spooled,
             dropped,
         }
     }

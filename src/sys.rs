@@ -168,6 +168,38 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes the lock of a file for this process, which holds it until it closes any descriptor of the file. A forked
+/// child does not hold it. Returns `false` if another process does.
+///
+/// # Errors
+///
+/// The file system has no locks.
+#[cfg(feature = "http")]
+pub(crate) fn own(file: &File) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        // SAFETY: `flock` is made of integers, for which zero is valid; zero lengths mean the whole file.
+        let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+        let file = std::os::fd::AsRawFd::as_raw_fd(file);
+        // SAFETY: the descriptor is open and the pointer valid for the whole call.
+        if unsafe { libc::fcntl(file, libc::F_SETLK, &raw mut lock) } == 0 {
+            return Ok(true);
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EACCES | libc::EAGAIN) => Ok(false),
+            _ => Err(error),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// The process that made a value, as opposed to the children that it forks.
 ///
 /// Process ids do not tell them apart: ids are used again, and the first process of a pid namespace has the

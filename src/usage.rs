@@ -59,6 +59,9 @@ pub enum Flush {
     /// No message waits: each was answered by its server, or is lost for a reason in
     /// [`Usage::stats`].
     Settled,
+    /// What still waits for its server is on disk, and survives the end of the process and a power cut. The
+    /// next process with the same destination sends it, unless it is then too late for it.
+    Durable,
     /// This many messages wait in memory. They are lost if the process dies now.
     Memory(usize),
 }
@@ -256,11 +259,14 @@ impl Usage {
         })
     }
 
-    /// Waits until every message so far is delivered or lost, at most `wait`.
+    /// Waits until every message so far is delivered, lost or on disk, at most `wait`.
+    ///
+    /// What waits is tried once more, and what cannot be sent then goes to disk.
     pub fn flush(&self, wait: Duration) -> Flush {
         match self.live().map(|live| live.queue.settle(wait, &live.context.clock)) {
-            None | Some(0) => Flush::Settled,
-            Some(waiting) => Flush::Memory(waiting),
+            None | Some((0, 0)) => Flush::Settled,
+            Some((0, _)) => Flush::Durable,
+            Some((waiting, _)) => Flush::Memory(waiting),
         }
     }
 

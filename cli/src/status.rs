@@ -37,6 +37,7 @@ struct Document<'a> {
     collection: &'static str,
     mode_file: Option<String>,
     config_file: Option<&'a str>,
+    spool: Option<&'a str>,
     contracts: &'a [Status],
 }
 
@@ -53,6 +54,9 @@ pub(crate) struct Status {
     /// The same for every contract, so it is shown once.
     #[serde(skip)]
     config_file: Option<String>,
+    /// The folder of messages that wait on disk; the same for every contract, too.
+    #[serde(skip)]
+    spool: Option<String>,
 }
 
 /// An exporter and its destination.
@@ -113,7 +117,15 @@ impl Status {
             warnings: settings.warnings.iter().map(|warning| guessed(warning)).collect(),
             notes: settings.notes,
             config_file: settings.config_file.map(|path| path.display().to_string()),
+            spool: settings.spool.map(|path| path.display().to_string()),
         })
+    }
+}
+
+impl Status {
+    /// Returns whether messages may leave the machine.
+    fn sends(&self) -> bool {
+        self.exporters.iter().any(|one| one.runs && matches!(one.name, "otlp" | "server"))
     }
 }
 
@@ -152,6 +164,7 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
             .mode_file()
             .map(|path| path.display().to_string()),
         config_file: config_file(statuses),
+        spool: spool(statuses),
         contracts: statuses,
     };
     Ok(serde_json::to_string(&document).context("the status cannot be written as JSON")? + "\n")
@@ -161,11 +174,19 @@ fn config_file(statuses: &[Status]) -> Option<&str> {
     statuses.iter().find_map(|status| status.config_file.as_deref())
 }
 
+fn spool(statuses: &[Status]) -> Option<&str> {
+    statuses.iter().find_map(|status| status.spool.as_deref())
+}
+
 fn readable(statuses: &[Status]) -> String {
     let mut text = pipelines(statuses);
     if let Some(path) = config_file(statuses) {
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "configuration file: {path}");
+    }
+    if statuses.iter().any(Status::sends) {
+        let place = spool(statuses).unwrap_or("memory only");
+        let _ = writeln!(text, "messages that cannot be delivered wait in: {place}");
     }
     // Most mistakes affect every contract in the same way.
     for warning in each_once(statuses.iter().flat_map(|status| &status.warnings)) {

@@ -75,16 +75,28 @@ impl Turn<'_> {
 
     /// Counts one queued message as delivered.
     pub fn delivered(&mut self) {
-        if self.counters.queued() > 0 {
+        if self.counters.waiting() != (0, 0) {
             self.counters.delivered(1);
         }
     }
 
     /// Counts one queued message as lost.
     pub fn dropped(&mut self, loss: Loss) {
-        if self.counters.queued() > 0 {
+        if self.counters.waiting() != (0, 0) {
             self.counters.dropped(loss, 1);
         }
+    }
+
+    /// Counts one message of a process that ended as queued.
+    #[cfg(feature = "http")]
+    pub(crate) fn taken_over(&mut self) {
+        self.counters.accepted();
+    }
+
+    /// Sets how many of the queued messages wait on disk.
+    #[cfg(feature = "http")]
+    pub(crate) fn set_spooled(&mut self, count: usize) {
+        self.counters.set_spooled(count as u64);
     }
 }
 
@@ -131,9 +143,11 @@ impl ActiveExporter {
         }
     }
 
-    /// Returns how many messages wait.
-    pub(crate) fn queued(&self) -> usize {
-        usize::try_from(self.counters.queued()).unwrap_or(usize::MAX)
+    /// Returns how many messages wait in memory, and how many on disk.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let (queued, spooled) = self.counters.waiting();
+        let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        (count(queued), count(spooled))
     }
 
     /// Lets the exporter send what it queued. Returns the time of its next attempt.
@@ -167,6 +181,7 @@ impl ActiveExporter {
     pub(crate) fn discard(&mut self, loss: Loss) {
         let exporter = &mut self.exporter;
         let _ = catch_unwind(AssertUnwindSafe(|| exporter.discard_queued()));
-        self.counters.dropped(loss, self.counters.queued());
+        self.counters.set_spooled(0);
+        self.counters.dropped(loss, self.counters.waiting().0);
     }
 }

@@ -4,7 +4,7 @@
 //! builder is an error, because the programmer can mend it. The engine's thread checks what can be checked
 //! without a file. The worker reads the files of certificates, because a read may take its time.
 
-use otel_usage_schema::Consent;
+use otel_usage_schema::{Consent, Contract};
 
 use super::console::Console;
 use super::file::{File, Form};
@@ -47,6 +47,7 @@ pub(crate) fn check(settings: &mut Settings, over: &Overrides) -> Result<(), Err
 /// whose files cannot be used are removed from them, with a warning for each.
 pub(crate) fn active(
     settings: &mut Settings,
+    contract: &Contract,
     consent: Consent,
     own: Vec<Box<dyn Exporter>>,
     helper: &Helper,
@@ -69,8 +70,8 @@ pub(crate) fn active(
                 }
                 continue;
             }
-            ExporterName::Otlp => otlp(settings, helper, notifier),
-            ExporterName::Server => server(settings, helper, notifier),
+            ExporterName::Otlp => otlp(settings, contract, helper, notifier),
+            ExporterName::Server => server(settings, contract, helper, notifier),
         };
         match network {
             Ok(exporter) => exporters.extend(exporter),
@@ -111,10 +112,10 @@ fn server_is_off(what: &str) -> String {
 type Made = Result<Option<Box<dyn Exporter>>, String>;
 
 #[cfg(feature = "http")]
-fn server(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Made {
+fn server(settings: &Settings, contract: &Contract, helper: &Helper, notifier: &Notifier) -> Made {
     let url = settings.server.as_deref().unwrap_or_default();
     let Some(base) = otel_usage_schema::Destination::parse(url) else { return Ok(None) };
-    let exporter = super::network::server(base, settings, helper, notifier);
+    let exporter = super::network::server(base, settings, contract, helper, notifier);
     Ok(Some(Box::new(exporter.map_err(|what| server_is_off(&what))?)))
 }
 
@@ -124,7 +125,7 @@ fn check_server(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "http"))]
-fn server(_: &Settings, _: &Helper, _: &Notifier) -> Made {
+fn server(_: &Settings, _: &Contract, _: &Helper, _: &Notifier) -> Made {
     Ok(None)
 }
 
@@ -145,9 +146,9 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(feature = "otlp")]
-fn otlp(settings: &Settings, helper: &Helper, notifier: &Notifier) -> Made {
+fn otlp(settings: &Settings, contract: &Contract, helper: &Helper, notifier: &Notifier) -> Made {
     let Some(otlp) = &settings.otlp else { return Ok(None) };
-    let exporter = super::network::otlp(otlp, settings, helper, notifier);
+    let exporter = super::network::otlp(otlp, settings, contract, helper, notifier);
     Ok(Some(Box::new(exporter.map_err(|what| format!("{what}; otlp is off"))?)))
 }
 
@@ -157,7 +158,7 @@ fn check_otlp(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "otlp"))]
-fn otlp(_: &Settings, _: &Helper, _: &Notifier) -> Made {
+fn otlp(_: &Settings, _: &Contract, _: &Helper, _: &Notifier) -> Made {
     Ok(None)
 }
 

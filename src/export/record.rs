@@ -128,6 +128,12 @@ impl ExportRecord {
         Resource::builder_empty().with_schema_url(attributes, transport::SCHEMA_URL).build()
     }
 
+    /// Returns the identity of the record, which each delivery of it carries.
+    #[cfg(feature = "http")]
+    pub(crate) fn identity(&self) -> [u8; 16] {
+        self.record.ids.trace.to_bytes()
+    }
+
     /// Returns the Resource attributes in the contract's order.
     #[cfg(feature = "otlp")]
     pub(crate) fn resource_attributes(&self) -> Vec<KeyValue> {

@@ -102,7 +102,7 @@ impl UsageSpanExporter {
     fn send(&self, urgent: bool) -> OTelSdkResult {
         let queued = self.with(|pipeline| {
             pipeline.send_queued(urgent);
-            pipeline.queued()
+            pipeline.waiting().0
         });
         match queued {
             None | Some(0) => Ok(()),
@@ -179,7 +179,7 @@ impl SpanExporter for UsageSpanExporter {
         };
         let sent = run(locked, |pipeline| {
             pipeline.send_within(true, Some(left()));
-            let queued = pipeline.queued();
+            let queued = pipeline.waiting().0;
             pipeline.abandon();
             (queued, left().is_zero())
         });

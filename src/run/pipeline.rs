@@ -70,7 +70,9 @@ impl Pipeline {
         let (counters, notifier) = (parts.counters, parts.notifier);
         let helper = Helper::default();
         let told = settings.warnings.len();
-        let exporters = export::active(&mut settings, consent, own_exporters, &helper, &notifier);
+        let contract = context.contract.contract();
+        let exporters =
+            export::active(&mut settings, contract, consent, own_exporters, &helper, &notifier);
         for warning in settings.warnings.iter().skip(told) {
             notifier.warn(warning);
         }
@@ -252,9 +254,12 @@ impl Pipeline {
             .min()
     }
 
-    /// Returns how many messages wait in memory.
-    pub(crate) fn queued(&self) -> usize {
-        self.exporters.iter().map(ActiveExporter::queued).sum()
+    /// Returns how many messages wait in memory, and how many on disk.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let both = self.exporters.iter().map(ActiveExporter::waiting);
+        both.fold((0, 0), |(queued, spooled), (more, also)| {
+            (queued.saturating_add(more), spooled.saturating_add(also))
+        })
     }
 
     /// Counts the messages that wait as lost, because no exporter will send them.

@@ -49,8 +49,10 @@ struct State {
     urgent: bool,
     /// Whether the worker holds spans that it took.
     busy: bool,
-    /// Messages that wait in the exporters.
+    /// Messages that wait in the exporters' memory.
     queued: usize,
+    /// Messages that wait on disk.
+    spooled: usize,
     /// Whether the worker has ended.
     gone: bool,
 }
@@ -186,17 +188,17 @@ impl Queue {
         }
     }
 
-    /// Waits until everything queued so far is delivered or lost, at most `wait`. Returns how many
-    /// messages still wait.
-    pub(crate) fn settle(&self, wait: Duration, clock: &Clock) -> usize {
+    /// Waits until everything queued so far is delivered, lost or on disk, at most `wait`. Returns how many
+    /// messages still wait in memory, and how many on disk.
+    pub(crate) fn settle(&self, wait: Duration, clock: &Clock) -> (usize, usize) {
         if self.is_forked() {
-            return 0;
+            return (0, 0);
         }
-        let Some(until) = clock.monotonic().checked_add(wait) else { return 0 };
+        let Some(until) = clock.monotonic().checked_add(wait) else { return (0, 0) };
         let mut state = self.lock();
         if state.parts.is_some() {
             // Nothing was ever recorded.
-            return 0;
+            return (0, 0);
         }
         state.urgent = true;
         self.wake.notify_one();
@@ -205,7 +207,7 @@ impl Queue {
             let waiting = state.spans.len().saturating_add(state.queued);
             let working = state.busy || state.urgent || waiting > 0;
             if state.gone || !working || left.is_zero() {
-                return waiting.max(usize::from(working && !state.gone));
+                return (waiting.max(usize::from(working && !state.gone)), state.spooled);
             }
             let waited = self.settled.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -239,10 +241,12 @@ impl Queue {
         }
     }
 
-    /// Tells waiting threads how many messages wait in the exporters. Called by the worker.
-    pub(super) fn publish(&self, queued: usize, busy: bool) {
+    /// Tells waiting threads how many messages wait in the exporters' memory, and how many on disk. Called by
+    /// the worker.
+    pub(super) fn publish(&self, (queued, spooled): (usize, usize), busy: bool) {
         let mut state = self.lock();
         state.queued = queued;
+        state.spooled = spooled;
         state.busy = busy;
         drop(state);
         self.settled.notify_all();

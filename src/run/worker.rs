@@ -45,7 +45,7 @@ impl Worker {
             let work = self.queue.wait(due, self.finished, clock);
             self.record(&work);
             // Local exporters are done. Waiting threads learn it before the network has its turn.
-            self.queue.publish(self.pipeline.queued(), true);
+            self.queue.publish(self.pipeline.waiting(), true);
             self.next_retry = None;
             self.guarded(|worker| {
                 worker.next_retry = worker.pipeline.send_queued(work.urgent);
@@ -53,8 +53,8 @@ impl Worker {
             if self.finished && self.next_retry.is_none() {
                 self.pipeline.abandon();
             }
-            self.queue.publish(self.pipeline.queued(), false);
-            if self.finished && self.pipeline.queued() == 0 {
+            self.queue.publish(self.pipeline.waiting(), false);
+            if self.finished && self.pipeline.waiting() == (0, 0) {
                 return;
             }
         }

@@ -25,6 +25,8 @@ pub const VARIABLES: &[&str] = &[
     // Where configuration and local files live.
     "HOME",
     "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "OTEL_USAGE_SPOOL_DIR",
     // Exporters.
     "OTEL_USAGE_EXPORTERS",
     "OTEL_USAGE_FILE",
@@ -231,6 +233,21 @@ impl Env {
             Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
             _ => Some(self.home()?.join(".config")),
         }
+    }
+
+    /// Returns the folder of messages that wait on disk. `None` if the operator wants none, or if no home
+    /// directory is known.
+    #[cfg(feature = "http")]
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        let named = self.os("OTEL_USAGE_SPOOL_DIR");
+        if let Some(path) = named.filter(|path| !path.to_string_lossy().trim().is_empty()) {
+            let none = path.to_string_lossy().trim().eq_ignore_ascii_case("none");
+            return (!none).then(|| self.expand(path)).filter(|path| path.is_absolute());
+        }
+        // The specification of these folders ignores a relative one.
+        let state = self.os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = state.or_else(|| Some(self.home()?.join(".local/state")))?;
+        Some(state.join("otel-usage"))
     }
 
     /// Returns the directory in which an engine keeps its configuration.

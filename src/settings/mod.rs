@@ -49,6 +49,8 @@ pub struct Settings {
     pub local_log: Option<PathBuf>,
     /// The settings of the `otlp` exporter, if it runs.
     pub otlp: Option<OtlpSettings>,
+    /// The folder of messages that wait on disk. `None` if they wait in memory only.
+    pub spool: Option<PathBuf>,
     /// The configuration file, if one was named and read.
     pub config_file: Option<PathBuf>,
     /// Mistakes. Each names the variable or the place in the file, and its remedy.
@@ -76,6 +78,7 @@ impl std::fmt::Debug for Settings {
             .field("file", &self.file)
             .field("local_log", &self.local_log)
             .field("otlp", &self.otlp)
+            .field("spool", &self.spool)
             .field("config_file", &self.config_file)
             .field("warnings", &self.warnings)
             .field("notes", &self.notes)
@@ -94,6 +97,8 @@ impl Settings {
         let mut settings = Self {
             #[cfg(feature = "http")]
             proxies: otel_usage_schema::Proxies::read(|name| env.text(name)),
+            #[cfg(feature = "http")]
+            spool: env.spool(),
             #[cfg(feature = "http")]
             authorities: otel_usage_schema::authorities(|name| env.text(name))
                 .map(|(name, path)| (name, env.expand(path))),

@@ -181,7 +181,8 @@ fn a_read_only_home_loses_only_the_local_file() {
 fn a_message_waits_while_the_server_refuses_connections() {
     // No server listens there, because the port was just released.
     let url = Receiver::start().url().replace("127.0.0.1", "127.0.0.2");
-    let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", url);
+    let operator =
+        Operator::new().with("VLLM_USAGE_STATS_SERVER", url).with("OTEL_USAGE_SPOOL_DIR", "none");
     let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
     usage.record(sample::vllm_report());
     assert_eq!(usage.flush(std::time::Duration::from_millis(300)), Flush::Memory(1));

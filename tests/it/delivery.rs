@@ -42,7 +42,9 @@ fn temporary_errors_are_retried_and_others_are_counted() {
 #[test]
 fn flush_returns_how_many_messages_wait() {
     let server = Receiver::scripted(Vec::new(), Answer::Status(503, "Retry-After: 600\r\n"));
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
+    let operator = Operator::new()
+        .with("LMCACHE_USAGE_TRACK_URL", server.url())
+        .with("OTEL_USAGE_SPOOL_DIR", "none");
     let usage = operator.engine(&lmcache::V1).try_init().unwrap();
     usage.record(sample::lmcache_engine());
     let _ = server.next();

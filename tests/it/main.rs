@@ -35,4 +35,5 @@ mod preview;
 mod receiver;
 mod secrets;
 mod span_exporter;
+mod spool;
 mod tracing_layer;

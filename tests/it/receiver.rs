@@ -15,6 +15,10 @@ impl Receiver {
         Self(receiver::Receiver::start())
     }
 
+    pub(crate) fn on(listener: std::net::TcpListener) -> Self {
+        Self(receiver::Receiver::on(listener, Vec::new(), Answer::Status(200, "")))
+    }
+
     pub(crate) fn scripted(script: Vec<Answer>, finally: Answer) -> Self {
         Self(receiver::Receiver::scripted(script, finally))
     }

@@ -16,7 +16,9 @@ use crate::receiver::{Answer, Receiver, Request};
 fn a_shut_down_span_exporter_refuses_spans_and_obeys_its_timeout() {
     let server =
         Receiver::scripted(vec![Answer::Status(503, "Retry-After: 600\r\n")], Answer::Hang);
-    let operator = Operator::new().with("LMCACHE_USAGE_TRACK_URL", server.url());
+    let operator = Operator::new()
+        .with("LMCACHE_USAGE_TRACK_URL", server.url())
+        .with("OTEL_USAGE_SPOOL_DIR", "none");
     let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
     let exported = |spans| {
         let exported = std::pin::pin!(exporter.export(spans));

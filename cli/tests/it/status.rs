@@ -44,6 +44,7 @@ fn json_is_one_stable_document() {
             "collection": "on",
             "mode_file": format!("{home}/.config/otel-usage/mode"),
             "config_file": null,
+            "spool": format!("{home}/.local/state/otel-usage"),
             "contracts": [
                 {
                     "contract": "vllm/current",

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use otel_usage_schema::{Destination, retry_after};
 use ureq::http::{self, HeaderName, HeaderValue, Uri};
@@ -18,6 +18,7 @@ use crate::files;
 use crate::helper::{Helper, Task};
 use crate::notifier::Notifier;
 use crate::settings::Settings;
+use crate::spool::Entry;
 
 /// Size of a connection's buffers. ureq's default of 128 KiB each is meant for more traffic; clearing
 /// such buffers took longer than the rest of a POST.
@@ -34,7 +35,13 @@ const ANSWER_BYTES: u64 = 64 * 1024;
 pub(super) struct Request {
     pub(super) destination: Destination,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) body: Vec<u8>,
+    /// The body, and what a file needs to hold beside it.
+    pub(super) entry: Entry,
+    /// The file that holds the entry.
+    pub(super) file: Option<String>,
+    /// The time after which it is too late to send it, by a clock that does not jump. `None` before the first
+    /// turn.
+    pub(super) late_at: Option<Instant>,
 }
 
 /// What an encoding asks of the client.
@@ -143,7 +150,7 @@ impl Client {
     ) -> Answer {
         // The client logs what it is given, so it gets neither path nor query nor header.
         let via = self.proxy.as_ref().unwrap_or(&request.destination);
-        let Ok(to) = http::Request::post(via.origin()).body(request.body.as_slice()) else {
+        let Ok(to) = http::Request::post(via.origin()).body(request.entry.body.as_slice()) else {
             return Answer::Refused;
         };
         let timeout = self.agent.config().timeouts().global;
@@ -236,7 +243,7 @@ fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec
         "POST {}{}{query} HTTP/1.1\r\nhost: {host}{port}\r\ncontent-length: {}\r\n",
         if proxy.is_some() { origin.as_str() } else { "" },
         uri.path(),
-        request.body.len(),
+        request.entry.body.len(),
     )
     .into_bytes();
     let mut add = |name: &str, value: &[u8]| {

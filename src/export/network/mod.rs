@@ -1,6 +1,7 @@
 //! The network exporters: one outbox with two encodings, flat JSON and OTLP.
 
 mod client;
+mod late;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outbox;
@@ -10,30 +11,99 @@ mod wire;
 use std::fmt::Debug;
 use std::time::Instant;
 
-use otel_usage_schema::{Destination, Loss};
+use otel_usage_schema::{Contract, Destination, Loss};
+use ureq::http::{HeaderName, HeaderValue};
 
 #[cfg(feature = "otlp")]
 pub(super) use otlp::{check as check_otlp, exporter as otlp};
 pub(super) use server::exporter as server;
 
-use self::client::Request;
+use self::client::{Client, Request};
+use self::late::Lateness;
 use self::outbox::Outbox;
 use super::{ExportRecord, Exporter, Outcome, Turn};
+use crate::settings::Settings;
+use crate::spool::{Address, Entry, Folder, Spool, Taken};
 
-/// Turns a record into the request of one exporter.
-trait Encoding: Send + Debug {
+/// Turns a record into the body of one exporter's request.
+pub(super) trait Encoding: Send + Debug {
     const NAME: &'static str;
 
-    /// Returns the request, or `None` if the record is not meant for this exporter.
-    fn request(&self, record: &ExportRecord) -> Result<Option<Request>, Loss>;
+    /// Returns the body, or `None` if the record is not meant for this exporter.
+    fn encode(&self, record: &ExportRecord) -> Result<Option<Encoded>, Loss>;
+
+    /// Returns the headers of a request.
+    fn headers(&self, gzip: bool) -> Vec<(HeaderName, HeaderValue)>;
+
+    /// Returns every destination to which a message of the contract may go.
+    fn destinations(&self, contract: &Contract) -> Vec<Destination>;
+}
+
+/// A body and the place to which it goes.
+pub(super) struct Encoded {
+    destination: Destination,
+    gzip: bool,
+    body: Vec<u8>,
 }
 
 /// An exporter that sends requests of one encoding through an outbox.
 #[derive(Debug)]
 pub(super) struct Network<E> {
     encoding: E,
+    contract: Contract,
     destination: Destination,
+    /// The full destinations by their digests, for entries that another process saved.
+    destinations: Vec<(Address, Destination)>,
     outbox: Outbox,
+}
+
+impl<E: Encoding> Network<E> {
+    fn new(
+        encoding: E,
+        destination: Destination,
+        client: Client,
+        settings: &Settings,
+        contract: &Contract,
+    ) -> Self {
+        let address = |to: &Destination| Address::new(E::NAME, &contract.id, to);
+        let spool = settings.spool.clone().map(|path| {
+            Spool::new(Box::new(Folder::new(path)), &contract.id, address(&destination))
+        });
+        let all = encoding.destinations(contract).into_iter();
+        Self {
+            contract: contract.clone(),
+            destinations: all.map(|to| (address(&to), to)).collect(),
+            encoding,
+            destination,
+            outbox: Outbox::new(client, spool),
+        }
+    }
+
+    fn request(&self, record: &ExportRecord) -> Result<Option<Request>, Loss> {
+        let Some(Encoded { destination, gzip, body }) = self.encoding.encode(record)? else {
+            return Ok(None);
+        };
+        let message = record.message();
+        let late = Lateness::of(&self.contract, message.as_ref().map(|message| message.spec()));
+        let entry = Entry {
+            contract: self.contract.id.to_string(),
+            address: Address::new(E::NAME, &self.contract.id, &destination),
+            identity: record.identity(),
+            // The outbox sets it, because the engine's clock may be another.
+            time: 0,
+            lifetime: late.lifetime,
+            newest_only: late.newest_only,
+            gzip,
+            body,
+        };
+        let headers = self.encoding.headers(gzip);
+        Ok(Some(Request { destination, headers, entry, file: None, late_at: None }))
+    }
+}
+
+/// Returns the whole seconds of a wall time.
+const fn seconds(unix_nanos: i64) -> i64 {
+    unix_nanos.div_euclid(1_000_000_000)
 }
 
 impl<E: Encoding> Exporter for Network<E> {
@@ -50,7 +120,7 @@ impl<E: Encoding> Exporter for Network<E> {
     }
 
     fn export(&mut self, record: &ExportRecord) -> Outcome {
-        match self.encoding.request(record) {
+        match self.request(record) {
             Ok(Some(request)) => self.outbox.push(request),
             Ok(None) => Outcome::Ignored,
             Err(loss) => Outcome::Dropped(loss),
@@ -58,7 +128,26 @@ impl<E: Encoding> Exporter for Network<E> {
     }
 
     fn send_queued(&mut self, turn: &mut Turn<'_>) -> Option<Instant> {
-        self.outbox.send(turn)
+        let Self { outbox, destinations, encoding, .. } = self;
+        let to = |address: &Address| {
+            let known = destinations.iter().find(|(other, _)| other == address);
+            known.map(|(_, destination)| destination.clone())
+        };
+        outbox.send(turn, |spool, now| {
+            loop {
+                let Taken { name, entry } = spool.next(now, |address| to(address).is_some())?;
+                if let Some(destination) = to(&entry.address) {
+                    let headers = encoding.headers(entry.gzip);
+                    return Some(Request {
+                        destination,
+                        headers,
+                        entry,
+                        file: Some(name),
+                        late_at: None,
+                    });
+                }
+            }
+        })
     }
 
     fn discard_queued(&mut self) {

@@ -16,15 +16,14 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use opentelemetry_proto::transform::common::tonic::Attributes;
 use opentelemetry_sdk::trace::SpanData;
-use otel_usage_schema::{Destination, Loss, transport};
+use otel_usage_schema::{Contract, Destination, Loss, transport};
 use prost::Message as _;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ureq::http::{HeaderName, HeaderValue};
 use ureq::tls::{ClientCert, PrivateKey, RootCerts};
 
-use super::client::{Answer, Client, Manner, Request, certificates};
-use super::outbox::Outbox;
-use super::{Encoding, ExportRecord, Network};
+use super::client::{Answer, Client, Manner, certificates};
+use super::{Encoded, Encoding, ExportRecord, Network};
 use crate::files;
 use crate::helper::Helper;
 use crate::notifier::Notifier;
@@ -51,17 +50,27 @@ pub(in crate::export) struct Otlp {
 impl Encoding for Otlp {
     const NAME: &'static str = "otlp";
 
-    fn request(&self, record: &ExportRecord) -> Result<Option<Request>, Loss> {
+    fn encode(&self, record: &ExportRecord) -> Result<Option<Encoded>, Loss> {
         let mut body = export_request(record).encode_to_vec();
-        let mut headers = self.headers.clone();
-        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf")));
         if self.gzip {
-            headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
             let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
             gzip.write_all(&body).map_err(|_| Loss::Io)?;
             body = gzip.finish().map_err(|_| Loss::Io)?;
         }
-        Ok(Some(Request { destination: self.destination.clone(), headers, body }))
+        Ok(Some(Encoded { destination: self.destination.clone(), gzip: self.gzip, body }))
+    }
+
+    fn headers(&self, gzip: bool) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = self.headers.clone();
+        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf")));
+        if gzip {
+            headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+        }
+        headers
+    }
+
+    fn destinations(&self, _contract: &Contract) -> Vec<Destination> {
+        vec![self.destination.clone()]
     }
 }
 
@@ -108,6 +117,7 @@ pub(in crate::export) fn check(otlp: &OtlpSettings) -> Result<Destination, Strin
 pub(in crate::export) fn exporter(
     otlp: &OtlpSettings,
     settings: &Settings,
+    contract: &Contract,
     helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Otlp>, String> {
@@ -117,7 +127,7 @@ pub(in crate::export) fn exporter(
     let client =
         Client::new(&destination, settings, otlp.timeout, roots, helper, notifier, manner)?;
     let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
-    Ok(Network { encoding, destination, outbox: Outbox::new(client) })
+    Ok(Network::new(encoding, destination, client, settings, contract))
 }
 
 /// Reads an answer as the specification says: four statuses are temporary, and a 2xx may still refuse

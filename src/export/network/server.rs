@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use otel_usage_schema::{Destination, Loss};
-use ureq::http::HeaderValue;
+use otel_usage_schema::{Contract, Destination, Loss};
 use ureq::http::header::CONTENT_TYPE;
+use ureq::http::{HeaderName, HeaderValue};
 
-use super::client::{Answer, Client, Manner, Request};
-use super::outbox::Outbox;
-use super::{Encoding, ExportRecord, Network};
+use super::client::{Answer, Client, Manner};
+use super::{Encoded, Encoding, ExportRecord, Network};
 use crate::helper::Helper;
 use crate::notifier::Notifier;
 use crate::settings::Settings;
@@ -24,13 +23,20 @@ pub(in crate::export) struct Flat {
 impl Encoding for Flat {
     const NAME: &'static str = "server";
 
-    fn request(&self, record: &ExportRecord) -> Result<Option<Request>, Loss> {
+    fn encode(&self, record: &ExportRecord) -> Result<Option<Encoded>, Loss> {
         let Some(message) = record.message() else { return Ok(None) };
         let destination = self.base.below(message.endpoint()).ok_or(Loss::Refused)?;
         let mut body = Vec::with_capacity(2048);
         message.append_json(&mut body);
-        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        Ok(Some(Request { destination, headers, body }))
+        Ok(Some(Encoded { destination, gzip: false, body }))
+    }
+
+    fn headers(&self, _gzip: bool) -> Vec<(HeaderName, HeaderValue)> {
+        vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))]
+    }
+
+    fn destinations(&self, contract: &Contract) -> Vec<Destination> {
+        contract.messages.iter().filter_map(|message| self.base.below(&message.endpoint)).collect()
     }
 }
 
@@ -42,6 +48,7 @@ impl Encoding for Flat {
 pub(in crate::export) fn exporter(
     base: Destination,
     settings: &Settings,
+    contract: &Contract,
     helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Flat>, String> {
@@ -55,6 +62,5 @@ pub(in crate::export) fn exporter(
         identity: None,
     };
     let client = Client::new(&base, settings, TIMEOUT, None, helper, notifier, manner)?;
-    let encoding = Flat { base: base.clone() };
-    Ok(Network { encoding, destination: base, outbox: Outbox::new(client) })
+    Ok(Network::new(Flat { base: base.clone() }, base, client, settings, contract))
 }

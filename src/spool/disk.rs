@@ -1,0 +1,50 @@
+//! The calls that the spool makes to a disk.
+//!
+//! Everything goes through these traits, so that a test can cut the power between two calls and make any of
+//! them fail.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::io;
+
+/// A file of the folder, as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+}
+
+/// Holds a lock until it is dropped or the process ends. A forked child does not hold it.
+pub(crate) type Lock = Box<dyn Any + Send>;
+
+/// One folder.
+pub(crate) trait Disk: Send + Debug {
+    /// Makes the folder, and syncs the folder above it. It may be there already.
+    fn make_folder(&self) -> io::Result<()>;
+
+    /// Returns the files. A folder that is not there has none.
+    fn list(&self) -> io::Result<Vec<Found>>;
+
+    /// Makes a file. It fails if there is one.
+    fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
+
+    /// Reads the first `limit + 1` bytes of a file, so that a longer one can be told from its start.
+    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>>;
+
+    /// Deletes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes files that were created or deleted survive a power cut.
+    fn sync_folder(&self) -> io::Result<()>;
+
+    /// Locks a file, which is made if it is missing. Returns `None` if another holds the lock.
+    fn lock(&self, name: &str) -> io::Result<Option<Lock>>;
+}
+
+/// A file that was just made.
+pub(crate) trait NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes the content survive a power cut.
+    fn sync(&mut self) -> io::Result<()>;
+}

@@ -1,0 +1,153 @@
+//! A folder of the file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use super::disk::{Disk, Found, Lock, NewFile};
+use crate::files;
+use crate::sys::{self, Process};
+
+/// The locks of this process. The system's lock belongs to the process, so that two threads do not see each
+/// other's; and it is lost when any descriptor of the file is closed.
+static HELD: Mutex<Vec<(Process, PathBuf)>> = Mutex::new(Vec::new());
+
+/// Looks for the lock of [`HELD`] before it is given up. A thread holds it for less than a microsecond; in a
+/// child that was forked then, it is never free.
+const LOOKS: usize = 1000;
+
+/// Most files of a listing, so that a folder that others filled costs a bounded time.
+const LISTED: usize = 4096;
+
+/// The folder of the spool.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    fn open(&self) -> io::Result<File> {
+        File::open(&self.0)
+    }
+}
+
+impl Disk for Folder {
+    fn make_folder(&self) -> io::Result<()> {
+        if self.0.is_dir() {
+            return Ok(());
+        }
+        files::make_folder(&self.0)?;
+        self.0.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
+    }
+
+    fn list(&self) -> io::Result<Vec<Found>> {
+        let listing = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            listing => listing?,
+        };
+        let mut found = Vec::new();
+        for file in listing.take(LISTED) {
+            let file = file?;
+            let Ok(name) = file.file_name().into_string() else { continue };
+            match file.metadata() {
+                Ok(metadata) if metadata.is_file() => {
+                    found.push(Found { name, bytes: metadata.len() });
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
+        let path = self.0.join(name);
+        let file = files::open(&path, OpenOptions::new().write(true).create_new(true))?;
+        Ok(Box::new(Written(file)))
+    }
+
+    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+        files::read_start(&self.0.join(name), limit)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        self.open()?.sync_all()
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
+        let path = self.0.join(name);
+        let Some(claim) = Claim::new(&path) else { return Ok(None) };
+        let mut options = OpenOptions::new();
+        let file = files::open(&path, options.write(true).create(true).truncate(false))?;
+        if !sys::own(&file)? {
+            return Ok(None);
+        }
+        // Whoever held the lock before may have deleted the file.
+        match files::is_at(&file, &path) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        Ok(Some(Box::new(Locked { _file: file, _claim: claim })))
+    }
+}
+
+struct Written(File);
+
+impl NewFile for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+/// A lock. The file is closed before the claim ends, because closing it later would free the lock of the next.
+struct Locked {
+    _file: File,
+    _claim: Claim,
+}
+
+/// The right of one thread of this process to open a lock file.
+struct Claim(PathBuf);
+
+impl Claim {
+    fn new(path: &Path) -> Option<Self> {
+        let mut held = held()?;
+        // What a parent held is nothing to its child.
+        held.retain(|(process, _)| !process.is_forked());
+        if held.iter().any(|(_, other)| other == path) {
+            return None;
+        }
+        held.push((Process::current(), path.to_owned()));
+        Some(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(mut held) = held() {
+            held.retain(|(_, path)| *path != self.0);
+        }
+    }
+}
+
+fn held() -> Option<MutexGuard<'static, Vec<(Process, PathBuf)>>> {
+    for _ in 0..LOOKS {
+        match HELD.try_lock() {
+            Ok(held) => return Some(held),
+            Err(TryLockError::Poisoned(held)) => return Some(PoisonError::into_inner(held)),
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+    None
+}

@@ -1,0 +1,20 @@
+//! The durable queue behind the outbox: messages that wait for their server in files.
+//!
+//! Each message is a file of its own, which is written once and deleted as a whole, so that damage costs one
+//! message. `docs/project/spool.md` holds the rules of writing, syncing and deleting.
+
+mod disk;
+mod entry;
+mod folder;
+mod store;
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
+mod simulated;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
+mod tests;
+
+pub(crate) use entry::{Address, Entry};
+pub(crate) use folder::Folder;
+pub(crate) use store::{Spool, Taken};

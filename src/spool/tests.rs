@@ -1,0 +1,540 @@
+//! The queue on a simulated disk, and on a real folder that processes share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use otel_usage_schema::Loss;
+
+use super::disk::Disk;
+use super::entry::tests::sample;
+use super::simulated::{Random, Simulated};
+use super::{Address, Entry, Spool};
+
+const NOW: i64 = 1000;
+
+fn spool(disk: &Simulated) -> Spool {
+    on(Box::new(disk.clone()))
+}
+
+fn on(disk: Box<dyn Disk>) -> Spool {
+    Spool::new(disk, "engine/1", Address([7; 32]))
+}
+
+fn entry(number: u32) -> Entry {
+    let mut identity = [0; 16];
+    identity[..4].copy_from_slice(&number.to_le_bytes());
+    Entry { identity, body: number.to_string().into_bytes(), ..sample(0) }
+}
+
+fn number(entry: &Entry) -> u32 {
+    String::from_utf8(entry.body.clone()).unwrap().parse().unwrap()
+}
+
+/// Takes over everything and delivers it. Returns the numbers, in order.
+fn drain(spool: &mut Spool) -> Vec<u32> {
+    let mut drained = Vec::new();
+    // More rounds than owners at once would need.
+    for _ in 0..100 {
+        spool.adopt(NOW).unwrap();
+        while let Some(taken) = spool.next(NOW, |_| true) {
+            assert_eq!(taken.entry, entry(number(&taken.entry)), "another message than was saved");
+            drained.push(number(&taken.entry));
+            spool.remove(&taken.name);
+        }
+    }
+    drained
+}
+
+/// What one engine after another does with the queue, and what is safe.
+struct Script {
+    disk: Simulated,
+    spool: Spool,
+    random: Random,
+    next: u32,
+    /// What was acknowledged and not delivered, with the file if this process has it.
+    safe: BTreeMap<u32, Option<String>>,
+    /// What may have been delivered, or was never acknowledged.
+    perhaps: BTreeSet<u32>,
+}
+
+impl Script {
+    fn new(seed: u64) -> Self {
+        let disk = Simulated::default();
+        let (spool, random) = (spool(&disk), Random(seed));
+        Self { disk, spool, random, next: 0, safe: BTreeMap::new(), perhaps: BTreeSet::new() }
+    }
+
+    fn run(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.random.below(8) {
+                0..=3 => self.save(),
+                4..=5 => self.deliver(),
+                6 => self.take_over(),
+                _ => self.restart(),
+            }
+        }
+    }
+
+    fn save(&mut self) {
+        let count = 1 + u32::try_from(self.random.below(3)).unwrap();
+        let numbers: Vec<u32> = (self.next..self.next + count).collect();
+        self.next += count;
+        let entries: Vec<Entry> = numbers.iter().copied().map(entry).collect();
+        // An outbox tries again, too.
+        for _ in 0..2 {
+            if let Ok(names) = self.spool.save(&entries) {
+                self.safe.extend(numbers.into_iter().zip(names.into_iter().map(Some)));
+                return;
+            }
+        }
+        self.perhaps.extend(numbers);
+    }
+
+    fn deliver(&mut self) {
+        let held: Vec<(u32, String)> =
+            self.safe.iter().filter_map(|(one, name)| Some((*one, name.clone()?))).collect();
+        if !held.is_empty() {
+            let (number, name) = &held[self.random.below(held.len())];
+            self.done(*number, name);
+        }
+    }
+
+    fn done(&mut self, number: u32, name: &str) {
+        self.safe.remove(&number);
+        self.perhaps.insert(number);
+        self.spool.remove(name);
+    }
+
+    fn take_over(&mut self) {
+        let _ = self.spool.adopt(NOW);
+        if let Some(taken) = self.spool.next(NOW, |_| true) {
+            // It is sent now, or waits for its server.
+            if self.random.below(2) == 0 {
+                self.done(number(&taken.entry), &taken.name);
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        self.spool = spool(&self.disk);
+        for name in self.safe.values_mut() {
+            *name = None;
+        }
+    }
+
+    /// Opens what `disk` holds in a new process, and checks that it is what was acknowledged.
+    fn check(&self, disk: &Simulated, context: &str) {
+        let mut spool = spool(disk);
+        let drained = drain(&mut spool);
+        let there: BTreeSet<u32> = drained.iter().copied().collect();
+        assert_eq!(there.len(), drained.len(), "{context}: sent twice: {drained:?}");
+        for number in self.safe.keys() {
+            assert!(there.contains(number), "{context}: {number} was acknowledged and is lost");
+        }
+        for number in &there {
+            let known = self.safe.contains_key(number) || self.perhaps.contains(number);
+            assert!(known, "{context}: {number} was never saved");
+        }
+        assert_eq!(disk.names(), Vec::<String>::new(), "{context}: files are left");
+    }
+}
+
+const STEPS: usize = 20;
+
+/// Cuts the power at every call of `seeds` scripts. Returns how many cuts that were.
+fn cut_everywhere(seeds: u64) -> usize {
+    let mut cuts = 0;
+    for seed in 0..seeds {
+        let mut whole = Script::new(seed);
+        whole.run(STEPS);
+        for at in 0..=whole.disk.calls() {
+            let mut script = Script::new(seed);
+            script.disk.cut_at(at);
+            script.run(STEPS);
+            // Attempts after the cut reached nothing.
+            let mut random = Random(seed ^ at as u64);
+            let disk = script.disk.after_power_cut(&mut random);
+            script.check(&disk, &format!("seed {seed}, call {at}"));
+            cuts += 1;
+        }
+    }
+    cuts
+}
+
+#[test]
+fn a_power_cut_at_any_call_loses_nothing_that_was_acknowledged() {
+    let cuts = cut_everywhere(40);
+    assert!(cuts >= 2000, "{cuts}");
+}
+
+/// `cargo test -p otel-usage --lib --release -- --ignored power` takes minutes.
+#[test]
+#[ignore = "the long form"]
+fn a_hundred_thousand_power_cuts_lose_nothing_that_was_acknowledged() {
+    let cuts = cut_everywhere(2000);
+    assert!(cuts >= 100_000, "{cuts}");
+}
+
+#[test]
+fn a_call_that_fails_at_any_place_loses_nothing_that_was_acknowledged() {
+    let codes = [libc::ENOSPC, libc::EROFS, libc::EACCES, libc::EIO, libc::EMFILE, libc::EFBIG];
+    for seed in 0..4 {
+        let mut whole = Script::new(seed);
+        whole.run(STEPS);
+        for at in 0..whole.disk.calls() {
+            for code in codes {
+                for length in [1, 5] {
+                    let mut script = Script::new(seed);
+                    script.disk.fail(at..at + length, code);
+                    script.run(STEPS);
+                    let context = format!("seed {seed}, call {at}, code {code}, {length} calls");
+                    let disk = script.disk.clone();
+                    script.spool = spool(&Simulated::default());
+                    script.check(&disk.after_kill(), &context);
+                }
+            }
+        }
+    }
+}
+
+/// Saves three entries and returns the disk, on which nobody lives, with the names of their files.
+fn three() -> (Simulated, Vec<String>) {
+    let disk = Simulated::default();
+    let names = spool(&disk).save(&[entry(0), entry(1), entry(2)]).unwrap();
+    (disk, names)
+}
+
+fn damaged(change: impl Fn(&Simulated, &[String]), delivered: &[u32], losses: &[Loss]) {
+    let (disk, names) = three();
+    change(&disk, &names);
+    let mut spool = spool(&disk);
+    assert_eq!(drain(&mut spool), delivered);
+    assert_eq!(spool.take_losses(), losses);
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
+#[test]
+fn damage_costs_the_damaged_entry_only_and_is_counted() {
+    let (disk, names) = three();
+    let length = disk.content(&names[1]).len();
+    let change = |bytes: &dyn Fn(&mut Vec<u8>)| {
+        damaged(
+            |disk, names| {
+                let mut content = disk.content(&names[1]);
+                bytes(&mut content);
+                disk.put(&names[1], content);
+            },
+            &[0, 2],
+            &[Loss::Io],
+        );
+    };
+    for place in 0..length {
+        change(&|bytes| bytes[place] ^= 0x55);
+        change(&|bytes| bytes.truncate(place));
+    }
+    change(&|bytes| *bytes = vec![0; 4096]);
+    change(&|bytes| *bytes = vec![b'x'; 300 * 1024]);
+    change(&|bytes| bytes.extend_from_slice(&[0; 4096]));
+}
+
+#[test]
+fn swapped_files_are_delivered_and_copies_are_not() {
+    let swap = |disk: &Simulated, names: &[String]| {
+        let (one, other) = (disk.content(&names[0]), disk.content(&names[2]));
+        disk.put(&names[0], other);
+        disk.put(&names[2], one);
+    };
+    damaged(swap, &[2, 1, 0], &[]);
+    let copy = |disk: &Simulated, names: &[String]| {
+        disk.put(&names[2], disk.content(&names[0]));
+        disk.put(&format!("{}x", names[0]), disk.content(&names[0]));
+    };
+    damaged(copy, &[0, 1], &[Loss::Io, Loss::Io]);
+}
+
+#[test]
+fn files_of_other_programs_are_left_alone() {
+    let (disk, names) = three();
+    for name in ["notes.txt", "a-b-c.0-0", "lock", "", &names[0][..40]] {
+        disk.put(name, b"mine".to_vec());
+    }
+    let mut spool = spool(&disk);
+    assert_eq!(drain(&mut spool).len(), 3);
+    spool.purge().unwrap();
+    assert_eq!(disk.names().len(), 5);
+}
+
+#[test]
+fn only_a_process_with_the_same_destination_and_contract_sends_an_entry() {
+    let (disk, names) = three();
+    let mut other = Spool::new(Box::new(disk.clone()), "engine/1", Address([8; 32]));
+    assert_eq!(drain(&mut other), Vec::<u32>::new());
+    let mut other = Spool::new(Box::new(disk.clone()), "engine/2", Address([7; 32]));
+    assert_eq!(drain(&mut other), Vec::<u32>::new());
+    // Of the same base with another path below it.
+    let mut moved = spool(&disk);
+    moved.adopt(NOW).unwrap();
+    assert!(moved.next(NOW, |address| *address != entry(0).address).is_none());
+    drop(moved);
+    assert!(names.iter().all(|name| disk.names().contains(name)), "they were not there to delete");
+    // A week later anybody deletes them.
+    other.adopt(NOW + 7 * 24 * 3600 + 1).unwrap();
+    assert!(!names.iter().any(|name| disk.names().contains(name)));
+    assert_eq!(other.take_losses(), [], "they were none of its own");
+}
+
+#[test]
+fn what_is_late_is_not_sent_and_is_counted() {
+    let (disk, _) = three();
+    let mut spool = spool(&disk);
+    spool.adopt(NOW + 61).unwrap();
+    assert!(spool.next(NOW + 61, |_| true).is_none());
+    assert_eq!(spool.take_losses(), [Loss::Expired; 3]);
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
+#[test]
+fn of_the_heartbeats_of_a_process_only_the_newest_is_sent() {
+    let disk = Simulated::default();
+    let mut one = spool(&disk);
+    let beats: Vec<Entry> =
+        (0..3).map(|number| Entry { newest_only: true, ..entry(number) }).collect();
+    one.save(&[entry(9)]).unwrap();
+    one.save(&beats).unwrap();
+    drop(one);
+    let mut next = spool(&disk);
+    next.adopt(NOW).unwrap();
+    let taken = || next.next(NOW, |_| true).map(|taken| number(&taken.entry));
+    assert_eq!(std::iter::from_fn(taken).collect::<Vec<_>>(), [9, 2]);
+    assert_eq!(next.take_losses(), [Loss::Expired; 2]);
+}
+
+#[test]
+fn a_process_that_lives_keeps_its_entries_and_one_that_ended_does_not() {
+    let disk = Simulated::default();
+    let (mut one, mut other) = (spool(&disk), spool(&disk));
+    let names = one.save(&[entry(1)]).unwrap();
+    assert_eq!(drain(&mut other), Vec::<u32>::new());
+    assert!(one.holds(&names[0]));
+    drop(one);
+    assert_eq!(drain(&mut other), [1]);
+}
+
+#[test]
+fn nothing_is_touched_before_there_is_something_to_save() {
+    let disk = Simulated::default();
+    let mut spool = spool(&disk);
+    assert_eq!(disk.calls(), 0);
+    spool.adopt(NOW).unwrap();
+    assert_eq!(disk.names(), Vec::<String>::new());
+    // The last file takes the lock with it.
+    let names = spool.save(&[entry(1)]).unwrap();
+    assert_eq!(disk.names().len(), 2);
+    spool.remove(&names[0]);
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
+#[test]
+fn one_sync_of_the_folder_serves_all_entries_of_a_save() {
+    let calls = |count| {
+        let disk = Simulated::default();
+        let entries: Vec<Entry> = (0..count).map(entry).collect();
+        spool(&disk).save(&entries).unwrap();
+        disk.calls()
+    };
+    // Create, write and sync for each entry; folder, list, lock and sync for all.
+    assert_eq!([calls(1), calls(2), calls(16)], [4 + 3, 4 + 6, 4 + 48]);
+}
+
+#[test]
+fn the_oldest_entries_make_room_and_are_counted() {
+    let disk = Simulated::default();
+    let mut one = spool(&disk);
+    let older = one.save(&[Entry { time: NOW - 5, ..entry(0) }, entry(1)]).unwrap();
+    drop(one);
+    let mut spool = spool(&disk);
+    let own = spool.save(&[Entry { time: NOW - 1, ..entry(2) }]).unwrap();
+    for number in 3..256 {
+        spool.save(&[Entry { time: NOW + i64::from(number), ..entry(number) }]).unwrap();
+    }
+    let entries = || disk.names().into_iter().filter(|name| !name.ends_with(".lock"));
+    assert_eq!(entries().count(), 256);
+    spool.save(&[entry(300)]).unwrap();
+    assert_eq!((entries().count(), spool.take_losses()), (256, vec![Loss::QueueFull]));
+    assert!(!disk.names().contains(&older[0]) && spool.holds(&own[0]));
+    // The next oldest is this process's own, which knows it.
+    spool.save(&[entry(301)]).unwrap();
+    assert!(!spool.holds(&own[0]));
+    assert_eq!(spool.take_losses(), []);
+    // Bytes are bounded, too.
+    for number in 0..40 {
+        let large = Entry { body: vec![b'x'; 256 * 1024], time: NOW + 400, ..entry(400 + number) };
+        spool.save(&[large]).unwrap();
+        let bytes: usize = entries().map(|name| disk.content(&name).len()).sum();
+        assert!(bytes <= 4 * 1024 * 1024, "{bytes}");
+    }
+    let large = Entry { body: vec![b'x'; 258 * 1024], ..entry(1) };
+    assert_eq!(spool.save(&[large]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn a_purge_leaves_nothing_of_the_contract_but_what_living_processes_have() {
+    let (disk, _) = three();
+    let mut living = spool(&disk);
+    let theirs = living.save(&[entry(5)]).unwrap();
+    let mut foreign = Spool::new(Box::new(disk.clone()), "other/1", Address([7; 32]));
+    let others = foreign.save(&[entry(6)]).unwrap();
+    drop(foreign);
+    let mut elsewhere = Spool::new(Box::new(disk.clone()), "engine/1", Address([9; 32]));
+    elsewhere.save(&[entry(7)]).unwrap();
+    drop(elsewhere);
+    let mut spool = spool(&disk);
+    spool.save(&[entry(4)]).unwrap();
+    spool.purge().unwrap();
+    // A power cut brings nothing back.
+    for seed in 0..20 {
+        let left = disk.after_power_cut(&mut Random(seed)).names();
+        let left: Vec<_> = left.into_iter().filter(|name| !name.ends_with(".lock")).collect();
+        let mut wanted = vec![theirs[0].clone(), others[0].clone()];
+        wanted.sort_unstable();
+        assert_eq!(left, wanted);
+    }
+}
+
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "the tests are processes")]
+mod processes {
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+
+    use super::super::Folder;
+    use super::*;
+
+    fn child(test: &str, folder: &Path, first: u32) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("spool::tests::processes::{test}"), "--ignored"])
+            .args(["--nocapture", "--test-threads=1"])
+            .env("SPOOL_FOLDER", folder)
+            .env("SPOOL_FIRST", first.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn given() -> (Spool, u32) {
+        let folder = std::env::var("SPOOL_FOLDER").unwrap();
+        let first = std::env::var("SPOOL_FIRST").unwrap().parse().unwrap();
+        (on(Box::new(Folder::new(folder.into()))), first)
+    }
+
+    #[test]
+    #[ignore = "a process of another test"]
+    fn saves_and_is_killed() {
+        let (mut spool, first) = given();
+        for number in first..first + 20 {
+            spool.save(&[entry(number)]).unwrap();
+        }
+        std::process::abort();
+    }
+
+    #[test]
+    #[ignore = "a process of another test"]
+    fn takes_over_what_it_can() {
+        let (mut spool, _) = given();
+        let mut sent = String::new();
+        for number in drain(&mut spool) {
+            sent.push_str(&format!("sent {number}\n"));
+        }
+        println!("\n{sent}");
+    }
+
+    #[test]
+    fn processes_that_share_a_folder_lose_nothing_and_send_nothing_twice() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("spool");
+        let writers: Vec<Child> =
+            (0..8).map(|one| child("saves_and_is_killed", &folder, one * 20)).collect();
+        // Some take over while others still write.
+        let early = child("takes_over_what_it_can", &folder, 0);
+        let mut sent: Vec<u32> = Vec::new();
+        let mut collect = |child: Child| {
+            let output = child.wait_with_output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            sent.extend(text.lines().filter_map(|line| {
+                line.strip_prefix("sent ").map(|number| number.parse::<u32>().unwrap())
+            }));
+        };
+        for writer in writers {
+            collect(writer);
+        }
+        collect(early);
+        let readers: Vec<Child> =
+            (0..4).map(|_| child("takes_over_what_it_can", &folder, 0)).collect();
+        readers.into_iter().for_each(&mut collect);
+        sent.sort_unstable();
+        assert_eq!(sent, (0..160).collect::<Vec<u32>>());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_folder_and_its_files_are_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        let mut spool = on(Box::new(Folder::new(folder.clone())));
+        let names = spool.save(&[entry(1)]).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&folder.join(&names[0]))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn threads_of_one_process_do_not_take_over_from_each_other() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = || Box::new(Folder::new(home.path().to_owned()));
+        let (mut one, mut other) = (on(folder()), on(folder()));
+        one.save(&[entry(1)]).unwrap();
+        assert_eq!(drain(&mut other), Vec::<u32>::new());
+        drop(one);
+        let mut third = on(folder());
+        other.adopt(NOW).unwrap();
+        assert_eq!(drain(&mut third), Vec::<u32>::new());
+        assert_eq!(drain(&mut other), [1]);
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "the test forks")]
+    fn a_forked_child_does_not_keep_the_entries_of_its_parent() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = || Box::new(Folder::new(home.path().to_owned()));
+        // The parent of the two is a child itself, so that it can end.
+        let mut pipe = [0; 2];
+        // SAFETY: the children make system calls and use the spool, and leave by `_exit`; the C library keeps
+        // its allocator usable in a forked child.
+        unsafe {
+            assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
+            let parent = libc::fork();
+            if parent == 0 {
+                let mut spool = on(folder());
+                let saved = spool.save(&[entry(1)]).is_ok();
+                if libc::fork() == 0 {
+                    // It lives on with all descriptors, until the test closes the pipe.
+                    libc::close(pipe[1]);
+                    let mut byte = 0_u8;
+                    libc::read(pipe[0], (&raw mut byte).cast(), 1);
+                    libc::_exit(0);
+                }
+                libc::_exit(i32::from(!saved));
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(parent, &raw mut status, 0), parent);
+            assert_eq!(status, 0);
+        }
+        let mut spool = on(folder());
+        assert_eq!(drain(&mut spool), [1]);
+        // SAFETY: the descriptors are the test's.
+        unsafe {
+            libc::close(pipe[1]);
+            libc::close(pipe[0]);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Kills real engines with SIGKILL while their server is away, and looks at what arrives when it is back.
+//!
+//! It is a test program of its own, because it starts itself again as those engines.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "the test starts processes, and fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use otel_usage::schema::vllm;
+use otel_usage::settings::Env;
+use otel_usage::{Flush, Usage};
+use otel_usage_testing::receiver::{Answer, Receiver};
+use otel_usage_testing::{PATIENCE, sample};
+
+/// Starts this program as an engine.
+fn engine(home: &Path, server: SocketAddr, first: i64, count: i64) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "an_engine", "--ignored", "--nocapture", "--test-threads=1"])
+        .env("TEST_HOME", home)
+        .env("TEST_SERVER", format!("http://{server}"))
+        .env("TEST_NUMBERS", format!("{first} {count}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Starts the usage of an engine.
+fn usage(home: &Path, server: &str) -> Usage {
+    let environment = Env::given([
+        ("HOME", home.to_str().unwrap()),
+        ("OTEL_USAGE_MODE", "on"),
+        ("OTEL_USAGE_EXPORTERS", "server"),
+        ("VLLM_USAGE_STATS_SERVER", server),
+    ]);
+    let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
+    builder.with_environment(environment).on_notice(|_, _| {}).try_init().unwrap()
+}
+
+fn report(number: i64) -> vllm::Report {
+    vllm::Report { block_size: Some(number), ..sample::vllm_report() }
+}
+
+/// Reports numbers, and says which of them a flush acknowledged. Then it waits for its end.
+#[test]
+#[ignore = "a process of another test"]
+fn an_engine() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let usage = usage(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
+    let numbers = variable("TEST_NUMBERS");
+    let (first, count) = numbers.split_once(' ').unwrap();
+    let first: i64 = first.parse().unwrap();
+    println!();
+    for number in first..first + count.parse::<i64>().unwrap() {
+        usage.record(report(number));
+        if usage.flush(PATIENCE) == Flush::Durable {
+            println!("durable {number}");
+            std::io::stdout().flush().unwrap();
+        }
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+fn number(body: &[u8]) -> i64 {
+    serde_json::from_slice::<serde_json::Value>(body).unwrap()["block_size"].as_i64().unwrap()
+}
+
+/// Waits until the engine said `lines` times that a report is safe, kills it, and returns all that it said.
+fn kill_after(mut engine: Child, lines: usize) -> Vec<i64> {
+    let mut said = BufReader::new(engine.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut number = || {
+        let line = said.find(|line| line.starts_with("durable "))?;
+        line.strip_prefix("durable ")?.parse::<i64>().ok()
+    };
+    let mut safe: Vec<i64> = (0..lines).map_while(|_| number()).collect();
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    safe.extend(std::iter::from_fn(number));
+    safe
+}
+
+/// Brings the server back, runs one more engine, and returns what arrives.
+fn deliver(home: &Path, address: SocketAddr, wanted: usize) -> Vec<i64> {
+    let server =
+        Receiver::on(TcpListener::bind(address).unwrap(), Vec::new(), Answer::Status(200, ""));
+    let usage = usage(home, &server.url());
+    usage.record(report(-1));
+    let mut arrived: Vec<i64> = (0..wanted).map(|_| number(&server.next().body)).collect();
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    arrived.extend(server.requests.try_iter().map(|request| number(&request.body)));
+    arrived
+}
+
+#[test]
+fn an_engine_that_is_killed_after_a_durable_flush_reports_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.81:0").unwrap().local_addr().unwrap();
+    let safe = kill_after(engine(home.path(), address, 7, 1), 1);
+    assert_eq!(safe, [7]);
+    let mut arrived = deliver(home.path(), address, 2);
+    arrived.sort_unstable();
+    assert_eq!(arrived, [-1, 7]);
+    let left = std::fs::read_dir(home.path().join(".local/state/otel-usage")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn engines_killed_at_fifty_random_points_lose_nothing_that_a_flush_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.82:0").unwrap().local_addr().unwrap();
+    let mut safe = BTreeSet::new();
+    // Four reports each, because the folder holds 256.
+    let engines: Vec<(usize, Child)> = (0..50)
+        .map(|one: usize| {
+            let first = i64::try_from(one).unwrap() * 4;
+            (one % 5, engine(home.path(), address, first, 4))
+        })
+        .collect();
+    for (lines, engine) in engines {
+        safe.extend(kill_after(engine, lines));
+    }
+    assert!(safe.len() >= 50, "{}", safe.len());
+    let arrived = deliver(home.path(), address, safe.len() + 1);
+    let once: BTreeSet<i64> = arrived.iter().copied().collect();
+    assert_eq!(once.len(), arrived.len(), "something arrived twice");
+    let lost: Vec<&i64> = safe.difference(&once).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}

@@ -1,0 +1,213 @@
+//! Checks messages that wait on disk while their server is away.
+
+use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use otel_usage::schema::{Contract, Loss, vllm};
+use otel_usage::{Attributes, Flush, Usage};
+use otel_usage_testing::{Operator, PATIENCE, sample, settled};
+
+use crate::exporters::exporter;
+use crate::receiver::{Answer, Receiver};
+
+/// Returns the address of a server that is away. Only one test uses `host`, so that the port stays free.
+#[cfg(target_os = "linux")]
+fn away(host: &str) -> SocketAddr {
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+fn back(address: SocketAddr) -> Receiver {
+    Receiver::on(TcpListener::bind(address).unwrap())
+}
+
+fn operator(address: SocketAddr) -> Operator {
+    Operator::new()
+        .with("VLLM_USAGE_STATS_SERVER", format!("http://{address}"))
+        .with("OTEL_USAGE_EXPORTERS", "server")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end != "lock")).collect()
+}
+
+/// Runs an engine of which a message is left on disk.
+fn leave_one(operator: &Operator, contract: &Contract) -> Usage {
+    let usage = operator.engine(contract).try_init().unwrap();
+    usage.record(sample::vllm_report());
+    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    usage
+}
+
+#[test]
+fn nothing_is_written_while_delivery_succeeds() {
+    let server = Receiver::start();
+    let operator = operator(server.address);
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    for _ in 0..3 {
+        usage.record(sample::vllm_report());
+        settled(&usage);
+    }
+    usage.record(sample::vllm_report());
+    usage.finish();
+    settled(&usage);
+    drop(usage);
+    assert_eq!(server.take(4).len(), 4);
+    assert!(!operator.path(".local").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_left_is_delivered_by_the_next_engine_with_the_same_bytes() {
+    let address = away("127.0.0.77");
+    let operator = operator(address);
+    let folder = operator.path(".local/state/otel-usage");
+    let usage = leave_one(&operator, &vllm::CURRENT);
+    let account = exporter(&usage.stats(), "server");
+    assert_eq!((account.accepted, account.queued, account.spooled), (1, 0, 1));
+    let [file] = entries(&folder).try_into().unwrap();
+    let stored = std::fs::read(&file).unwrap();
+    // The end of the run leaves it there.
+    usage.finish();
+    drop(usage);
+
+    let server = back(address);
+    // The first engine still runs on, so it may deliver its own; whoever does, it is delivered once.
+    let next = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    next.record(sample::vllm_report());
+    let mut bodies: Vec<Vec<u8>> = server.take(2).into_iter().map(|request| request.body).collect();
+    settled(&next);
+    bodies.retain(|body| stored.windows(body.len()).any(|part| part == body));
+    assert_eq!(bodies.len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_entry_is_never_sent_to_another_destination_or_by_another_contract() {
+    let operator = operator(away("127.0.0.78"));
+    let folder = operator.path(".local/state/otel-usage");
+    leave_one(&operator, &vllm::CURRENT).finish_detached();
+    let left = entries(&folder);
+    assert_eq!(left.len(), 1);
+    // An operator's own server is gone, and the engine goes on with the public one.
+    let public = Receiver::start();
+    let other = operator.with("VLLM_USAGE_STATS_SERVER", public.url());
+    let usage = other.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
+    settled(&usage);
+    drop(usage);
+    assert_eq!(public.take(1).len(), 1);
+    assert!(public.is_silent());
+    assert_eq!(entries(&folder), left);
+}
+
+#[test]
+fn without_a_place_messages_wait_in_memory() {
+    let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
+    let file = Operator::new();
+    std::fs::write(file.path("file"), "").unwrap();
+    let no_folder = file.path("file/below").display().to_string();
+    for place in ["none", " None ", no_folder.as_str(), "relative/path"] {
+        let operator = operator(server.address).with("OTEL_USAGE_SPOOL_DIR", place);
+        let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+        usage.record(sample::vllm_report());
+        let _ = server.next();
+        assert_eq!(usage.flush(Duration::from_millis(100)), Flush::Memory(1), "{place}");
+        assert!(!operator.path(".local").exists());
+    }
+}
+
+#[test]
+fn the_place_is_the_named_folder_then_the_state_folder() {
+    let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
+    let place = |variables: &[(&str, &str)], below: &str| {
+        let mut operator = operator(server.address);
+        let home = operator.home.path().display().to_string();
+        for (name, value) in variables {
+            operator = operator.with(name, value.replace('@', &home));
+        }
+        let usage = leave_one(&operator, &vllm::CURRENT);
+        assert_eq!(entries(&operator.path(below)).len(), 1, "{variables:?}");
+        usage.withdraw();
+    };
+    place(&[], ".local/state/otel-usage");
+    place(&[("XDG_STATE_HOME", "@/state")], "state/otel-usage");
+    place(&[("XDG_STATE_HOME", "state")], ".local/state/otel-usage");
+    place(&[("XDG_STATE_HOME", "@/state"), ("OTEL_USAGE_SPOOL_DIR", "~/own")], "own");
+    place(&[("OTEL_USAGE_SPOOL_DIR", " ")], ".local/state/otel-usage");
+}
+
+#[test]
+fn an_opt_out_deletes_what_waits_on_disk_and_nothing_is_sent_after_it() {
+    for by_file in [true, false] {
+        // It is away for the first engine, and back for the second.
+        let server = Receiver::scripted(vec![Answer::Status(503, ""); 2], Answer::Status(200, ""));
+        let operator = operator(server.address);
+        let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+        usage.record(sample::vllm_report());
+        let _ = server.next();
+        let folder = operator.path(".local/state/otel-usage");
+        assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+        let _ = server.requests.try_iter().count();
+        let mode = operator.path(".config/otel-usage/mode");
+        if by_file {
+            std::fs::create_dir_all(mode.parent().unwrap()).unwrap();
+            std::fs::write(&mode, "off").unwrap();
+        } else {
+            usage.withdraw();
+        }
+        settled(&usage);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        let account = exporter(&usage.stats(), "server");
+        assert_eq!((account.accepted, account.dropped[&Loss::Consent]), (1, 1));
+        drop(usage);
+        let _ = std::fs::remove_file(&mode);
+        let next = operator.engine(&vllm::CURRENT).try_init().unwrap();
+        next.record(sample::vllm_report());
+        settled(&next);
+        assert_eq!(server.take(1).len(), 1);
+        assert!(server.is_silent());
+    }
+}
+
+#[test]
+fn a_process_that_is_off_neither_reads_nor_deletes_what_waits() {
+    let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
+    let operator = operator(server.address);
+    let folder = operator.path(".local/state/otel-usage");
+    // Its worker does not look again while this test runs.
+    let usage = leave_one(&operator, &vllm::CURRENT);
+    let left = entries(&folder);
+    for (name, value) in [("DO_NOT_TRACK", "1"), ("OTEL_USAGE_MODE", "local")] {
+        let off = Operator::new()
+            .with("HOME", operator.home.path().display().to_string())
+            .with("VLLM_USAGE_STATS_SERVER", server.url())
+            .with(name, value);
+        let other = off.engine(&vllm::CURRENT).try_init().unwrap();
+        other.record(sample::vllm_report());
+        settled(&other);
+        drop(other);
+        assert_eq!(entries(&folder), left);
+    }
+    usage.withdraw();
+}
+
+#[test]
+fn while_the_server_is_away_only_the_newest_heartbeat_waits() {
+    let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
+    let operator = operator(server.address);
+    let usage = leave_one(&operator, &vllm::CURRENT);
+    for _ in 0..4 {
+        usage.record(Attributes::new(vllm::HEARTBEAT));
+        assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    }
+    let account = exporter(&usage.stats(), "server");
+    assert_eq!((account.accepted, account.queued, account.spooled), (5, 0, 2));
+    assert_eq!(account.dropped[&Loss::Expired], 3);
+    assert_eq!(entries(&operator.path(".local/state/otel-usage")).len(), 2);
+    usage.withdraw();
+}
