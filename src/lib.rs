@@ -75,6 +75,7 @@
 mod builder;
 pub mod clock;
 mod consent;
+mod delivery;
 pub mod detectors;
 mod error;
 pub mod export;

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use otel_usage_schema::Loss;
 
+use crate::delivery::{Deliveries, Delivery};
+
 /// A snapshot of the accounts of one [`Usage`](crate::Usage).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,6 +36,9 @@ pub struct ExporterStats {
     pub spooled: u64,
     /// Messages that are lost, by reason.
     pub dropped: BTreeMap<Loss, u64>,
+    /// The last 64 attempts to deliver a message over the network, oldest first. A message that was tried twice
+    /// stands there twice. Empty for an exporter that is not on the network.
+    pub deliveries: Vec<Delivery>,
 }
 
 /// Counts by reason.
@@ -118,6 +123,7 @@ pub(crate) struct ExporterCounters {
     delivered: AtomicU64,
     spooled: AtomicU64,
     dropped: Losses,
+    pub(crate) deliveries: Deliveries,
 }
 
 impl ExporterCounters {
@@ -144,11 +150,15 @@ impl ExporterCounters {
 
     /// Returns how many messages wait in memory or are on their way, and how many wait on disk.
     pub(crate) fn waiting(&self) -> (u64, u64) {
-        let ExporterStats { queued, spooled, .. } = self.snapshot();
+        let ExporterStats { queued, spooled, .. } = self.counts();
         (queued, spooled)
     }
 
     fn snapshot(&self) -> ExporterStats {
+        ExporterStats { deliveries: self.deliveries.snapshot(), ..self.counts() }
+    }
+
+    fn counts(&self) -> ExporterStats {
         // The ends are read before the beginning, so that a message that moves on meanwhile counts as
         // queued.
         let dropped = self.dropped.snapshot();
@@ -164,6 +174,7 @@ impl ExporterCounters {
             queued: waiting.saturating_sub(spooled),
             spooled,
             dropped,
+            deliveries: Vec::new(),
         }
     }
 }

@@ -93,6 +93,12 @@ impl Turn<'_> {
         self.counters.accepted();
     }
 
+    /// Notes an attempt to deliver a message.
+    #[cfg(feature = "http")]
+    pub(crate) fn tried(&self, delivery: crate::delivery::Delivery) {
+        self.counters.deliveries.push(delivery);
+    }
+
     /// Sets how many of the queued messages wait on disk.
     #[cfg(feature = "http")]
     pub(crate) fn set_spooled(&mut self, count: usize) {

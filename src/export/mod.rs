@@ -17,6 +17,7 @@ mod span_exporter;
 use std::fmt::Debug;
 use std::time::Instant;
 
+pub use crate::delivery::{Delivery, DeliveryOutcome};
 pub use crate::stats::ExporterStats;
 pub use active::Turn;
 pub use otel_usage_schema::Loss;

@@ -1,8 +1,8 @@
 //! One message as the bytes of a file.
 //!
 //! ```text
-//! magic 8 | version 1 | flags 1 | length of the contract 1 | lifetime 4 | time 8 | address 32 | identity 16
-//! contract | body | SHA-256 of all before 32
+//! magic 8 | version 1 | flags 1 | length of the contract 1 | length of the message 1 | lifetime 4 | time 8
+//! address 32 | identity 16 | contract | message | body | SHA-256 of all before 32
 //! ```
 //!
 //! Numbers are little-endian. The body ends where the checksum begins. Each version ends with that checksum, so
@@ -39,6 +39,8 @@ impl Address {
 pub(crate) struct Entry {
     /// The contract's identifier.
     pub(crate) contract: String,
+    /// The message's name.
+    pub(crate) message: String,
     pub(crate) address: Address,
     /// The identity of the record, which a second delivery carries again.
     pub(crate) identity: [u8; 16],
@@ -63,19 +65,21 @@ pub(crate) enum Unreadable {
 }
 
 impl Entry {
-    /// Returns the bytes of the file. A contract's name beyond 255 bytes cannot be kept.
+    /// Returns the bytes of the file. A name beyond 255 bytes cannot be kept.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let contract = u8::try_from(self.contract.len()).ok()?;
+        let message = u8::try_from(self.message.len()).ok()?;
         let flag = |set, bit| if set { bit } else { 0 };
         let flags = flag(self.newest_only, NEWEST) | flag(self.gzip, GZIP);
         let mut bytes = Vec::with_capacity(self.body.len().saturating_add(512));
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&[VERSION, flags, contract]);
+        bytes.extend_from_slice(&[VERSION, flags, contract, message]);
         bytes.extend_from_slice(&self.lifetime.to_le_bytes());
         bytes.extend_from_slice(&self.time.to_le_bytes());
         bytes.extend_from_slice(&self.address.0);
         bytes.extend_from_slice(&self.identity);
         bytes.extend_from_slice(self.contract.as_bytes());
+        bytes.extend_from_slice(self.message.as_bytes());
         bytes.extend_from_slice(&self.body);
         let checksum = sha256(&bytes);
         bytes.extend_from_slice(&checksum);
@@ -95,22 +99,23 @@ impl Entry {
         if &magic != MAGIC || version != VERSION {
             return Err(Unreadable::Foreign);
         }
-        let [flags, length] = take(&mut rest)?;
+        let [flags, contract, message] = take(&mut rest)?;
         let lifetime = u32::from_le_bytes(take(&mut rest)?);
         let time = i64::from_le_bytes(take(&mut rest)?);
         let address = Address(take(&mut rest)?);
         let identity = take(&mut rest)?;
-        let (contract, body) = rest.split_at_checked(length.into()).ok_or(Unreadable::Damaged)?;
-        let contract = std::str::from_utf8(contract).map_err(|_| Unreadable::Damaged)?;
+        let contract = take_text(&mut rest, contract)?;
+        let message = take_text(&mut rest, message)?;
         Ok(Self {
-            contract: contract.to_owned(),
+            contract,
+            message,
             address,
             identity,
             time,
             lifetime,
             newest_only: flags & NEWEST != 0,
             gzip: flags & GZIP != 0,
-            body: body.to_vec(),
+            body: rest.to_vec(),
         })
     }
 
@@ -129,6 +134,12 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Unreadable> {
     Ok(*first)
 }
 
+fn take_text(rest: &mut &[u8], length: u8) -> Result<String, Unreadable> {
+    let (text, tail) = rest.split_at_checked(length.into()).ok_or(Unreadable::Damaged)?;
+    *rest = tail;
+    std::str::from_utf8(text).map(str::to_owned).map_err(|_| Unreadable::Damaged)
+}
+
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest(&SHA256, bytes).as_ref().try_into().unwrap_or_default()
 }
@@ -141,6 +152,7 @@ pub(super) mod tests {
         let to = Destination::parse("http://127.0.0.1:9/a?tenant=1").unwrap();
         Entry {
             contract: "engine/1".to_owned(),
+            message: "start".to_owned(),
             address: Address::new("server", "engine/1", &to),
             identity: [number; 16],
             time: 1000,
@@ -158,6 +170,7 @@ pub(super) mod tests {
             assert_eq!(Entry::decode(&entry.encode().unwrap()), Ok(entry));
         }
         assert_eq!(Entry { contract: "x".repeat(256), ..sample(0) }.encode(), None);
+        assert_eq!(Entry { message: "x".repeat(256), ..sample(0) }.encode(), None);
     }
 
     #[test]

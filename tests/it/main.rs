@@ -32,6 +32,7 @@ mod network;
 mod omit;
 mod otlp;
 mod preview;
+mod receipts;
 mod receiver;
 mod secrets;
 mod span_exporter;

@@ -141,12 +141,13 @@ impl Client {
     }
 
     /// Sends a POST, within `limit` if it is given. `unix_nanos` is the wall time, for a `Retry-After`
-    /// that is a date.
+    /// that is a date. The status of an answer is noted in `seen`.
     pub(super) fn post(
         &self,
         request: &Request,
         unix_nanos: i64,
         limit: Option<Duration>,
+        seen: &mut Option<u16>,
     ) -> Answer {
         // The client logs what it is given, so it gets neither path nor query nor header.
         let via = self.proxy.as_ref().unwrap_or(&request.destination);
@@ -162,6 +163,7 @@ impl Client {
         match answer {
             Ok(mut response) => {
                 let status = response.status().as_u16();
+                *seen = Some(status);
                 let asked = response
                     .headers()
                     .get(http::header::RETRY_AFTER)

@@ -2,6 +2,7 @@
 
 mod client;
 mod late;
+mod ledger;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outbox;
@@ -20,6 +21,7 @@ pub(super) use server::exporter as server;
 
 use self::client::{Client, Request};
 use self::late::Lateness;
+use self::ledger::Ledger;
 use self::outbox::Outbox;
 use super::{ExportRecord, Exporter, Outcome, Turn};
 use crate::settings::Settings;
@@ -75,7 +77,7 @@ impl<E: Encoding> Network<E> {
             destinations: all.map(|to| (address(&to), to)).collect(),
             encoding,
             destination,
-            outbox: Outbox::new(client, spool),
+            outbox: Outbox::new(client, Ledger::new(E::NAME), spool),
         }
     }
 
@@ -87,6 +89,10 @@ impl<E: Encoding> Network<E> {
         let late = Lateness::of(&self.contract, message.as_ref().map(|message| message.spec()));
         let entry = Entry {
             contract: self.contract.id.to_string(),
+            message: message
+                .as_ref()
+                .map_or_else(|| record.kind(), |message| message.name())
+                .to_owned(),
             address: Address::new(E::NAME, &self.contract.id, &destination),
             identity: record.identity(),
             // The outbox sets it, because the engine's clock may be another.

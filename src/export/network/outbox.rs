@@ -12,6 +12,7 @@ use otel_usage_schema::Loss;
 use uuid::Uuid;
 
 use super::client::{Answer, Client, Request};
+use super::ledger::Ledger;
 use super::seconds;
 use crate::export::{Outcome, Turn};
 use crate::spool::{Entry, Spool};
@@ -40,6 +41,7 @@ const LOOK: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Outbox {
     client: Client,
+    ledger: Ledger,
     spool: Option<Spool>,
     waiting: VecDeque<Request>,
     bytes: usize,
@@ -56,9 +58,10 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Makes an empty outbox. The disk is not touched.
-    pub(super) const fn new(client: Client, spool: Option<Spool>) -> Self {
+    pub(super) const fn new(client: Client, ledger: Ledger, spool: Option<Spool>) -> Self {
         Self {
             client,
+            ledger,
             spool,
             waiting: VecDeque::new(),
             bytes: 0,
@@ -168,7 +171,11 @@ impl Outbox {
             }
             urgent = false;
             let request = self.waiting.front()?;
-            match self.client.post(request, turn.unix_nanos(), turn.limit()) {
+            let mut attempt = self.ledger.begin(request, turn);
+            let (time, limit) = (turn.unix_nanos(), turn.limit());
+            let answer = self.client.post(request, time, limit, &mut attempt.status);
+            self.ledger.end(attempt, &answer, turn);
+            match answer {
                 Answer::Delivered => {
                     self.pop(turn);
                     turn.delivered();
