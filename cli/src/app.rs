@@ -6,7 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
 use crate::{
-    bridge, completions, config, contract, exit, man, mode, output, preview, probe, schema, status,
+    bridge, completions, config, contract, exit, man, mock_server, mode, output, preview, probe,
+    schema, status,
 };
 
 /// The help of `otel-usage` without arguments: the three commands that operators need most.
@@ -22,7 +23,7 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command but `bridge` sends anything; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`,
+/// No command but `bridge` sends anything, and only `bridge` and `mock-server` listen; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`,
 /// `off`, `probe --record` and `schema --out` write files.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, after_help = EXIT_CODES)]
@@ -93,6 +94,11 @@ enum Command {
     /// delivered now gets an answer that asks the sender to repeat it later, as a collector with a
     /// queue does. docs/receiver/bridge.md explains every flag, answer and metric.
     Bridge(Box<bridge::Args>),
+    /// Run a usage server for tests: it prints each message, and misbehaves on request
+    ///
+    /// It accepts every request and prints its message, a line for each key, until it is stopped. Each
+    /// `--fault` is for one connection, in their order; the last one repeats.
+    MockServer(mock_server::Args),
 }
 
 /// Runs the command line `arguments` and returns the exit code.
@@ -120,5 +126,6 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),
         Some(Command::Bridge(args)) => bridge::run(&args),
+        Some(Command::MockServer(args)) => mock_server::run(&args),
     }
 }

@@ -14,6 +14,7 @@ mod fails;
 mod files;
 mod look;
 mod man;
+mod mock_server;
 mod mode;
 mod output;
 mod preview;

@@ -1,38 +1,17 @@
 //! A usage server on a loopback port in this process: HTTP/1.1, one thread for each connection.
 //!
 //! Every request goes to a channel. The answers are scripted, so that a test can play a server that
-//! refuses, hangs or breaks off.
+//! refuses, hangs or breaks off. They are scripted request by request; `otel_usage_mock_server` has more faults,
+//! connection by connection.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// One request as it arrived.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// `POST`, for example.
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// Names in small letters, values without spaces around them.
-    pub headers: Vec<(String, String)>,
-    /// The body, `content-length` bytes.
-    pub body: Vec<u8>,
-}
-
-impl Request {
-    /// Returns the value of a header, by its name in small letters.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Returns the body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
+pub use otel_usage_mock_server::Request;
+use otel_usage_mock_server::{Connection, answer, status};
 
 /// What the server does with a request.
 #[derive(Debug, Clone)]
@@ -116,41 +95,14 @@ impl Receiver {
 
 /// Serves one connection. `take` chooses the answer to each request.
 pub fn serve(stream: &TcpStream, mut take: impl FnMut(Request) -> Answer) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let mut headers = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let length = headers
-            .iter()
-            .find(|(name, _)| name == "content-length")
-            .and_then(|(_, value)| value.parse().ok())
-            .unwrap_or(0);
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let answer = take(Request { method, path, headers, body });
-        let mut writer = stream;
-        match answer {
-            Answer::Status(status, lines) => {
-                // In one write: in several, the second would wait for the client's delayed
-                // acknowledgement of the first, 40 ms.
-                let head = format!("HTTP/1.1 {status} X\r\n{lines}Content-Length: 0\r\n\r\n");
-                writer.write_all(head.as_bytes())?;
-            }
-            Answer::Body(body) => {
-                let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n", body.len());
-                writer.write_all(&[head.as_bytes(), &body].concat())?;
-            }
+    let mut connection = Connection::new(stream);
+    let mut writer = stream;
+    while let Some(request) = connection.request()? {
+        // Each answer in one write: in several, the second would wait for the client's delayed
+        // acknowledgement of the first, 40 ms.
+        match take(request) {
+            Answer::Status(code, lines) => writer.write_all(&status(code, lines))?,
+            Answer::Body(body) => writer.write_all(&answer(&body))?,
             Answer::BreakOff => {
                 write!(writer, "HTTP/1.1 200 OK\r\nContent-Len")?;
                 return stream.shutdown(std::net::Shutdown::Both);
@@ -160,4 +112,5 @@ pub fn serve(stream: &TcpStream, mut take: impl FnMut(Request) -> Answer) -> std
             },
         }
     }
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod bridge;
 mod bridge_limits;
 mod config;
 mod contract;
+mod mock_server;
 mod mode;
 mod people;
 mod preview;
