@@ -6,15 +6,14 @@
 //! send.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use otel_usage_schema::{Consent, Contract, Decision, Directory, OffWhen};
 
-use crate::files;
+use crate::files::{self, is_absent};
 use crate::settings::{Env, shown};
 
 /// The file that switches every engine off on this machine.
@@ -30,19 +29,15 @@ pub(crate) struct ConsentSwitches {
     marker_files: Vec<PathBuf>,
     mode_file: Option<PathBuf>,
     /// The last answer of the mode file, with the state of the file that gave it.
-    last_mode: Arc<Mutex<Option<(FileState, Decision)>>>,
+    last_mode: Arc<Mutex<Option<(files::State, Decision)>>>,
     /// The warning to give if collection is off because of a switch that cannot be found or understood.
     warning: Option<String>,
 }
 
-/// Length, time and place of a file, which show whether it is still the same. `stat` gives them without
-/// opening the file.
-type FileState = (u64, Option<SystemTime>, Option<(u64, u64, i64)>);
-
 impl ConsentSwitches {
     /// Finds the switches that apply to `contract`.
     pub(crate) fn new(contract: &Contract, env: &Env, builder: Option<Consent>) -> Self {
-        let own = env.config_home().map(|directory| directory.join("otel-usage"));
+        let own = env.own_folder();
         let engine = env.directory(&contract.directory);
         let mut fixed = fixed(contract, env, builder);
         let lacks_place =
@@ -112,7 +107,7 @@ impl ConsentSwitches {
         {
             return None;
         }
-        let state = state.ok().map(|metadata| file_state(&metadata));
+        let state = state.ok().map(|metadata| files::state(&metadata));
         let mut last = self.last_mode.lock().unwrap_or_else(PoisonError::into_inner);
         match read_mode(path) {
             Ok(mode) => {
@@ -166,27 +161,12 @@ fn off(because: String) -> Decision {
     Decision { consent: Consent::Off, because }
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
 fn lacks_descriptors(error: &io::Error) -> bool {
     #[cfg(unix)]
     let codes = [libc::EMFILE, libc::ENFILE];
     #[cfg(not(unix))]
     let codes = [0_i32; 0];
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
-}
-
-fn file_state(metadata: &fs::Metadata) -> FileState {
-    #[cfg(unix)]
-    let place = {
-        use std::os::unix::fs::MetadataExt as _;
-        Some((metadata.dev(), metadata.ino(), metadata.ctime_nsec()))
-    };
-    #[cfg(not(unix))]
-    let place = None;
-    (metadata.len(), metadata.modified().ok(), place)
 }
 
 /// Reads the mode file, or returns `None` if the file does not exist. An unknown mode means off.

@@ -6,6 +6,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Reads a whole file, unless it is longer than `limit` bytes, within a second.
 ///
@@ -172,6 +173,11 @@ fn check_link(path: &Path) -> io::Result<()> {
     Err(io::Error::other("it is a symbolic link that belongs to another user"))
 }
 
+/// Returns whether an error says that there is no such file.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 /// Returns whether `path` still names the open file. Systems without such identities say yes.
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let (here, there) = (file.metadata()?, fs::symlink_metadata(path)?);
@@ -182,4 +188,19 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
     #[cfg(not(unix))]
     Ok(here.is_file() == there.is_file())
+}
+
+/// Length, time and place of a file, which show whether it is still the same.
+pub(crate) type State = (u64, Option<SystemTime>, Option<(u64, u64, i64)>);
+
+/// Returns the state of a file from its metadata, which `stat` gives without opening it.
+pub(crate) fn state(metadata: &fs::Metadata) -> State {
+    #[cfg(unix)]
+    let place = {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((metadata.dev(), metadata.ino(), metadata.ctime_nsec()))
+    };
+    #[cfg(not(unix))]
+    let place = None;
+    (metadata.len(), metadata.modified().ok(), place)
 }

@@ -60,6 +60,15 @@ impl Inspection {
         self.switches.mode_file()
     }
 
+    /// Returns the file with the time of the last `otel-usage off`, or `None` if no home directory is known.
+    ///
+    /// Messages that were made before it are never sent. Its text is a number of seconds since the Unix epoch.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn cutoff_file(&self) -> Option<&Path> {
+        self.settings.cutoff.path()
+    }
+
     /// Returns the effective settings, consent aside, with every mistake as a warning.
     #[must_use]
     pub const fn settings(&self) -> &Settings {

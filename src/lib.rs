@@ -75,6 +75,8 @@
 mod builder;
 pub mod clock;
 mod consent;
+#[cfg(feature = "http")]
+mod cutoff;
 mod delivery;
 pub mod detectors;
 mod error;

@@ -178,10 +178,7 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
 pub(crate) fn own(file: &File) -> io::Result<bool> {
     #[cfg(unix)]
     {
-        // SAFETY: `flock` is made of integers, for which zero is valid; zero lengths mean the whole file.
-        let mut lock: libc::flock = unsafe { core::mem::zeroed() };
-        lock.l_type = libc::F_WRLCK as libc::c_short;
-        lock.l_whence = libc::SEEK_SET as libc::c_short;
+        let mut lock = whole_file();
         let file = std::os::fd::AsRawFd::as_raw_fd(file);
         // SAFETY: the descriptor is open and the pointer valid for the whole call.
         if unsafe { libc::fcntl(file, libc::F_SETLK, &raw mut lock) } == 0 {
@@ -198,6 +195,39 @@ pub(crate) fn own(file: &File) -> io::Result<bool> {
         let _ = file;
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Returns the process that holds the lock of [`own`], 0 if its id is unknown. `None` if no other process does, or if
+/// nothing can tell.
+#[cfg(feature = "http")]
+pub(crate) fn holder(file: &File) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        let mut lock = whole_file();
+        let file = std::os::fd::AsRawFd::as_raw_fd(file);
+        // SAFETY: the descriptor is open and the pointer valid for the whole call.
+        if unsafe { libc::fcntl(file, libc::F_GETLK, &raw mut lock) } != 0
+            || lock.l_type == libc::F_UNLCK as libc::c_short
+        {
+            return None;
+        }
+        Some(u32::try_from(lock.l_pid).unwrap_or(0))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        None
+    }
+}
+
+/// Returns the question for a lock of a whole file.
+#[cfg(all(unix, feature = "http"))]
+fn whole_file() -> libc::flock {
+    // SAFETY: `flock` is made of integers, for which zero is valid; zero lengths mean the whole file.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock
 }
 
 /// The process that made a value, as opposed to the children that it forks.

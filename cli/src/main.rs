@@ -21,6 +21,7 @@ mod preview;
 mod probe;
 mod sample;
 mod schema;
+mod spool;
 mod status;
 mod words;
 

@@ -1,5 +1,7 @@
 //! `otel-usage on`, `local`, `off`: writes the mode file and shows what results from it.
 //!
+//! `off` also deletes the messages that wait on disk, and notes its time: what is older is never sent.
+//!
 //! The file is replaced in one step, so that an engine which reads it at the same moment, or after a crash, finds
 //! the old word or the new one.
 
@@ -12,20 +14,37 @@ use otel_usage::{Consent, Usage};
 
 use crate::look::look;
 use crate::status::{self, Status};
-use crate::{contract, exit, files, output};
+use crate::{contract, exit, files, output, spool};
 
 pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
-    // All contracts share the file.
-    let path = place(look(Usage::builder(&vllm::CURRENT))?.mode_file())?;
+    // All contracts share the files.
+    let inspection = look(Usage::builder(&vllm::CURRENT))?;
+    let path = place(inspection.mode_file())?;
+    let off = mode == Consent::Off;
+    // Before the mode, so that an `off` that is cut short leaves nothing to be sent after an `on`.
+    let forbidden = if off { spool::forbid_older(&inspection) } else { Ok(()) };
     files::replace(&path, &format!("{}\n", mode.as_str())).with_context(|| {
         format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode))
     })?;
+    if let Err(error) = forbidden {
+        output::warning(&format!("{error:#}"));
+    }
     let statuses = status::here(&contract::every_engine())?;
     let overall = status::most_permissive(&statuses);
     for warning in status::each_once(statuses.iter().flat_map(|status| &status.warnings)) {
         output::warning(warning);
     }
-    output::show(&summary(mode, &path, &statuses))?;
+    let mut text = summary(mode, &path, &statuses);
+    if off {
+        let folder = inspection.settings().spool.as_deref();
+        match spool::purge(folder, None) {
+            Ok(gone) if gone.is_empty() => {}
+            Ok(gone) => text += &spool::told(&gone, folder),
+            // They are older than this `off` and are not sent.
+            Err(error) => output::warning(&format!("{error:#}")),
+        }
+    }
+    output::show(&text)?;
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
 

@@ -235,6 +235,11 @@ impl Env {
         }
     }
 
+    /// Returns our own folder, in which the switches of every engine are.
+    pub(crate) fn own_folder(&self) -> Option<PathBuf> {
+        Some(self.config_home()?.join("otel-usage"))
+    }
+
     /// Returns the folder of messages that wait on disk. `None` if the operator wants none, or if no home
     /// directory is known.
     #[cfg(feature = "http")]

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use otel_usage_schema::{Contract, Directory};
 
 pub use crate::inspect::{Inspection, RunPreview};
+#[cfg(feature = "http")]
+pub use crate::spool::{SpoolFile, SpoolFolder, SpoolMessage};
 pub use env::{Env, VARIABLES};
 pub use otel_usage_schema::Decision;
 pub use otlp::OtlpSettings;
@@ -21,6 +23,8 @@ pub use otlp::OtlpSettings;
 pub(crate) use file::ConfigFile;
 pub(crate) use operator::Operator;
 
+#[cfg(feature = "http")]
+use crate::cutoff::Cutoff;
 use crate::export::ExporterName;
 
 /// What the builder sets. Each value wins over the environment.
@@ -64,6 +68,9 @@ pub struct Settings {
     pub(crate) authorities: Option<(&'static str, PathBuf)>,
     /// The place from which the server's URL comes.
     pub(crate) server_origin: String,
+    /// The time of the last `otel-usage off`.
+    #[cfg(feature = "http")]
+    pub(crate) cutoff: Cutoff,
     /// The wire names to leave out, each with the place that names it.
     pub(crate) omitted: Vec<(String, String)>,
     /// What the operator's interval variable holds.
@@ -102,6 +109,8 @@ impl Settings {
             #[cfg(feature = "http")]
             authorities: otel_usage_schema::authorities(|name| env.text(name))
                 .map(|(name, path)| (name, env.expand(path))),
+            #[cfg(feature = "http")]
+            cutoff: Cutoff::below(env.own_folder()),
             interval: contract.interval_variable.as_ref().and_then(|name| env.text(name)),
             omitted: omitted(env, file),
             config_file: file.path.clone(),
@@ -284,13 +293,13 @@ impl Settings {
             self.file = Some(env.expand(path));
         } else if let Some(name) = &contract.local_file {
             let directory = match contract.directory {
-                Directory::None => env.config_home().map(|home| home.join("otel-usage")),
+                Directory::None => env.own_folder(),
                 _ => env.directory(&contract.directory),
             };
             self.file = directory.map(|directory| directory.join(name.as_ref()));
         } else if explicit {
             let name = format!("{}.jsonl", contract.system);
-            self.file = env.config_home().map(|home| home.join("otel-usage").join(name));
+            self.file = env.own_folder().map(|own| own.join(name));
         } else {
             return;
         }

@@ -32,6 +32,15 @@ impl Folder {
     fn open(&self) -> io::Result<File> {
         File::open(&self.0)
     }
+
+    /// Returns the process that holds a lock, 0 if its id is unknown. `None` if there is none.
+    ///
+    /// A process that holds the lock itself loses it.
+    pub(super) fn holder(&self, name: &str) -> Option<u32> {
+        let mut options = OpenOptions::new();
+        let file = files::open(&self.0.join(name), options.read(true)).ok()?;
+        sys::holder(&file)
+    }
 }
 
 impl Disk for Folder {

@@ -6,6 +6,7 @@
 mod disk;
 mod entry;
 mod folder;
+mod inspect;
 mod store;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ mod tests;
 
 pub(crate) use entry::{Address, Entry};
 pub(crate) use folder::Folder;
+pub use inspect::{SpoolFile, SpoolFolder, SpoolMessage};
 pub(crate) use store::{Spool, Taken};

@@ -11,7 +11,8 @@ use otel_usage_schema::Loss;
 use uuid::Uuid;
 
 use super::disk::{Disk, Found, Lock};
-use super::entry::{Address, Entry, Unreadable, sha256};
+use super::entry::{Address, Entry, Unreadable, hexadecimal, sha256};
+use crate::cutoff::Cutoff;
 
 /// Most files of the folder: 16 processes with a full outbox. A listing of them takes less than a millisecond.
 const FILES: usize = 256;
@@ -20,7 +21,7 @@ const FILES: usize = 256;
 const BYTES: u64 = 4 * 1024 * 1024;
 
 /// Longest file that is read: an outbox that is full of one message, and what stands around its body.
-const FILE_BYTES: u64 = 257 * 1024;
+pub(super) const FILE_BYTES: u64 = 257 * 1024;
 
 /// Seconds for which a file may stay: what a start report is worth, which lasts longest. It ends also those
 /// that nobody reads, because no process has their destination.
@@ -53,6 +54,7 @@ struct Owner {
 pub(crate) struct Spool {
     disk: Box<dyn Disk>,
     contract: String,
+    cutoff: Cutoff,
     /// The beginning of the names of the contract's files.
     of_contract: String,
     /// The beginning of the names of this queue's files.
@@ -77,14 +79,14 @@ impl std::fmt::Debug for Owner {
 }
 
 /// A name of a file, taken apart.
-struct Name<'a> {
-    owner: &'a str,
+pub(super) struct Name<'a> {
+    pub(super) owner: &'a str,
     /// `None` for a lock.
-    time: Option<i64>,
+    pub(super) time: Option<i64>,
 }
 
 impl<'a> Name<'a> {
-    fn parse(name: &'a str) -> Option<Self> {
+    pub(super) fn parse(name: &'a str) -> Option<Self> {
         let (owner, rest) = name.split_once('.')?;
         let mut parts = owner.split('-').map(str::len);
         if ![16, 16, 32].into_iter().eq(parts.by_ref()) {
@@ -101,10 +103,11 @@ impl<'a> Name<'a> {
 impl Spool {
     /// Makes the queue of the exporter whose base is `queue`. The disk is not touched.
     pub(crate) fn new(disk: Box<dyn Disk>, contract: &str, queue: Address) -> Self {
-        let of_contract = format!("{}-", short(&sha256(contract.as_bytes())));
+        let of_contract = of_contract(contract);
         Self {
             disk,
             contract: contract.to_owned(),
+            cutoff: Cutoff::default(),
             of_queue: format!("{of_contract}{}-", short(&queue.0)),
             of_contract,
             own: None,
@@ -116,6 +119,12 @@ impl Spool {
             undeleted: Vec::new(),
             losses: Vec::new(),
         }
+    }
+
+    /// Sets the time of the last opt-out. What is older is deleted and not sent.
+    pub(crate) fn with_cutoff(mut self, cutoff: Cutoff) -> Self {
+        self.cutoff = cutoff;
+        self
     }
 
     /// Writes entries so that they survive a crash and a power cut, and returns the names of their files.
@@ -287,7 +296,7 @@ impl Spool {
 
     /// Returns the next entry that was taken over and may be sent to one of the addresses that are `mine`.
     ///
-    /// Damaged, late and copied ones are deleted and counted. Those of other destinations stay until they are
+    /// Damaged, late and copied ones, and those from before an opt-out, are deleted and counted. Those of other destinations stay until they are
     /// too old.
     pub(crate) fn next(&mut self, now: i64, mine: impl Fn(&Address) -> bool) -> Option<Taken> {
         for _ in 0..self.unread.len() {
@@ -296,9 +305,14 @@ impl Spool {
                 Ok(bytes) if bytes.len() as u64 > FILE_BYTES => Some(Loss::Io),
                 Ok(bytes) => match Entry::decode(&bytes) {
                     Ok(entry) if entry.contract != self.contract || !mine(&entry.address) => None,
-                    Ok(entry) if entry.is_late(now) => Some(Loss::Expired),
-                    Ok(entry) if !self.is_new(&entry) => Some(Loss::Io),
-                    Ok(entry) => return Some(Taken { name, entry }),
+                    Ok(entry) => match self.cutoff.allows(entry.time) {
+                        // What cannot be compared stays until it is too old for anybody.
+                        None => None,
+                        Some(false) => Some(Loss::Consent),
+                        Some(true) if entry.is_late(now) => Some(Loss::Expired),
+                        Some(true) if !self.is_new(&entry) => Some(Loss::Io),
+                        Some(true) => return Some(Taken { name, entry }),
+                    },
                     Err(Unreadable::Damaged) => Some(Loss::Io),
                     Err(Unreadable::Foreign) => None,
                 },
@@ -420,15 +434,16 @@ impl Spool {
     }
 }
 
-fn lock_of(owner: &str) -> String {
+pub(super) fn lock_of(owner: &str) -> String {
     format!("{owner}.lock")
+}
+
+/// Returns the beginning of the names of a contract's files.
+pub(super) fn of_contract(contract: &str) -> String {
+    format!("{}-", short(&sha256(contract.as_bytes())))
 }
 
 /// Returns the first eight bytes in hexadecimal form.
 fn short(digest: &[u8; 32]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hexadecimal(digest.first_chunk::<8>().unwrap_or(&[0; 8]))
 }

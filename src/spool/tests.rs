@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::entry::tests::sample;
 use super::simulated::{Random, Simulated};
 use super::{Address, Entry, Spool};
+use crate::cutoff::Cutoff;
 
 const NOW: i64 = 1000;
 
@@ -290,6 +291,30 @@ fn what_is_late_is_not_sent_and_is_counted() {
     spool.adopt(NOW + 61).unwrap();
     assert!(spool.next(NOW + 61, |_| true).is_none());
     assert_eq!(spool.take_losses(), [Loss::Expired; 3]);
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_older_than_the_last_off_is_deleted_and_counted_and_stays_if_that_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let cutoff = || Cutoff::below(Some(folder.path().to_owned()));
+    let disk = Simulated::default();
+    let entries = [entry(0), Entry { time: NOW + 1, ..entry(1) }];
+    spool(&disk).save(&entries).unwrap();
+    for damage in ["soon", ""] {
+        std::fs::write(cutoff().path().unwrap(), damage).unwrap();
+        let mut spool = spool(&disk).with_cutoff(cutoff());
+        assert_eq!((drain(&mut spool), spool.take_losses()), (vec![], vec![]), "{damage:?}");
+        assert_eq!(disk.names().len(), 2);
+    }
+    std::fs::write(cutoff().path().unwrap(), format!("{NOW}\n")).unwrap();
+    let mut spool = spool(&disk).with_cutoff(cutoff());
+    spool.adopt(NOW).unwrap();
+    let taken = spool.next(NOW, |_| true).unwrap();
+    assert_eq!(number(&taken.entry), 1);
+    spool.remove(&taken.name);
+    assert!(spool.next(NOW, |_| true).is_none());
+    assert_eq!(spool.take_losses(), [Loss::Consent]);
     assert_eq!(disk.names(), Vec::<String>::new());
 }
 

@@ -175,6 +175,33 @@ fn an_opt_out_deletes_what_waits_on_disk_and_nothing_is_sent_after_it() {
 }
 
 #[test]
+fn an_off_that_a_running_engine_did_not_see_drops_what_it_made_before() {
+    // It is away for the first record.
+    let server = Receiver::scripted(vec![Answer::Status(503, ""); 2], Answer::Status(200, ""));
+    let operator = operator(server.address);
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
+    let older = server.next().body;
+    assert_eq!(usage.flush(PATIENCE), Flush::Durable);
+    let _ = server.requests.try_iter().count();
+    // What `otel-usage off` and `on` leave behind, and a clock that runs behind.
+    let own = operator.path(".config/otel-usage");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("cutoff"), "1000\n").unwrap();
+    std::fs::write(own.join("mode"), "on\n").unwrap();
+    for file in entries(&operator.path(".local/state/otel-usage")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    usage.record(Attributes::new(vllm::HEARTBEAT));
+    settled(&usage);
+    let newer = server.next().body;
+    assert_ne!(newer, older);
+    assert!(server.is_silent());
+    let account = exporter(&usage.stats(), "server");
+    assert_eq!((account.accepted, account.delivered, account.dropped[&Loss::Consent]), (2, 1, 1));
+}
+
+#[test]
 fn a_process_that_is_off_neither_reads_nor_deletes_what_waits() {
     let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
     let operator = operator(server.address);

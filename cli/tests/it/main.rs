@@ -16,3 +16,5 @@ mod same_bytes;
 mod schema;
 mod shell;
 mod status;
+#[cfg(unix)]
+mod waiting;

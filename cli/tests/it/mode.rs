@@ -1,8 +1,19 @@
 //! Tests `otel-usage on|local|off`: the mode file, and the switches that overrule it.
 
 use std::fs;
+#[cfg(unix)]
+use std::path::PathBuf;
+
+#[cfg(unix)]
+use otel_usage::schema::vllm;
+#[cfg(unix)]
+use otel_usage::{Attributes, Flush};
+#[cfg(unix)]
+use otel_usage_testing::{PATIENCE, settled};
 
 use crate::shell::Shell;
+#[cfg(unix)]
+use crate::waiting;
 
 #[test]
 fn each_mode_command_writes_the_mode_that_status_shows() {
@@ -14,8 +25,8 @@ fn each_mode_command_writes_the_mode_that_status_shows() {
         assert_eq!(fs::read_to_string(shell.mode_file()).unwrap(), format!("{mode}\n"));
         assert_eq!(shell.run("status").code, status, "{mode}");
     }
-    // The file and its two directories: no temporary file is left.
-    assert_eq!(shell.files().len(), 3, "{:?}", shell.files());
+    // The file, that of the last `off`, and their two directories: no temporary file is left.
+    assert_eq!(shell.files().len(), 4, "{:?}", shell.files());
 }
 
 #[test]
@@ -76,4 +87,50 @@ fn an_unwritable_home_is_an_error_with_a_remedy() {
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
         assert!(ran.err.starts_with("otel-usage: ") && ran.err.contains(remedy), "{}", ran.err);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn off_deletes_what_waits_also_of_a_running_engine_and_it_is_never_sent() {
+    let server = waiting::away_at_first();
+    let shell = Shell::new();
+    let (usage, older) = waiting::leave_one(&shell, &server);
+    assert_eq!(waiting::messages(&shell).len(), 1);
+    let ran = shell.run("off");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told = format!(
+        "deleted 1 message that waited in {}, 1 of them of running engines\n",
+        waiting::folder(&shell).display()
+    );
+    assert!(ran.out.contains(&told), "{}", ran.out);
+    assert_eq!(waiting::messages(&shell), Vec::<PathBuf>::new());
+    // The engine does not see the mode in between.
+    assert_eq!(shell.run("on").code, 0);
+    usage.record(Attributes::new(vllm::HEARTBEAT));
+    settled(&usage);
+    assert_ne!(server.next().body, older);
+    assert!(server.is_silent());
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_power_cut_brings_back_after_an_off_is_never_sent() {
+    let server = waiting::away_at_first();
+    let shell = Shell::new();
+    let (usage, older) = waiting::leave_one(&shell, &server);
+    let [file] = waiting::messages(&shell).try_into().unwrap();
+    let bytes = fs::read(&file).unwrap();
+    assert_eq!(shell.run("off").code, 0);
+    usage.withdraw();
+    drop(usage);
+    fs::create_dir_all(waiting::folder(&shell)).unwrap();
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(shell.run("on").code, 0);
+    let next = waiting::engine(&shell, &server.url());
+    next.record(Attributes::new(vllm::HEARTBEAT));
+    settled(&next);
+    assert_ne!(server.next().body, older);
+    assert!(server.is_silent());
+    assert_eq!(waiting::messages(&shell), Vec::<PathBuf>::new());
 }

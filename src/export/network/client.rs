@@ -14,7 +14,7 @@ use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::wire::{HeadConnector, NextHead};
-use crate::files;
+use crate::files::{self, State};
 use crate::helper::{Helper, Task};
 use crate::notifier::Notifier;
 use crate::settings::Settings;
@@ -42,6 +42,8 @@ pub(super) struct Request {
     /// The time after which it is too late to send it, by a clock that does not jump. `None` before the first
     /// turn.
     pub(super) late_at: Option<Instant>,
+    /// The mark of the cutoff when the message was made or taken over.
+    pub(super) mark: Option<State>,
 }
 
 /// What an encoding asks of the client.

@@ -70,6 +70,7 @@ impl<E: Encoding> Network<E> {
         let address = |to: &Destination| Address::new(E::NAME, &contract.id, to);
         let spool = settings.spool.clone().map(|path| {
             Spool::new(Box::new(Folder::new(path)), &contract.id, address(&destination))
+                .with_cutoff(settings.cutoff.clone())
         });
         let all = encoding.destinations(contract).into_iter();
         Self {
@@ -77,7 +78,7 @@ impl<E: Encoding> Network<E> {
             destinations: all.map(|to| (address(&to), to)).collect(),
             encoding,
             destination,
-            outbox: Outbox::new(client, Ledger::new(E::NAME), spool),
+            outbox: Outbox::new(client, Ledger::new(E::NAME), spool, settings.cutoff.clone()),
         }
     }
 
@@ -103,7 +104,7 @@ impl<E: Encoding> Network<E> {
             body,
         };
         let headers = self.encoding.headers(gzip);
-        Ok(Some(Request { destination, headers, entry, file: None, late_at: None }))
+        Ok(Some(Request { destination, headers, entry, file: None, late_at: None, mark: None }))
     }
 }
 
@@ -150,6 +151,7 @@ impl<E: Encoding> Exporter for Network<E> {
                         entry,
                         file: Some(name),
                         late_at: None,
+                        mark: None,
                     });
                 }
             }

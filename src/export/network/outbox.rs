@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::client::{Answer, Client, Request};
 use super::ledger::Ledger;
 use super::seconds;
+use crate::cutoff::Cutoff;
 use crate::export::{Outcome, Turn};
 use crate::spool::{Entry, Spool};
 
@@ -43,6 +44,7 @@ pub(super) struct Outbox {
     client: Client,
     ledger: Ledger,
     spool: Option<Spool>,
+    cutoff: Cutoff,
     waiting: VecDeque<Request>,
     bytes: usize,
     /// The pauses that are left for the first request. `None` until it was tried.
@@ -58,11 +60,17 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Makes an empty outbox. The disk is not touched.
-    pub(super) const fn new(client: Client, ledger: Ledger, spool: Option<Spool>) -> Self {
+    pub(super) const fn new(
+        client: Client,
+        ledger: Ledger,
+        spool: Option<Spool>,
+        cutoff: Cutoff,
+    ) -> Self {
         Self {
             client,
             ledger,
             spool,
+            cutoff,
             waiting: VecDeque::new(),
             bytes: 0,
             pauses: None,
@@ -74,7 +82,7 @@ impl Outbox {
     }
 
     /// Queues a request, unless the queue is full.
-    pub(super) fn push(&mut self, request: Request) -> Outcome {
+    pub(super) fn push(&mut self, mut request: Request) -> Outcome {
         let entry = &request.entry;
         // While the server answers, each is sent.
         if entry.newest_only && self.pauses.is_some() {
@@ -91,6 +99,7 @@ impl Outbox {
             return Outcome::Dropped(Loss::QueueFull);
         }
         self.bytes = bytes;
+        request.mark = self.cutoff.mark();
         self.waiting.push_back(request);
         Outcome::Queued
     }
@@ -118,6 +127,7 @@ impl Outbox {
         for _ in 0..std::mem::take(&mut self.replaced) {
             turn.dropped(Loss::Expired);
         }
+        self.drop_withdrawn(turn);
         self.drop_late(turn);
         self.look(turn);
         if self.pauses.is_some() {
@@ -138,6 +148,7 @@ impl Outbox {
             if self.waiting.is_empty() {
                 let spool = self.spool.as_mut()?;
                 let time = seconds(turn.unix_nanos());
+                let mark = self.cutoff.mark();
                 let mut request = loop {
                     if let Some(request) = next(spool, time) {
                         break request;
@@ -150,6 +161,7 @@ impl Outbox {
                 let age = time.saturating_sub(request.entry.time).max(0).unsigned_abs();
                 let left = u64::from(request.entry.lifetime).saturating_sub(age);
                 request.late_at = turn.now().checked_add(Duration::from_secs(left));
+                request.mark = mark;
                 self.bytes = self.bytes.saturating_add(request.entry.body.len());
                 self.waiting.push_back(request);
                 turn.taken_over();
@@ -170,6 +182,10 @@ impl Outbox {
                 return None;
             }
             urgent = false;
+            self.drop_withdrawn(turn);
+            if self.waiting.is_empty() {
+                continue;
+            }
             let request = self.waiting.front()?;
             let mut attempt = self.ledger.begin(request, turn);
             let (time, limit) = (turn.unix_nanos(), turn.limit());
@@ -243,6 +259,17 @@ impl Outbox {
         turn.set_spooled(self.on_disk());
     }
 
+    /// Drops what was made before an opt-out that this process did not see.
+    fn drop_withdrawn(&mut self, turn: &mut Turn<'_>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mark = self.cutoff.mark();
+        while let Some(place) = self.waiting.iter().position(|request| request.mark != mark) {
+            self.drop_at(place, turn, Loss::Consent);
+        }
+    }
+
     /// Notes the time of what is new, and drops what would falsify statistics if it were delivered now.
     fn drop_late(&mut self, turn: &mut Turn<'_>) {
         let (now, time) = (turn.now(), seconds(turn.unix_nanos()));
@@ -252,14 +279,19 @@ impl Outbox {
         }
         let late = |request: &Request| request.late_at.is_some_and(|late| late < now);
         while let Some(place) = self.waiting.iter().position(late) {
-            if place == 0 {
-                self.pop(turn);
-            } else {
-                self.take(place);
-                turn.set_spooled(self.on_disk());
-            }
-            turn.dropped(Loss::Expired);
+            self.drop_at(place, turn, Loss::Expired);
         }
+    }
+
+    /// Drops one request. If it was the first, the next begins anew.
+    fn drop_at(&mut self, place: usize, turn: &mut Turn<'_>, loss: Loss) {
+        if place == 0 {
+            self.pop(turn);
+        } else {
+            self.take(place);
+            turn.set_spooled(self.on_disk());
+        }
+        turn.dropped(loss);
     }
 
     /// Takes over messages of processes that ended, now and then.

@@ -1,0 +1,62 @@
+//! `otel-usage spool purge`, and what `off` and `forget` do with messages that wait.
+
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use otel_usage::clock::Clock;
+use otel_usage::settings::{Inspection, SpoolFile, SpoolFolder};
+
+use super::{many, now};
+use crate::files;
+use crate::look::within;
+
+/// Notes that no message made until now may ever be sent, also by engines that have it in memory.
+pub(crate) fn forbid_older(inspection: &Inspection) -> anyhow::Result<()> {
+    let path = inspection.cutoff_file().ok_or_else(|| {
+        anyhow!("no home directory is known: set HOME or XDG_CONFIG_HOME, for the engines too")
+    })?;
+    files::replace(path, &format!("{}\n", now(&Clock::system())))
+        .with_context(|| format!("{} cannot be written: make it writable", path.display()))
+}
+
+/// Deletes the messages of these contracts, or all, of this user. Returns them.
+pub(crate) fn purge(
+    folder: Option<&Path>,
+    contracts: Option<Vec<String>>,
+) -> anyhow::Result<Vec<SpoolFile>> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let path = folder.to_owned();
+    let purged = within("the folder of messages that wait", move || {
+        let folder = SpoolFolder::new(&path);
+        let there = folder.list()?;
+        let ids: Option<Vec<&str>> =
+            contracts.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
+        let gone = folder.purge(ids.as_deref())?;
+        Ok::<_, std::io::Error>(
+            there.into_iter().filter(|file| gone.contains(&file.name)).collect(),
+        )
+    })?;
+    purged.with_context(|| {
+        format!(
+            "{}: messages that wait cannot be deleted: make the folder writable, or remove it",
+            folder.display()
+        )
+    })
+}
+
+/// Says what was deleted, as one line.
+pub(crate) fn told(gone: &[SpoolFile], folder: Option<&Path>) -> String {
+    let Some(folder) = folder else {
+        return "no message waits on disk, because there is no folder for them\n".to_owned();
+    };
+    let folder = folder.display();
+    if gone.is_empty() {
+        return format!("no message waits in {folder}\n");
+    }
+    let living = gone.iter().filter(|file| file.owner.is_some()).count();
+    let living = match living {
+        0 => String::new(),
+        count => format!(", {count} of them of running engines"),
+    };
+    format!("deleted {} that waited in {folder}{living}\n", many(gone.len(), "message"))
+}
