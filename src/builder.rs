@@ -55,6 +55,7 @@ pub struct Builder {
     clock: Clock,
     environment: Option<Env>,
     instance_id: Option<String>,
+    early_notice: bool,
     exporters: Vec<Box<dyn Exporter>>,
 }
 
@@ -76,6 +77,7 @@ impl Builder {
             clock: Clock::system(),
             environment: None,
             instance_id: None,
+            early_notice: false,
             exporters: Vec::new(),
         }
     }
@@ -153,6 +155,13 @@ impl Builder {
     /// listens, else stderr.
     pub fn on_notice(mut self, tell: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         self.callback = Some(Arc::new(tell));
+        self
+    }
+
+    /// Gives the notice at [`Builder::init`], on the calling thread. Default: the worker gives it, before the first
+    /// message leaves.
+    pub fn with_early_notice(mut self) -> Self {
+        self.early_notice = true;
         self
     }
 
@@ -306,6 +315,10 @@ impl Builder {
         settings.notes.extend(self.note_of_instance());
         for warning in settings.warnings.iter().chain(&settings.notes) {
             notifier.warn(warning);
+        }
+        let destinations = settings.destinations();
+        if self.early_notice && !destinations.is_empty() {
+            notifier.notice(&self.contract, &destinations);
         }
         let context = Arc::new(self.context(&operator.env, &settings)?);
         Ok(Some(PipelineParts {

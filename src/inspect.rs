@@ -69,6 +69,12 @@ impl Inspection {
         self.settings.cutoff.path()
     }
 
+    /// Returns the places to which messages would leave this machine, without credentials, consent aside.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<String> {
+        self.settings.destinations()
+    }
+
     /// Returns the effective settings, consent aside, with every mistake as a warning.
     #[must_use]
     pub const fn settings(&self) -> &Settings {

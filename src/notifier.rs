@@ -44,7 +44,10 @@ impl Notifier {
     /// Gives the notice of a contract once per process: what is sent where, how to see it, how to
     /// stop it.
     pub(crate) fn notice(&self, contract: &Contract, destinations: &[String]) {
-        let first = NOTICED.lock().is_ok_and(|mut noticed| noticed.insert(contract.id.to_string()));
+        // A thread that does not exist in a forked child may hold the lock there. A second notice is better than to
+        // wait for it, and than none.
+        let noticed = NOTICED.try_lock();
+        let first = noticed.map_or(true, |mut noticed| noticed.insert(contract.id.to_string()));
         if first {
             self.tell(Level::INFO, &notice(contract, destinations));
         }

@@ -11,7 +11,7 @@ mod otlp;
 
 use std::path::PathBuf;
 
-use otel_usage_schema::{Contract, Directory};
+use otel_usage_schema::{Contract, Destination, Directory};
 
 pub use crate::inspect::{Inspection, RunPreview};
 #[cfg(feature = "http")]
@@ -94,6 +94,17 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
+    /// Returns the places to which messages leave this process, as the notice names them.
+    pub(crate) fn destinations(&self) -> Vec<String> {
+        let url = |name: &ExporterName| match name {
+            ExporterName::Server => self.server.as_deref(),
+            ExporterName::Otlp => self.otlp.as_ref().map(|otlp| otlp.endpoint.as_str()),
+            _ => None,
+        };
+        let parsed = self.exporters.iter().filter_map(url).filter_map(Destination::parse);
+        parsed.map(|destination| destination.origin()).collect()
+    }
+
     /// Resolves the settings for `contract`, consent aside.
     pub(crate) fn resolve(
         contract: &Contract,

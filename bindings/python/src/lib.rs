@@ -1,0 +1,44 @@
+//! The native part of the Python package `otel_usage`.
+//!
+//! Its threads never attach to Python: in a build for several Python versions nothing could tell them that the
+//! interpreter is ending. What they have to say waits until Python asks. They never read the environment of the
+//! process either, because Python may change it at any time; each handle gets a snapshot.
+
+mod ask;
+mod contract;
+mod handle;
+mod notices;
+mod own;
+mod usage;
+mod value;
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+
+/// The module `otel_usage._native`.
+#[pymodule(gil_used = true)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    refuse_subinterpreter(module.py())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<usage::NativeUsage>()?;
+    module.add_function(wrap_pyfunction!(ask::decide, module)?)?;
+    module.add_function(wrap_pyfunction!(ask::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(own::make_contract, module)?)?;
+    module.add_function(wrap_pyfunction!(own::like_contract, module)?)
+}
+
+/// CPython 3.10 and 3.11 load an extension into a sub-interpreter without a word, and its classes would then belong
+/// to two interpreters. Later versions refuse by themselves.
+fn refuse_subinterpreter(py: Python<'_>) -> PyResult<()> {
+    let is_main = || {
+        let interpreters =
+            py.import("_interpreters").or_else(|_| py.import("_xxsubinterpreters"))?;
+        interpreters.call_method0("get_current")?.eq(interpreters.call_method0("get_main")?)
+    };
+    // A Python without the module has no sub-interpreters.
+    if is_main().unwrap_or(true) {
+        Ok(())
+    } else {
+        Err(PyImportError::new_err("otel_usage cannot be loaded in a sub-interpreter"))
+    }
+}
