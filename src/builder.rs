@@ -17,7 +17,6 @@ use crate::consent::ConsentGate;
 use crate::detectors::{Accelerators, EngineFacts, Machine};
 use crate::error::Error;
 use crate::export::{self, Exporter, ExporterName, UsageSpanExporter};
-use crate::helper::Helper;
 use crate::inspect::Inspection;
 use crate::instruments::Instruments;
 use crate::notifier::{Callback, Notifier};
@@ -222,12 +221,19 @@ impl Builder {
 
     /// Makes a `SpanExporter` for a provider that the caller assembles, instead of a [`Usage`].
     ///
+    /// It keeps messages that wait in memory only, because it runs on the caller's thread, which no disk may
+    /// hold up.
+    ///
     /// # Errors
     ///
     /// As [`Builder::try_init`].
     pub fn span_exporter(mut self) -> Result<UsageSpanExporter, Error> {
         let operator = self.operator();
-        let parts = self.parts(operator, &Arc::default())?;
+        let mut parts = self.parts(operator, &Arc::default())?;
+        // It runs on the caller's thread, which no disk may hold up.
+        if let Some(parts) = &mut parts {
+            parts.settings.spool = None;
+        }
         Ok(UsageSpanExporter::new(parts.map(Pipeline::new)))
     }
 
@@ -255,7 +261,6 @@ impl Builder {
             &self.contract,
             Consent::Granted,
             Vec::new(),
-            &Helper::default(),
             &self.notifier(),
         );
         Ok(Inspection {

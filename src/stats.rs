@@ -20,7 +20,7 @@ pub struct Stats {
     pub exporters: Vec<ExporterStats>,
 }
 
-/// The account of one exporter: `accepted = delivered + queued + spooled + dropped`, always.
+/// The account of one exporter: `accepted = delivered + queued + in_flight + spooled + dropped`, always.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExporterStats {
@@ -30,9 +30,11 @@ pub struct ExporterStats {
     pub accepted: u64,
     /// Messages that reached their destination.
     pub delivered: u64,
-    /// Messages that wait in memory or are on their way.
+    /// Messages that wait in memory.
     pub queued: u64,
-    /// Messages that wait on disk, where the end of the process does not reach them.
+    /// Messages that are on their way and not on disk.
+    pub in_flight: u64,
+    /// Messages that are on disk, where the end of the process does not reach them. One may be on its way.
     pub spooled: u64,
     /// Messages that are lost, by reason.
     pub dropped: BTreeMap<Loss, u64>,
@@ -121,6 +123,7 @@ pub(crate) struct ExporterCounters {
     name: String,
     accepted: AtomicU64,
     delivered: AtomicU64,
+    in_flight: AtomicU64,
     spooled: AtomicU64,
     dropped: Losses,
     pub(crate) deliveries: Deliveries,
@@ -143,15 +146,16 @@ impl ExporterCounters {
         self.dropped.add(loss, count);
     }
 
-    /// Sets how many messages wait on disk.
-    pub(crate) fn set_spooled(&self, count: u64) {
-        self.spooled.store(count, Ordering::Relaxed);
+    /// Sets how many messages are on disk, and how many others are on their way.
+    pub(crate) fn set_places(&self, spooled: u64, in_flight: u64) {
+        self.spooled.store(spooled, Ordering::Relaxed);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
     }
 
     /// Returns how many messages wait in memory or are on their way, and how many wait on disk.
     pub(crate) fn waiting(&self) -> (u64, u64) {
-        let ExporterStats { queued, spooled, .. } = self.counts();
-        (queued, spooled)
+        let ExporterStats { queued, in_flight, spooled, .. } = self.counts();
+        (queued.saturating_add(in_flight), spooled)
     }
 
     fn snapshot(&self) -> ExporterStats {
@@ -167,11 +171,14 @@ impl ExporterCounters {
         let gone = dropped.values().fold(delivered, |sum, count| sum.saturating_add(*count));
         let waiting = accepted.saturating_sub(gone);
         let spooled = self.spooled.load(Ordering::Relaxed).min(waiting);
+        let rest = waiting.saturating_sub(spooled);
+        let in_flight = self.in_flight.load(Ordering::Relaxed).min(rest);
         ExporterStats {
             name: self.name.clone(),
             accepted,
             delivered,
-            queued: waiting.saturating_sub(spooled),
+            queued: rest.saturating_sub(in_flight),
+            in_flight,
             spooled,
             dropped,
             deliveries: Vec::new(),

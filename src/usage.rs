@@ -18,7 +18,7 @@ use crate::export::ExportRecord;
 use crate::inspect;
 use crate::instruments::{Counter, Gauge, Histogram, Instruments, Series};
 use crate::layer::{FilteredLayer, UsageLayer};
-use crate::run::{Queue, RunContext, provider};
+use crate::run::{Left, Queue, RunContext, provider};
 use crate::stats::Stats;
 use crate::sys::Process;
 
@@ -263,10 +263,11 @@ impl Usage {
     ///
     /// What waits is tried once more, and what cannot be sent then goes to disk.
     pub fn flush(&self, wait: Duration) -> Flush {
-        match self.live().map(|live| live.queue.settle(wait, &live.context.clock)) {
-            None | Some((0, 0)) => Flush::Settled,
-            Some((0, _)) => Flush::Durable,
-            Some((waiting, _)) => Flush::Memory(waiting),
+        let left = self.live().map(|live| live.queue.settle(wait, &live.context.clock));
+        match left.unwrap_or_default() {
+            Left { queued: 0, spooled: 0 } => Flush::Settled,
+            Left { queued: 0, .. } => Flush::Durable,
+            Left { queued, .. } => Flush::Memory(queued),
         }
     }
 
@@ -287,6 +288,8 @@ impl Usage {
     pub fn withdraw(&self) {
         if let Some(live) = self.live() {
             live.withdrawn.store(true, Ordering::Relaxed);
+            // It deletes what is on disk.
+            live.queue.wake_worker();
         }
     }
 

@@ -16,6 +16,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
@@ -25,12 +26,17 @@ use otel_usage_testing::{PATIENCE, sample};
 
 /// Starts this program as an engine.
 fn engine(home: &Path, server: SocketAddr, first: i64, count: i64) -> Child {
+    start("an_engine", home, server, ("TEST_NUMBERS", &format!("{first} {count}")))
+}
+
+fn start(engine: &str, home: &Path, server: SocketAddr, (name, value): (&str, &str)) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "an_engine", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", engine, "--ignored", "--nocapture", "--test-threads=1"])
         .env("TEST_HOME", home)
         .env("TEST_SERVER", format!("http://{server}"))
-        .env("TEST_NUMBERS", format!("{first} {count}"))
+        .env(name, value)
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap()
 }
@@ -73,6 +79,35 @@ fn an_engine() {
     }
 }
 
+/// Reports a number to a server that never answers, and ends as `TEST_END` says.
+#[test]
+#[ignore = "a process of another test"]
+fn an_engine_whose_server_hangs() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let usage = usage(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
+    println!();
+    usage.record(report(7));
+    let end = variable("TEST_END");
+    if end == "finish" {
+        usage.finish();
+        // A busy disk may take longer than the 250 ms.
+        while usage.stats().exporters.iter().all(|one| one.spooled == 0) {
+            std::thread::yield_now();
+        }
+    } else {
+        while usage.flush(Duration::from_millis(300)) != Flush::Durable {}
+    }
+    println!("durable 7");
+    std::io::stdout().flush().unwrap();
+    match end.as_str() {
+        "finish" => {}
+        "abort" => std::process::abort(),
+        _ => loop {
+            std::thread::park();
+        },
+    }
+}
+
 fn number(body: &[u8]) -> i64 {
     serde_json::from_slice::<serde_json::Value>(body).unwrap()["block_size"].as_i64().unwrap()
 }
@@ -89,6 +124,32 @@ fn kill_after(mut engine: Child, lines: usize) -> Vec<i64> {
     engine.wait().unwrap();
     safe.extend(std::iter::from_fn(number));
     safe
+}
+
+#[test]
+fn what_a_server_never_answered_survives_each_end_of_the_engine() {
+    for end in ["KILL", "TERM", "INT", "abort", "finish"] {
+        let home = tempfile::tempdir().unwrap();
+        let server = Receiver::scripted(vec![Answer::Hang], Answer::Status(200, ""));
+        let hangs = "an_engine_whose_server_hangs";
+        let mut engine = start(hangs, home.path(), server.address, ("TEST_END", end));
+        let mut said = BufReader::new(engine.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(said.any(|line| line == "durable 7"), "{end}");
+        if end.chars().all(char::is_uppercase) {
+            let kill = Command::new("kill").args(["-s", end, &engine.id().to_string()]).status();
+            assert!(kill.unwrap().success());
+        }
+        engine.wait().unwrap();
+        // The first request hung, and perhaps a second one was on its way.
+        assert_eq!(number(&server.next().body), 7, "{end}");
+        let _ = server.requests.try_iter().count();
+        let usage = usage(home.path(), &server.url());
+        usage.record(report(-1));
+        let mut arrived: Vec<i64> = server.take(2).iter().map(|one| number(&one.body)).collect();
+        arrived.sort_unstable();
+        assert_eq!(arrived, [-1, 7], "{end}");
+        assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    }
 }
 
 /// Brings the server back, runs one more engine, and returns what arrives.

@@ -43,12 +43,14 @@ losses! {
     NotFinite = "not_finite";
     /// An exporter panicked.
     Panicked = "panicked";
-    /// A detector or a name look-up hangs and was left behind.
+    /// A detector hangs and was left behind.
     Probe = "probe";
     /// A bounded queue was full.
     QueueFull = "queue_full";
     /// The server refused the message for good.
     Refused = "refused";
+    /// A newer message of the same kind replaced it.
+    Superseded = "superseded";
     /// The record came after the run had finished.
     TooLate = "too_late";
     /// The list has more entries than are read; the first 64 are sent.

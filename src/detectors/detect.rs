@@ -13,7 +13,7 @@ use opentelemetry_sdk::resource::{ResourceDetector as _, TelemetryResourceDetect
 use super::accelerators::find;
 use super::{AcceleratorSource, Accelerators, FACTS, Facts, Machine, Runtime, machine_id, probe};
 use crate::clock::Clock;
-use crate::helper::{Helper, Task};
+use crate::helper::Helper;
 use crate::schema::resource::{INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION};
 use crate::schema::{Attribute, CompiledContract, Loss, Origin, ResourceValues};
 
@@ -60,7 +60,7 @@ pub(crate) fn detect(
     lost: &mut dyn FnMut(Loss, &str),
 ) -> ResourceValues {
     let known = Arc::new(Mutex::new((Facts::default(), None)));
-    let done = helper.run(Task::Probe, FILES, {
+    let done = helper.run(FILES, {
         let (known, machine, clock) = (Arc::clone(&known), machine.clone(), clock.clone());
         let directory = engine.identity(contract).map(Path::to_owned);
         move || {
@@ -82,7 +82,7 @@ pub(crate) fn detect(
     let (mut facts, id) = known.lock().map(|known| known.clone()).unwrap_or_default();
     if engine.accelerators.is_none() {
         let (machine, known) = (machine.clone(), facts.clone());
-        let found = helper.run(Task::Probe, DEVICES, move || find(&machine, &known));
+        let found = helper.run(DEVICES, move || find(&machine, &known));
         facts.accelerators = found.unwrap_or_else(|| Some(Accelerators::timed_out()));
         if facts
             .accelerators

@@ -10,8 +10,9 @@ use super::{ExportRecord, Exporter, Outcome};
 use crate::clock::Clock;
 use crate::stats::ExporterCounters;
 
-/// Time that one exporter may take to send before the next has its turn.
-const BUDGET: Duration = Duration::from_secs(10);
+/// Time that one exporter may take to send before the next has its turn, and for which a stock exporter waits
+/// for answers.
+pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 
 /// An exporter with its counters.
 #[derive(Debug)]
@@ -20,17 +21,75 @@ pub(crate) struct ActiveExporter {
     counters: Arc<ExporterCounters>,
 }
 
+/// Calls the thread that runs the exporters, because a request was answered.
+#[derive(Clone)]
+pub(crate) struct Wake(
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "network exporters use it"))]
+    Arc<dyn Fn() + Send + Sync>,
+);
+
+impl std::fmt::Debug for Wake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wake")
+    }
+}
+
+impl Wake {
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wake))
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn wake(&self) {
+        (self.0)();
+    }
+}
+
+/// What a caller needs of a turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Need {
+    /// A pause between attempts is skipped once.
+    pub(crate) urgent: bool,
+    /// The caller's time is nearly up, so what waits goes to disk now.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "network exporters use it"))]
+    pub(crate) save: bool,
+    /// The caller waits no longer than this.
+    pub(crate) within: Option<Duration>,
+}
+
+/// The state in which a turn leaves an exporter.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sent {
+    /// The time of the next attempt.
+    pub(crate) next: Option<Instant>,
+    /// Whether a request is on its way, after whose answer there is more to do.
+    pub(crate) in_flight: bool,
+}
+
+impl Sent {
+    /// Returns the state of two exporters.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            next: self.next.into_iter().chain(other.next).min(),
+            in_flight: self.in_flight || other.in_flight,
+        }
+    }
+}
+
 /// One turn of an exporter to send what it queued.
 ///
 /// It holds the time limit and the consent, and it counts each message as delivered or dropped.
 pub struct Turn<'a> {
     clock: &'a Clock,
     until: Instant,
+    need: Need,
     /// The caller waits no longer than this.
     deadline: Option<Instant>,
-    urgent: bool,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "network exporters use it"))]
+    wake: &'a Wake,
     consent: &'a mut dyn FnMut() -> Consent,
     counters: &'a ExporterCounters,
+    in_flight: bool,
     withdrawn: bool,
 }
 
@@ -62,7 +121,25 @@ impl Turn<'_> {
     /// Returns whether the engine waits for delivery, so that a pause between attempts is skipped once.
     #[must_use]
     pub const fn is_urgent(&self) -> bool {
-        self.urgent
+        self.need.urgent
+    }
+
+    /// Returns whether what waits has to go to disk now.
+    #[cfg(feature = "http")]
+    pub(crate) const fn must_save(&self) -> bool {
+        self.need.save
+    }
+
+    /// Returns what a thread calls when the turn's exporter has more to do.
+    #[cfg(feature = "http")]
+    pub(crate) fn wake(&self) -> Wake {
+        self.wake.clone()
+    }
+
+    /// Says that a request is on its way.
+    #[cfg(feature = "http")]
+    pub(crate) const fn is_in_flight(&mut self) {
+        self.in_flight = true;
     }
 
     /// Asks consent. It must be called before each message is sent.
@@ -99,10 +176,10 @@ impl Turn<'_> {
         self.counters.deliveries.push(delivery);
     }
 
-    /// Sets how many of the queued messages wait on disk.
+    /// Sets how many of the queued messages wait on disk, and how many others are on their way.
     #[cfg(feature = "http")]
-    pub(crate) fn set_spooled(&mut self, count: usize) {
-        self.counters.set_spooled(count as u64);
+    pub(crate) fn set_places(&mut self, spooled: usize, in_flight: usize) {
+        self.counters.set_places(spooled as u64, in_flight as u64);
     }
 }
 
@@ -111,8 +188,8 @@ impl std::fmt::Debug for Turn<'_> {
         f.debug_struct("Turn")
             .field("until", &self.until)
             .field("deadline", &self.deadline)
-            .field("urgent", &self.urgent)
-            .finish()
+            .field("need", &self.need)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,38 +233,51 @@ impl ActiveExporter {
         (count(queued), count(spooled))
     }
 
-    /// Lets the exporter send what it queued. Returns the time of its next attempt.
+    /// Lets the exporter send what it queued.
     pub(crate) fn send_queued(
         &mut self,
         clock: &Clock,
-        urgent: bool,
-        within: Option<Duration>,
+        need: Need,
+        wake: &Wake,
         consent: &mut dyn FnMut() -> Consent,
-    ) -> Option<Instant> {
+    ) -> Sent {
         let now = clock.monotonic();
-        let deadline = within.and_then(|within| now.checked_add(within));
-        let until = now.checked_add(BUDGET).into_iter().chain(deadline).min()?;
+        let deadline = need.within.and_then(|within| now.checked_add(within));
+        let until = now.checked_add(BUDGET).into_iter().chain(deadline).min().unwrap_or(now);
         let counters = Arc::clone(&self.counters);
-        let mut turn =
-            Turn { clock, until, deadline, urgent, consent, counters: &counters, withdrawn: false };
+        let mut turn = Turn {
+            clock,
+            until,
+            need,
+            deadline,
+            wake,
+            consent,
+            counters: &counters,
+            in_flight: false,
+            withdrawn: false,
+        };
         let exporter = &mut self.exporter;
         let next = catch_unwind(AssertUnwindSafe(|| exporter.send_queued(&mut turn)));
-        if turn.withdrawn {
+        let (in_flight, withdrawn) = (turn.in_flight, turn.withdrawn);
+        if withdrawn {
             self.discard(Loss::Consent);
-            return None;
+            return Sent::default();
         }
-        // A message that made the exporter panic must not be tried again.
-        next.unwrap_or_else(|_| {
-            self.discard(Loss::Panicked);
-            None
-        })
+        match next {
+            Ok(next) => Sent { next, in_flight },
+            // A message that made the exporter panic must not be tried again.
+            Err(_) => {
+                self.discard(Loss::Panicked);
+                Sent::default()
+            }
+        }
     }
 
     /// Counts all that waits as lost.
     pub(crate) fn discard(&mut self, loss: Loss) {
         let exporter = &mut self.exporter;
         let _ = catch_unwind(AssertUnwindSafe(|| exporter.discard_queued()));
-        self.counters.set_spooled(0);
+        self.counters.set_places(0, 0);
         self.counters.dropped(loss, self.counters.waiting().0);
     }
 }

@@ -10,7 +10,6 @@ use super::console::Console;
 use super::file::{File, Form};
 use super::{ActiveExporter, Exporter, ExporterName};
 use crate::error::Error;
-use crate::helper::Helper;
 use crate::notifier::Notifier;
 use crate::settings::{Overrides, Settings};
 
@@ -50,7 +49,6 @@ pub(crate) fn active(
     contract: &Contract,
     consent: Consent,
     own: Vec<Box<dyn Exporter>>,
-    helper: &Helper,
     notifier: &Notifier,
 ) -> Vec<ActiveExporter> {
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
@@ -70,8 +68,8 @@ pub(crate) fn active(
                 }
                 continue;
             }
-            ExporterName::Otlp => otlp(settings, contract, helper, notifier),
-            ExporterName::Server => server(settings, contract, helper, notifier),
+            ExporterName::Otlp => otlp(settings, contract, notifier),
+            ExporterName::Server => server(settings, contract, notifier),
         };
         match network {
             Ok(exporter) => exporters.extend(exporter),
@@ -112,10 +110,10 @@ fn server_is_off(what: &str) -> String {
 type Made = Result<Option<Box<dyn Exporter>>, String>;
 
 #[cfg(feature = "http")]
-fn server(settings: &Settings, contract: &Contract, helper: &Helper, notifier: &Notifier) -> Made {
+fn server(settings: &Settings, contract: &Contract, notifier: &Notifier) -> Made {
     let url = settings.server.as_deref().unwrap_or_default();
     let Some(base) = otel_usage_schema::Destination::parse(url) else { return Ok(None) };
-    let exporter = super::network::server(base, settings, contract, helper, notifier);
+    let exporter = super::network::server(base, settings, contract, notifier);
     Ok(Some(Box::new(exporter.map_err(|what| server_is_off(&what))?)))
 }
 
@@ -125,7 +123,7 @@ fn check_server(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "http"))]
-fn server(_: &Settings, _: &Contract, _: &Helper, _: &Notifier) -> Made {
+fn server(_: &Settings, _: &Contract, _: &Notifier) -> Made {
     Ok(None)
 }
 
@@ -146,9 +144,9 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(feature = "otlp")]
-fn otlp(settings: &Settings, contract: &Contract, helper: &Helper, notifier: &Notifier) -> Made {
+fn otlp(settings: &Settings, contract: &Contract, notifier: &Notifier) -> Made {
     let Some(otlp) = &settings.otlp else { return Ok(None) };
-    let exporter = super::network::otlp(otlp, settings, contract, helper, notifier);
+    let exporter = super::network::otlp(otlp, settings, contract, notifier);
     Ok(Some(Box::new(exporter.map_err(|what| format!("{what}; otlp is off"))?)))
 }
 
@@ -158,7 +156,7 @@ fn check_otlp(_: &Settings, over: &Overrides) -> Result<(), Mistake> {
 }
 
 #[cfg(not(feature = "otlp"))]
-fn otlp(_: &Settings, _: &Contract, _: &Helper, _: &Notifier) -> Made {
+fn otlp(_: &Settings, _: &Contract, _: &Notifier) -> Made {
     Ok(None)
 }
 

@@ -24,7 +24,7 @@ pub use otel_usage_schema::Loss;
 pub use record::ExportRecord;
 pub use span_exporter::UsageSpanExporter;
 
-pub(crate) use active::ActiveExporter;
+pub(crate) use active::{ActiveExporter, BUDGET, Need, Sent, Wake};
 pub(crate) use build::{active, check};
 pub(crate) use record::{SpanIds, SpanRecord};
 

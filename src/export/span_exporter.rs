@@ -15,6 +15,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use otel_usage_schema::Loss;
 
+use super::Need;
 use crate::clock::Clock;
 use crate::run::Pipeline;
 use crate::stats::{Counters, Stats};
@@ -101,7 +102,7 @@ impl UsageSpanExporter {
 
     fn send(&self, urgent: bool) -> OTelSdkResult {
         let queued = self.with(|pipeline| {
-            pipeline.send_queued(urgent);
+            pipeline.send_and_wait(Need { urgent, ..Need::default() });
             pipeline.waiting().0
         });
         match queued {
@@ -178,7 +179,8 @@ impl SpanExporter for UsageSpanExporter {
             return late();
         };
         let sent = run(locked, |pipeline| {
-            pipeline.send_within(true, Some(left()));
+            let within = Some(left());
+            pipeline.send_and_wait(Need { urgent: true, within, ..Need::default() });
             let queued = pipeline.waiting().0;
             pipeline.abandon();
             (queued, left().is_zero())

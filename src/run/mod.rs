@@ -22,4 +22,4 @@ pub(crate) use bounds::text as shorten_text;
 pub(crate) use context::{Made, RunContext, RunStart};
 pub(crate) use pipeline::{Pipeline, PipelineParts};
 pub(crate) use provider::provider;
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Left, Queue};

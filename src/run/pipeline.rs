@@ -3,9 +3,9 @@
 //! It has no thread and never waits. Consent is asked before every step that writes or sends. Local
 //! exporters come first, and each exporter has its own time budget.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use opentelemetry::trace::Event;
 use opentelemetry::{KeyValue, Value};
@@ -18,7 +18,8 @@ use crate::clock::unix_nanos;
 use crate::consent::ConsentGate;
 use crate::detectors::detect;
 use crate::export::{
-    self, ActiveExporter, ExportRecord, Exporter, ExporterName, SpanIds, SpanRecord,
+    self, ActiveExporter, BUDGET, ExportRecord, Exporter, ExporterName, Need, Sent, SpanIds,
+    SpanRecord, Wake,
 };
 use crate::helper::Helper;
 use crate::instruments::Instruments;
@@ -71,8 +72,7 @@ impl Pipeline {
         let helper = Helper::default();
         let told = settings.warnings.len();
         let contract = context.contract.contract();
-        let exporters =
-            export::active(&mut settings, contract, consent, own_exporters, &helper, &notifier);
+        let exporters = export::active(&mut settings, contract, consent, own_exporters, &notifier);
         for warning in settings.warnings.iter().skip(told) {
             notifier.warn(warning);
         }
@@ -230,28 +230,48 @@ impl Pipeline {
         resource
     }
 
-    /// Sends what is due, and if `urgent` also what would still pause. Returns the time of the next
-    /// attempt.
-    pub(crate) fn send_queued(&mut self, urgent: bool) -> Option<Instant> {
-        self.send_within(urgent, None)
-    }
-
-    /// Sends as [`Self::send_queued`] does, and takes no longer than `within`.
-    pub(crate) fn send_within(
-        &mut self,
-        urgent: bool,
-        within: Option<Duration>,
-    ) -> Option<Instant> {
-        let end = within.and_then(|within| self.context.clock.monotonic().checked_add(within));
+    /// Sends what is due. `wake` is called when an answer has come, after which there is more to do.
+    pub(crate) fn send_queued(&mut self, need: Need, wake: &Wake) -> Sent {
+        let clock = &self.context.clock;
+        let end = need.within.and_then(|within| clock.monotonic().checked_add(within));
         let Self { exporters, context, gate, .. } = self;
         let mut consent = || gate.consent();
-        exporters
-            .iter_mut()
-            .filter_map(|exporter| {
-                let left = end.map(|end| end.saturating_duration_since(context.clock.monotonic()));
-                exporter.send_queued(&context.clock, urgent, left, &mut consent)
-            })
-            .min()
+        exporters.iter_mut().fold(Sent::default(), |sent, exporter| {
+            let left = end.map(|end| end.saturating_duration_since(context.clock.monotonic()));
+            let need = Need { within: left, ..need };
+            sent.and(exporter.send_queued(&context.clock, need, wake, &mut consent))
+        })
+    }
+
+    /// Sends what is due, and waits for the answers on this thread, for as long as `need` says or an exporter
+    /// may take.
+    pub(crate) fn send_and_wait(&mut self, need: Need) {
+        let answered = Arc::new((Mutex::new(false), Condvar::new()));
+        let wake = Wake::new({
+            let answered = Arc::clone(&answered);
+            move || {
+                *answered.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                answered.1.notify_one();
+            }
+        });
+        let clock = self.context.clock.clone();
+        let start = clock.monotonic();
+        let limit = need.within.unwrap_or(BUDGET);
+        let left = || limit.saturating_sub(clock.monotonic().saturating_duration_since(start));
+        let mut next = need;
+        loop {
+            let sent = self.send_queued(next, &wake);
+            next = Need { urgent: false, within: need.within.map(|_| left()), ..need };
+            if !sent.in_flight {
+                return;
+            }
+            let news = answered.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = answered.1.wait_timeout_while(news, left(), |news| !*news);
+            let (mut news, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if !std::mem::take(&mut *news) {
+                return;
+            }
+        }
     }
 
     /// Returns how many messages wait in memory, and how many on disk.

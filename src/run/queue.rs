@@ -25,6 +25,10 @@ const SPANS: usize = 256;
 /// Most bytes that wait, and most bytes of a heartbeat's values.
 const BYTES: usize = 1024 * 1024;
 
+/// Time before the end of a caller's wait at which what is left goes to disk: a few syncs of a slow disk, and
+/// most of the 250 ms of an engine's end are left for delivery.
+const SAVING: Duration = Duration::from_millis(100);
+
 /// Most unknown kinds that wait to be logged.
 const UNKNOWN: usize = 16;
 
@@ -47,14 +51,38 @@ struct State {
     unknown: Vec<&'static str>,
     finish: bool,
     urgent: bool,
+    /// Whether a request was answered, or consent was withdrawn.
+    woken: bool,
+    /// The threads that wait.
+    callers: Vec<Caller>,
     /// Whether the worker holds spans that it took.
     busy: bool,
-    /// Messages that wait in the exporters' memory.
+    /// Messages that wait in the exporters' memory or are on their way from there.
     queued: usize,
-    /// Messages that wait on disk.
+    /// Messages that are on disk.
     spooled: usize,
+    /// Whether a request is on its way.
+    in_flight: bool,
     /// Whether the worker has ended.
     gone: bool,
+}
+
+/// A thread that waits for what is queued.
+#[derive(Debug)]
+struct Caller {
+    /// The time from which on what waits goes to disk.
+    save_at: Instant,
+    /// Whether the worker was told that the time has come.
+    told: bool,
+}
+
+/// What is left when a caller stops to wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Messages in memory.
+    pub(crate) queued: usize,
+    /// Messages on disk.
+    pub(crate) spooled: usize,
 }
 
 /// What the worker takes from the queue.
@@ -65,6 +93,8 @@ pub(super) struct Work {
     pub(super) unknown: Vec<&'static str>,
     pub(super) finish: bool,
     pub(super) urgent: bool,
+    /// Whether the time of a caller is nearly up.
+    pub(super) save: bool,
 }
 
 impl Queue {
@@ -188,27 +218,45 @@ impl Queue {
         }
     }
 
-    /// Waits until everything queued so far is delivered, lost or on disk, at most `wait`. Returns how many
-    /// messages still wait in memory, and how many on disk.
-    pub(crate) fn settle(&self, wait: Duration, clock: &Clock) -> (usize, usize) {
-        if self.is_forked() {
-            return (0, 0);
+    /// Wakes the worker, because a request was answered or consent was withdrawn.
+    pub(crate) fn wake_worker(&self) {
+        if !self.is_forked() {
+            self.lock().woken = true;
+            self.wake.notify_one();
         }
-        let Some(until) = clock.monotonic().checked_add(wait) else { return (0, 0) };
+    }
+
+    /// Waits until everything queued so far is delivered or lost, at most `wait`. Shortly before that what is
+    /// left goes to disk.
+    pub(crate) fn settle(&self, wait: Duration, clock: &Clock) -> Left {
+        let now = clock.monotonic();
+        let Some(until) = now.checked_add(wait).filter(|_| !self.is_forked()) else {
+            return Left::default();
+        };
+        let save_at =
+            until.checked_sub(SAVING.min(wait.checked_div(2).unwrap_or_default())).unwrap_or(now);
         let mut state = self.lock();
         if state.parts.is_some() {
             // Nothing was ever recorded.
-            return (0, 0);
+            return Left::default();
         }
         state.urgent = true;
+        state.callers.push(Caller { save_at, told: false });
         self.wake.notify_one();
         loop {
-            let left = until.saturating_duration_since(clock.monotonic());
+            let now = clock.monotonic();
             let waiting = state.spans.len().saturating_add(state.queued);
             let working = state.busy || state.urgent || waiting > 0;
-            if state.gone || !working || left.is_zero() {
-                return (waiting.max(usize::from(working && !state.gone)), state.spooled);
+            // From `save_at` on it is enough that all is on disk.
+            let hopes = state.in_flight && now < save_at;
+            if state.gone || !(working || hopes) || now >= until {
+                let place = state.callers.iter().position(|caller| caller.save_at == save_at);
+                place.map(|place| state.callers.swap_remove(place));
+                let queued = waiting.max(usize::from(working && !state.gone));
+                return Left { queued, spooled: state.spooled };
             }
+            let next = if now < save_at { save_at } else { until };
+            let left = next.saturating_duration_since(now);
             let waited = self.settled.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -218,17 +266,30 @@ impl Queue {
     pub(super) fn wait(&self, due: Option<Instant>, finished: bool, clock: &Clock) -> Work {
         let mut state = self.lock();
         loop {
-            let left = due.map(|due| due.saturating_duration_since(clock.monotonic()));
-            let news = !state.spans.is_empty() || state.urgent || (state.finish && !finished);
+            let now = clock.monotonic();
+            let saves = state.callers.iter().filter(|caller| !caller.told);
+            let due = due.into_iter().chain(saves.map(|caller| caller.save_at)).min();
+            let left = due.map(|due| due.saturating_duration_since(now));
+            let news = !state.spans.is_empty()
+                || state.urgent
+                || state.woken
+                || (state.finish && !finished);
             if news || left.is_some_and(|left| left.is_zero()) {
+                let mut save = false;
+                for caller in state.callers.iter_mut().filter(|caller| caller.save_at <= now) {
+                    caller.told = true;
+                    save = true;
+                }
                 state.bytes = 0;
                 state.busy = true;
+                state.woken = false;
                 return Work {
                     spans: std::mem::take(&mut state.spans),
                     heartbeat: Arc::clone(&state.heartbeat),
                     unknown: std::mem::take(&mut state.unknown),
                     finish: state.finish,
                     urgent: std::mem::take(&mut state.urgent),
+                    save,
                 };
             }
             state = match left {
@@ -241,12 +302,13 @@ impl Queue {
         }
     }
 
-    /// Tells waiting threads how many messages wait in the exporters' memory, and how many on disk. Called by
-    /// the worker.
-    pub(super) fn publish(&self, (queued, spooled): (usize, usize), busy: bool) {
+    /// Tells waiting threads how many messages wait in the exporters' memory, how many on disk, and whether a
+    /// request is on its way. Called by the worker.
+    pub(super) fn publish(&self, (queued, spooled): (usize, usize), in_flight: bool, busy: bool) {
         let mut state = self.lock();
         state.queued = queued;
         state.spooled = spooled;
+        state.in_flight = in_flight;
         state.busy = busy;
         drop(state);
         self.settled.notify_all();

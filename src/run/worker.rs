@@ -10,12 +10,15 @@ use otel_usage_schema::Loss;
 
 use super::queue::Work;
 use super::{Pipeline, PipelineParts, Queue};
+use crate::export::{Need, Sent, Wake};
 use crate::thread;
 
 #[derive(Debug)]
 struct Worker {
     queue: Arc<Queue>,
     pipeline: Pipeline,
+    /// What the answer to a request calls.
+    wake: Wake,
     next_retry: Option<Instant>,
     finished: bool,
 }
@@ -26,8 +29,10 @@ pub(super) fn start(queue: Arc<Queue>, parts: PipelineParts) -> bool {
         let counters = Arc::clone(&parts.counters);
         let work = AssertUnwindSafe(|| {
             let pipeline = Pipeline::new(parts);
+            let answered = Arc::clone(&queue);
+            let wake = Wake::new(move || answered.wake_worker());
             let queue = Arc::clone(&queue);
-            Worker { queue, pipeline, next_retry: None, finished: false }.run();
+            Worker { queue, pipeline, wake, next_retry: None, finished: false }.run();
         });
         if catch_unwind(work).is_err() {
             counters.lost.add(Loss::Panicked, 1);
@@ -45,15 +50,15 @@ impl Worker {
             let work = self.queue.wait(due, self.finished, clock);
             self.record(&work);
             // Local exporters are done. Waiting threads learn it before the network has its turn.
-            self.queue.publish(self.pipeline.waiting(), true);
-            self.next_retry = None;
-            self.guarded(|worker| {
-                worker.next_retry = worker.pipeline.send_queued(work.urgent);
-            });
-            if self.finished && self.next_retry.is_none() {
+            self.queue.publish(self.pipeline.waiting(), false, true);
+            let mut sent = Sent::default();
+            let need = Need { urgent: work.urgent, save: work.save, within: None };
+            self.guarded(|worker| sent = worker.pipeline.send_queued(need, &worker.wake));
+            self.next_retry = sent.next;
+            if self.finished && self.next_retry.is_none() && !sent.in_flight {
                 self.pipeline.abandon();
             }
-            self.queue.publish(self.pipeline.waiting(), false);
+            self.queue.publish(self.pipeline.waiting(), sent.in_flight, false);
             if self.finished && self.pipeline.waiting() == (0, 0) {
                 return;
             }

@@ -282,7 +282,7 @@ impl Spool {
             for old in replaced.iter().rev().skip(1) {
                 files.remove(old);
                 self.delete(old);
-                self.losses.push(Loss::Expired);
+                self.losses.push(Loss::Superseded);
             }
             self.unread.extend(files.iter().cloned());
             self.adopted.push(Owner { name, files, lock });

@@ -331,7 +331,7 @@ fn of_the_heartbeats_of_a_process_only_the_newest_is_sent() {
     next.adopt(NOW).unwrap();
     let taken = || next.next(NOW, |_| true).map(|taken| number(&taken.entry));
     assert_eq!(std::iter::from_fn(taken).collect::<Vec<_>>(), [9, 2]);
-    assert_eq!(next.take_losses(), [Loss::Expired; 2]);
+    assert_eq!(next.take_losses(), [Loss::Superseded; 2]);
 }
 
 #[test]

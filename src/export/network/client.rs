@@ -13,9 +13,9 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
+use super::flight::Post;
 use super::wire::{HeadConnector, NextHead};
 use crate::files::{self, State};
-use crate::helper::{Helper, Task};
 use crate::notifier::Notifier;
 use crate::settings::Settings;
 use crate::spool::Entry;
@@ -31,7 +31,7 @@ const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
 const ANSWER_BYTES: u64 = 64 * 1024;
 
 /// One POST with its full destination.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) destination: Destination,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -94,7 +94,6 @@ impl Client {
         settings: &Settings,
         timeout: Duration,
         roots: Option<RootCerts>,
-        helper: &Helper,
         notifier: &Notifier,
         manner: Manner,
     ) -> Result<Self, String> {
@@ -127,12 +126,11 @@ impl Client {
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
             .build();
-        let resolver = HelperResolver { helper: helper.clone(), timeout };
         let next = NextHead::default();
         let heads = HeadConnector { next: next.clone(), tunnel: line };
         let connector = DefaultConnector::default().chain(heads);
         Ok(Self {
-            agent: Agent::with_parts(config, connector, resolver),
+            agent: Agent::with_parts(config, connector, HereResolver),
             user_agent: manner.user_agent,
             meaning: manner.meaning,
             next,
@@ -141,10 +139,10 @@ impl Client {
             warned: AtomicBool::new(false),
         })
     }
+}
 
-    /// Sends a POST, within `limit` if it is given. `unix_nanos` is the wall time, for a `Retry-After`
-    /// that is a date. The status of an answer is noted in `seen`.
-    pub(super) fn post(
+impl Post for Client {
+    fn post(
         &self,
         request: &Request,
         unix_nanos: i64,
@@ -278,48 +276,28 @@ fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec
     head
 }
 
-/// Looks names up on the helper thread, because `getaddrinfo` cannot be cancelled.
+/// Looks names up on the thread of the request.
 ///
 /// ureq's own resolver starts a thread for every look-up. With a name server that never answers the
 /// threads would pile up.
-struct HelperResolver {
-    helper: Helper,
-    timeout: Duration,
-}
+#[derive(Debug)]
+struct HereResolver;
 
-impl std::fmt::Debug for HelperResolver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HelperResolver")
-    }
-}
-
-impl Resolver for HelperResolver {
+impl Resolver for HereResolver {
     fn resolve(
         &self,
         uri: &Uri,
         _: &ureq::config::Config,
-        timeout: NextTimeout,
+        _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let address = uri
             .scheme()
             .zip(uri.authority())
             .and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority))
             .ok_or(ureq::Error::HostNotFound)?;
-        let found = match address.parse() {
-            Ok(literal) => vec![literal],
-            Err(_) => {
-                let wait = self.timeout.min(*timeout.after);
-                self.helper
-                    .run(Task::LookUp, wait, move || {
-                        address.to_socket_addrs().map(Iterator::collect)
-                    })
-                    .ok_or(ureq::Error::HostNotFound)?
-                    .map_err(ureq::Error::Io)?
-            }
-        };
         let mut addresses = self.empty();
         // The array has room for 16.
-        for address in found.into_iter().take(16) {
+        for address in address.to_socket_addrs().map_err(ureq::Error::Io)?.take(16) {
             addresses.push(address);
         }
         if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }

@@ -1,15 +1,18 @@
 //! The network exporters: one outbox with two encodings, flat JSON and OTLP.
 
 mod client;
+mod flight;
 mod late;
 mod ledger;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outbox;
 mod server;
+mod waiting;
 mod wire;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Instant;
 
 use otel_usage_schema::{Contract, Destination, Loss};
@@ -78,7 +81,12 @@ impl<E: Encoding> Network<E> {
             destinations: all.map(|to| (address(&to), to)).collect(),
             encoding,
             destination,
-            outbox: Outbox::new(client, Ledger::new(E::NAME), spool, settings.cutoff.clone()),
+            outbox: Outbox::new(
+                Arc::new(client),
+                Ledger::new(E::NAME),
+                spool,
+                settings.cutoff.clone(),
+            ),
         }
     }
 

@@ -25,7 +25,6 @@ use ureq::tls::{ClientCert, PrivateKey, RootCerts};
 use super::client::{Answer, Client, Manner, certificates};
 use super::{Encoded, Encoding, ExportRecord, Network};
 use crate::files;
-use crate::helper::Helper;
 use crate::notifier::Notifier;
 use crate::settings::{OtlpSettings, Settings};
 
@@ -118,14 +117,12 @@ pub(in crate::export) fn exporter(
     otlp: &OtlpSettings,
     settings: &Settings,
     contract: &Contract,
-    helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Otlp>, String> {
     let (destination, headers) = target(otlp)?;
     let (roots, identity) = credentials(otlp)?;
     let manner = Manner { user_agent: USER_AGENT, meaning, identity };
-    let client =
-        Client::new(&destination, settings, otlp.timeout, roots, helper, notifier, manner)?;
+    let client = Client::new(&destination, settings, otlp.timeout, roots, notifier, manner)?;
     let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
     Ok(Network::new(encoding, destination, client, settings, contract))
 }

@@ -1,28 +1,23 @@
-//! A bounded queue of requests, sent in order and retried with backoff.
+//! Sends the requests of one exporter in order, and retries them with backoff.
 //!
-//! Requests of one exporter go out in the order in which they were made, because LMCache's receiver
-//! expects that. While they can be delivered, they are in memory only. After a failed attempt all that wait are
-//! on disk too, until a delivery succeeds.
+//! Requests go out in the order in which they were made, because LMCache's receiver expects that. While they
+//! can be delivered, they are in memory only. After a failed attempt, and when the time of a caller who waits is
+//! nearly up, all that wait are on disk too, until a delivery succeeds.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use otel_usage_schema::Loss;
 use uuid::Uuid;
 
-use super::client::{Answer, Client, Request};
+use super::client::{Answer, Request};
+use super::flight::{Flight, Landed, Post};
 use super::ledger::Ledger;
-use super::seconds;
+use super::waiting::Waiting;
 use crate::cutoff::Cutoff;
 use crate::export::{Outcome, Turn};
-use crate::spool::{Entry, Spool};
-
-/// Most requests that wait: a start message, the newest heartbeat and the messages of two intervals.
-const QUEUE: usize = 16;
-
-/// Most bytes that wait.
-const QUEUE_BYTES: usize = 256 * 1024;
+use crate::spool::Spool;
 
 /// Pauses between attempts double from one second to five minutes, each plus a random part of itself.
 /// After the last retry a request in memory is lost: all pauses together take 13 to 27 minutes. One on disk is
@@ -35,81 +30,57 @@ const RETRIES: usize = 10;
 /// waits this long.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Time between two looks for messages of processes that ended. It is that between two heartbeats, which wake
-/// the worker anyway.
-const LOOK: Duration = Duration::from_secs(600);
-
 #[derive(Debug)]
 pub(super) struct Outbox {
-    client: Client,
+    post: Arc<dyn Post>,
     ledger: Ledger,
-    spool: Option<Spool>,
-    cutoff: Cutoff,
-    waiting: VecDeque<Request>,
-    bytes: usize,
+    waiting: Waiting,
+    /// The first request on its way.
+    flight: Option<Flight>,
+    /// Whether a caller waits for an attempt that begins after the call.
+    urgent: bool,
     /// The pauses that are left for the first request. `None` until it was tried.
     pauses: Option<ExponentialBackoff>,
     not_before: Option<Instant>,
-    /// The time of the next look for messages of processes that ended. `None` before the first look.
-    look: Option<Instant>,
-    /// Whether the last look left processes that ended.
-    more: bool,
-    /// Messages that newer ones replaced since the last turn.
-    replaced: u64,
 }
 
 impl Outbox {
     /// Makes an empty outbox. The disk is not touched.
-    pub(super) const fn new(
-        client: Client,
+    pub(super) fn new(
+        post: Arc<dyn Post>,
         ledger: Ledger,
         spool: Option<Spool>,
         cutoff: Cutoff,
     ) -> Self {
         Self {
-            client,
+            post,
             ledger,
-            spool,
-            cutoff,
-            waiting: VecDeque::new(),
-            bytes: 0,
+            waiting: Waiting::new(spool, cutoff),
+            flight: None,
+            urgent: false,
             pauses: None,
             not_before: None,
-            look: None,
-            more: false,
-            replaced: 0,
         }
     }
 
-    /// Queues a request, unless the queue is full.
-    pub(super) fn push(&mut self, mut request: Request) -> Outcome {
-        let entry = &request.entry;
-        // While the server answers, each is sent.
-        if entry.newest_only && self.pauses.is_some() {
-            let old =
-                |other: &Request| other.entry.newest_only && other.entry.address == entry.address;
-            // The pause that the server asked for stays, if it was the first one.
-            if let Some(place) = self.waiting.iter().position(old) {
-                self.take(place);
-                self.replaced = self.replaced.saturating_add(1);
-            }
+    /// Queues a request. The oldest make room.
+    pub(super) fn push(&mut self, request: Request) -> Outcome {
+        let in_flight = self.is_in_flight();
+        // While the server answers, each is sent. The pause that the server asked for stays.
+        if request.entry.newest_only && self.pauses.is_some() {
+            self.waiting.replace(&request.entry, in_flight);
         }
-        let bytes = self.bytes.saturating_add(request.entry.body.len());
-        if self.waiting.len() >= QUEUE || bytes > QUEUE_BYTES {
-            return Outcome::Dropped(Loss::QueueFull);
-        }
-        self.bytes = bytes;
-        request.mark = self.cutoff.mark();
-        self.waiting.push_back(request);
-        Outcome::Queued
+        self.waiting.push(request, in_flight).map_or_else(Outcome::Dropped, |()| Outcome::Queued)
     }
 
-    /// Forgets everything that waits, also on disk.
+    /// Forgets everything that waits, also on disk. A request that is on its way completes.
     pub(super) fn discard(&mut self) {
-        while self.take(0).is_some() {}
-        self.pauses = None;
-        self.not_before = None;
-        self.replaced = 0;
+        self.waiting.discard();
+        if let Some(flight) = &mut self.flight {
+            flight.is_forgotten = true;
+        }
+        self.urgent = false;
+        self.start_anew();
     }
 
     /// Sends one request after another, until the queue is empty, a request has to pause, or the turn
@@ -119,23 +90,25 @@ impl Outbox {
         turn: &mut Turn<'_>,
         next: impl Fn(&mut Spool, i64) -> Option<Request>,
     ) -> Option<Instant> {
+        self.urgent |= turn.is_urgent();
         // Before the disk, because an opt-out deletes what is there and reads none of it.
         if !turn.may_send() {
-            self.purge();
+            self.withdraw(turn);
             return None;
         }
-        for _ in 0..std::mem::take(&mut self.replaced) {
-            turn.dropped(Loss::Expired);
-        }
         self.drop_withdrawn(turn);
-        self.drop_late(turn);
-        self.look(turn);
-        if self.pauses.is_some() {
-            self.save(turn);
+        if self.waiting.drop_late(turn, self.is_in_flight()) {
+            self.start_anew();
         }
+        self.waiting.look(turn);
+        if self.pauses.is_some() || turn.must_save() {
+            self.waiting.save();
+        }
+        self.tell(turn);
         let result = self.attempt(turn, next);
-        self.count_losses(turn);
-        result
+        self.waiting.count_losses(turn);
+        self.tell(turn);
+        result.into_iter().chain(self.waiting.next_look()).min()
     }
 
     fn attempt(
@@ -143,34 +116,22 @@ impl Outbox {
         turn: &mut Turn<'_>,
         next: impl Fn(&mut Spool, i64) -> Option<Request>,
     ) -> Option<Instant> {
-        let mut urgent = turn.is_urgent();
         loop {
-            if self.waiting.is_empty() {
-                let spool = self.spool.as_mut()?;
-                let time = seconds(turn.unix_nanos());
-                let mark = self.cutoff.mark();
-                let mut request = loop {
-                    if let Some(request) = next(spool, time) {
-                        break request;
-                    }
-                    if !self.more {
-                        return None;
-                    }
-                    self.more = spool.adopt(time).unwrap_or(false);
-                };
-                let age = time.saturating_sub(request.entry.time).max(0).unsigned_abs();
-                let left = u64::from(request.entry.lifetime).saturating_sub(age);
-                request.late_at = turn.now().checked_add(Duration::from_secs(left));
-                request.mark = mark;
-                self.bytes = self.bytes.saturating_add(request.entry.body.len());
-                self.waiting.push_back(request);
-                turn.taken_over();
-                turn.set_spooled(self.on_disk());
+            if let Some(flight) = &self.flight {
+                let Some(landed) = flight.landed() else { return self.wait_for_answer(turn) };
+                if let Some(due) = self.land(landed, turn) {
+                    return Some(due);
+                }
+                continue;
+            }
+            if self.waiting.is_empty() && self.waiting.take_over(turn, &next).is_none() {
+                self.urgent = false;
+                return None;
             }
             let now = turn.now();
             if let Some(due) = self.not_before
                 && now < due
-                && !urgent
+                && !self.urgent
             {
                 return Some(due);
             }
@@ -178,48 +139,87 @@ impl Outbox {
                 return Some(now);
             }
             if !turn.may_send() {
-                self.purge();
+                self.withdraw(turn);
                 return None;
             }
-            urgent = false;
+            self.urgent = false;
             self.drop_withdrawn(turn);
-            if self.waiting.is_empty() {
-                continue;
+            let Some(request) = self.waiting.first().cloned() else { continue };
+            let attempt = self.ledger.begin(&request, turn);
+            self.flight = Some(Flight::start(&self.post, request, attempt, turn));
+            self.tell(turn);
+        }
+    }
+
+    /// Drops what was made before an opt-out that this process did not see. What is on its way completes.
+    fn drop_withdrawn(&mut self, turn: &mut Turn<'_>) {
+        if self.waiting.drop_withdrawn(turn) {
+            if let Some(flight) = &mut self.flight {
+                flight.is_forgotten = true;
             }
-            let request = self.waiting.front()?;
-            let mut attempt = self.ledger.begin(request, turn);
-            let (time, limit) = (turn.unix_nanos(), turn.limit());
-            let answer = self.client.post(request, time, limit, &mut attempt.status);
-            self.ledger.end(attempt, &answer, turn);
-            match answer {
-                Answer::Delivered => {
-                    self.pop(turn);
-                    turn.delivered();
-                }
-                Answer::Refused => {
-                    self.pop(turn);
-                    turn.dropped(Loss::Refused);
-                }
-                Answer::Later(asked) => {
-                    self.save(turn);
-                    match self.pause(asked) {
-                        Some(pause) => {
-                            self.not_before = turn.now().checked_add(pause);
-                            return self.not_before;
-                        }
-                        None => {
-                            self.pop(turn);
-                            turn.dropped(Loss::Expired);
-                        }
+            self.start_anew();
+        }
+    }
+
+    /// Leaves a request on its way. Its answer wakes the worker.
+    fn wait_for_answer(&mut self, turn: &mut Turn<'_>) -> Option<Instant> {
+        let flight = self.flight.as_ref()?;
+        if !flight.is_forgotten {
+            turn.is_in_flight();
+        }
+        let slow = flight.slow_at.filter(|slow| turn.now() < *slow);
+        if slow.is_none() {
+            self.waiting.save();
+        }
+        slow
+    }
+
+    /// Notes what became of the request that was on its way. Returns the time of the next attempt if there is
+    /// a pause before it.
+    fn land(&mut self, landed: Landed, turn: &mut Turn<'_>) -> Option<Instant> {
+        let Flight { mut attempt, is_forgotten, .. } = self.flight.take()?;
+        let Landed::Answered(answer, status) = landed else {
+            if !is_forgotten {
+                // It must not be tried again.
+                self.pop();
+                turn.dropped(Loss::Panicked);
+            }
+            return None;
+        };
+        attempt.status = status;
+        self.ledger.end(attempt, &answer, turn);
+        if is_forgotten {
+            return None;
+        }
+        match answer {
+            Answer::Delivered => {
+                self.pop();
+                turn.delivered();
+            }
+            Answer::Refused => {
+                self.pop();
+                turn.dropped(Loss::Refused);
+            }
+            Answer::Later(asked) => {
+                self.waiting.save();
+                match self.pause(asked) {
+                    Some(pause) => {
+                        self.not_before = turn.now().checked_add(pause);
+                        return self.not_before.filter(|_| !self.urgent);
+                    }
+                    None => {
+                        self.pop();
+                        turn.dropped(Loss::Expired);
                     }
                 }
             }
         }
+        None
     }
 
     /// Returns the pause before the next attempt, or `None` if the request is lost.
     fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        let durable = self.waiting.front().is_some_and(|request| request.file.is_some());
+        let durable = self.waiting.first().is_some_and(|request| request.file.is_some());
         let next = self.pauses.get_or_insert_with(|| pauses(seed())).next();
         let pause = match next {
             None if durable => pauses(seed()).last(),
@@ -233,121 +233,39 @@ impl Outbox {
         }
     }
 
-    /// Writes to disk what waits and is not there yet. What cannot be written waits in memory.
-    fn save(&mut self, turn: &mut Turn<'_>) {
-        let Some(spool) = &mut self.spool else { return };
-        let unsafe_yet = || self.waiting.iter().filter(|request| request.file.is_none());
-        let entries: Vec<Entry> = unsafe_yet().map(|request| request.entry.clone()).collect();
-        if entries.is_empty() {
-            return;
-        }
-        match spool.save(&entries) {
-            Ok(files) => {
-                let requests = self.waiting.iter_mut().filter(|request| request.file.is_none());
-                for (request, file) in requests.zip(files) {
-                    request.file = Some(file);
-                }
-                // Older ones may have made room.
-                for request in &mut self.waiting {
-                    request.file.take_if(|file| !spool.holds(file));
+    /// Deletes the contract's messages on disk, because consent was withdrawn. What was delivered counts.
+    fn withdraw(&mut self, turn: &mut Turn<'_>) {
+        self.waiting.purge();
+        if let Some(landed) = self.flight.as_ref().and_then(Flight::landed) {
+            match landed {
+                Landed::Answered(Answer::Later(_), _) | Landed::Panicked => self.flight = None,
+                landed => {
+                    self.land(landed, turn);
                 }
             }
-            Err(error) => {
-                tracing::debug!(target: "otel_usage::spool", %error, "messages wait in memory");
-            }
-        }
-        turn.set_spooled(self.on_disk());
-    }
-
-    /// Drops what was made before an opt-out that this process did not see.
-    fn drop_withdrawn(&mut self, turn: &mut Turn<'_>) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let mark = self.cutoff.mark();
-        while let Some(place) = self.waiting.iter().position(|request| request.mark != mark) {
-            self.drop_at(place, turn, Loss::Consent);
         }
     }
 
-    /// Notes the time of what is new, and drops what would falsify statistics if it were delivered now.
-    fn drop_late(&mut self, turn: &mut Turn<'_>) {
-        let (now, time) = (turn.now(), seconds(turn.unix_nanos()));
-        for request in self.waiting.iter_mut().filter(|request| request.late_at.is_none()) {
-            request.entry.time = time;
-            request.late_at = now.checked_add(Duration::from_secs(request.entry.lifetime.into()));
-        }
-        let late = |request: &Request| request.late_at.is_some_and(|late| late < now);
-        while let Some(place) = self.waiting.iter().position(late) {
-            self.drop_at(place, turn, Loss::Expired);
-        }
+    fn is_in_flight(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| !flight.is_forgotten)
     }
 
-    /// Drops one request. If it was the first, the next begins anew.
-    fn drop_at(&mut self, place: usize, turn: &mut Turn<'_>, loss: Loss) {
-        if place == 0 {
-            self.pop(turn);
-        } else {
-            self.take(place);
-            turn.set_spooled(self.on_disk());
-        }
-        turn.dropped(loss);
-    }
-
-    /// Takes over messages of processes that ended, now and then.
-    fn look(&mut self, turn: &Turn<'_>) {
-        let Some(spool) = &mut self.spool else { return };
-        let now = turn.now();
-        if self.look.is_some_and(|look| now < look) {
-            return;
-        }
-        self.look = now.checked_add(LOOK);
-        match spool.adopt(seconds(turn.unix_nanos())) {
-            Ok(more) => self.more = more,
-            Err(error) => {
-                tracing::debug!(target: "otel_usage::spool", %error, "messages on disk wait");
-            }
-        }
-    }
-
-    /// Counts messages of processes that ended and are lost.
-    fn count_losses(&mut self, turn: &mut Turn<'_>) {
-        for loss in self.spool.iter_mut().flat_map(Spool::take_losses) {
-            turn.taken_over();
-            turn.dropped(loss);
-        }
-    }
-
-    /// Deletes the contract's messages on disk, because consent was withdrawn.
-    fn purge(&mut self) {
-        if let Some(spool) = &mut self.spool
-            && let Err(error) = spool.purge()
-        {
-            // It is tried again at the next turn.
-            tracing::debug!(target: "otel_usage::spool", %error, "messages on disk are left");
-        }
-    }
-
-    fn on_disk(&self) -> usize {
-        self.waiting.iter().filter(|request| request.file.is_some()).count()
+    /// Tells the account where messages are.
+    fn tell(&self, turn: &mut Turn<'_>) {
+        let on_its_way = self.waiting.first().filter(|_| self.is_in_flight());
+        let in_flight = on_its_way.is_some_and(|request| request.file.is_none());
+        turn.set_places(self.waiting.on_disk(), usize::from(in_flight));
     }
 
     /// Removes the first request, and begins anew with the next.
-    fn pop(&mut self, turn: &mut Turn<'_>) {
-        self.take(0);
-        turn.set_spooled(self.on_disk());
-        self.pauses = None;
-        self.not_before = None;
+    fn pop(&mut self) {
+        self.waiting.take(0);
+        self.start_anew();
     }
 
-    /// Removes a request, also from the disk.
-    fn take(&mut self, place: usize) -> Option<Request> {
-        let request = self.waiting.remove(place)?;
-        self.bytes = self.bytes.saturating_sub(request.entry.body.len());
-        if let (Some(spool), Some(file)) = (&mut self.spool, &request.file) {
-            spool.remove(file);
-        }
-        Some(request)
+    fn start_anew(&mut self) {
+        self.pauses = None;
+        self.not_before = None;
     }
 }
 

@@ -8,7 +8,6 @@ use ureq::http::{HeaderName, HeaderValue};
 
 use super::client::{Answer, Client, Manner};
 use super::{Encoded, Encoding, ExportRecord, Network};
-use crate::helper::Helper;
 use crate::notifier::Notifier;
 use crate::settings::Settings;
 
@@ -49,7 +48,6 @@ pub(in crate::export) fn exporter(
     base: Destination,
     settings: &Settings,
     contract: &Contract,
-    helper: &Helper,
     notifier: &Notifier,
 ) -> Result<Network<Flat>, String> {
     let manner = Manner {
@@ -61,6 +59,6 @@ pub(in crate::export) fn exporter(
         },
         identity: None,
     };
-    let client = Client::new(&base, settings, TIMEOUT, None, helper, notifier, manner)?;
+    let client = Client::new(&base, settings, TIMEOUT, None, notifier, manner)?;
     Ok(Network::new(Flat { base: base.clone() }, base, client, settings, contract))
 }
