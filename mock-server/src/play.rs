@@ -91,7 +91,7 @@ pub(crate) fn play(
         }
         Fault::Reset => {
             wait_for_a_byte(stream)?;
-            out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")?;
+            out.write_all(b"HTTP/1.1 200 OK\r\nContent-Le")?;
             // The client sees the beginning first.
             thread::sleep(Duration::from_millis(20));
             // What nobody has read makes the system reset the connection when it is closed.

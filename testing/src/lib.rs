@@ -17,6 +17,8 @@ pub mod python;
 #[cfg(feature = "checks")]
 pub mod read;
 pub mod receiver;
+#[cfg(target_os = "linux")]
+pub mod resolver;
 
 #[cfg(feature = "engine")]
 pub mod sample;

@@ -22,7 +22,10 @@ mod dead_mount;
 mod delivery;
 mod derive;
 mod documents;
+#[cfg(target_os = "linux")]
+mod ends;
 mod exporters;
+mod faults;
 mod free_text;
 mod golden;
 mod identity;
