@@ -21,6 +21,7 @@ mod msrv;
 mod package;
 mod pictures;
 mod probe_gate;
+mod python;
 mod rustup;
 mod small_build;
 mod supply_chain;
@@ -107,6 +108,14 @@ enum Task {
     ///
     /// Needs valgrind and strace.
     ProbeGate,
+    /// Build the wheel of the Python package for this machine, and test it with each Python that is here
+    ///
+    /// Needs Python with its module venv, and packages from PyPI.
+    Python {
+        /// Arguments for pytest
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Build the library without features and compare its dependencies with the checked-in list
     SmallBuild {
         /// Accept the dependencies as they are now
@@ -122,6 +131,14 @@ enum Task {
         /// Number of random runs
         #[arg(long, default_value_t = 1_000_000)]
         cases: u32,
+    },
+    /// Build the wheels of the Python package for every machine, and its source package
+    ///
+    /// Needs Python with its module venv, packages from PyPI, and targets that rustup installs.
+    Wheels {
+        /// Folder for the files [default: wheels in the target folder]
+        #[arg(long, value_name = "DIR")]
+        out: Option<std::path::PathBuf>,
     },
 }
 
@@ -175,8 +192,10 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Package => package::check(),
         Task::Pictures { check } => pictures::run(check),
         Task::ProbeGate => probe_gate::check(),
+        Task::Python { arguments } => python::test(&arguments),
         Task::SmallBuild { write } => small_build::check(write),
         Task::SupplyChain => supply_chain::check(),
         Task::Torture { cases } => torture::run(cases),
+        Task::Wheels { out } => python::wheels(out),
     }
 }
