@@ -10,6 +10,10 @@ stdout or stderr.
 from otel_usage._native import __version__
 from otel_usage._usage import Counter, Flush, Gauge, Histogram, Usage, is_enabled, preview, status
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_usage._contract import private, record, sent
+
 __all__ = [
     "Counter",
     "Flush",
@@ -19,16 +23,18 @@ __all__ = [
     "__version__",
     "is_enabled",
     "preview",
+    "private",
     "record",
     "sent",
     "status",
 ]
 
 
-def __getattr__(name: str):  # type: ignore[no-untyped-def]
+def __getattr__(name: str) -> object:
     # What only few need is imported when it is asked for, because an import counts in every process of an engine.
-    if name in ("record", "sent", "private", "Record"):
+    if name in ("private", "record", "sent"):
         from otel_usage import _contract
 
-        return getattr(_contract, name)
+        value: object = getattr(_contract, name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

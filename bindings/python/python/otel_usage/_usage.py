@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_usage import _native
 
+# `typing`, `json` and `logging` cost more than this package, in every process that imports it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Any
 
 #: The seconds that :meth:`Usage.flush` waits by default.
 WAIT = 1.0
 
 
-class Flush(NamedTuple):
-    """What became of the messages so far."""
+class Flush:
+    """What became of the messages so far.
 
-    #: ``settled``: none waits. ``durable``: what waits is on disk. ``memory``: some are lost if the process dies now.
-    #: ``lost``: some are lost for good, as :meth:`Usage.stats` tells.
-    state: str
-    #: How many messages wait in memory, or are lost.
-    messages: int
+    ``state`` is ``settled`` (none waits), ``durable`` (what waits is on disk), ``memory`` (some are lost if the process
+    dies now), or ``lost`` (some are lost for good, as :meth:`Usage.stats` tells). ``messages`` says how many wait in
+    memory, or are lost.
+    """
+
+    __slots__ = ("messages", "state")
+
+    def __init__(self, state: str, messages: int) -> None:
+        self.state = state
+        self.messages = messages
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Flush) and (self.state, self.messages) == (other.state, other.messages)
+
+    def __hash__(self) -> int:
+        return hash((self.state, self.messages))
+
+    def __repr__(self) -> str:
+        return f"Flush({self.state!r}, {self.messages})"
 
 
 class Usage:
@@ -158,7 +173,7 @@ class Usage:
 
         It reads the machine on the calling thread, which takes milliseconds.
         """
-        return [json.loads(body) for _, body in self._native.preview(kind, dict(attributes or {}))]
+        return _parsed(self._native.preview(kind, dict(attributes or {})))
 
     def status(self) -> dict[str, str]:
         """Return whether collection is on (``on``, ``local``, ``off``), and the switch that decided it."""
@@ -240,7 +255,13 @@ def status(contract: str = "vllm/current") -> dict[str, Any]:
 def preview(contract: str, kind: str, attributes: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """Return the messages that an engine with this contract would send from this machine. Nothing is sent."""
     native = _native.Usage(contract, dict(os.environ), consent=False)
-    return [json.loads(body) for _, body in native.preview(kind, dict(attributes or {}))]
+    return _parsed(native.preview(kind, dict(attributes or {})))
+
+
+def _parsed(messages: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    import json
+
+    return [json.loads(body) for _, body in messages]
 
 
 def tell(native: _native.Usage, logger: logging.Logger | None) -> None:
