@@ -148,13 +148,17 @@ impl RunContext {
     fn make_at(
         &self,
         kind: &str,
-        mut values: Vec<KeyValue>,
+        values: Vec<KeyValue>,
         now: Instant,
         lost: &mut dyn FnMut(Loss, &str),
     ) -> Option<SpanRecord> {
         let duration = self.clock.between(self.start.instant, now);
-        values.push(KeyValue::new(run::START_TIME, self.start.local.clone()));
-        values.push(KeyValue::new(run::DURATION, seconds(duration)));
+        // What the engine says itself comes later and is kept.
+        let known = [
+            KeyValue::new(run::START_TIME, self.start.local.clone()),
+            KeyValue::new(run::DURATION, seconds(duration)),
+        ];
+        let values: Vec<KeyValue> = known.into_iter().chain(values).collect();
         let nanos = self.clock.unix_nanos();
         let record = self.contract.read_record(kind, &values, nanos, &mut |loss, name| {
             // Most contracts do not declare what is known of the run, and lose nothing by that.

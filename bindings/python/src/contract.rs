@@ -26,11 +26,13 @@ pub(crate) fn find(name_or_file: &str) -> PyResult<Contract> {
     })
 }
 
-/// Takes the schedules out of the messages at intervals, because the caller makes these messages itself.
-pub(crate) fn without_schedules(mut contract: Contract) -> Contract {
+/// Makes every message one that the caller records. The library adds none at the start, at intervals or at the end.
+pub(crate) fn recorded_only(mut contract: Contract) -> Contract {
     for message in contract.messages.to_mut() {
-        if let Trigger::Interval { schedules, .. } = &mut message.trigger {
-            *schedules = Cow::Borrowed(&[]);
+        match &mut message.trigger {
+            // It keeps its instruments, and none of the times.
+            Trigger::Interval { schedules, .. } => *schedules = Cow::Borrowed(&[]),
+            other => *other = Trigger::Record,
         }
     }
     contract

@@ -45,7 +45,7 @@ impl NativeUsage {
     #[new]
     #[pyo3(signature = (
         contract, env, *, version = None, accelerators = None, attributes = None, local_log = None, file = None,
-        server = None, instance_id = None, consent = None, own_intervals = false, declared = None, sample = false,
+        server = None, instance_id = None, consent = None, recorded_only = false, declared = None, sample = false,
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python calls it by keywords")]
     fn new(
@@ -59,7 +59,7 @@ impl NativeUsage {
         server: Option<String>,
         instance_id: Option<String>,
         consent: Option<bool>,
-        own_intervals: bool,
+        recorded_only: bool,
         declared: Option<Vec<contract::Declared>>,
         sample: bool,
     ) -> PyResult<Self> {
@@ -67,8 +67,8 @@ impl NativeUsage {
         for field in declared.iter().flatten() {
             contract = contract::with_declared(contract, field)?;
         }
-        if own_intervals {
-            contract = contract::without_schedules(contract);
+        if recorded_only {
+            contract = contract::recorded_only(contract);
         }
         let recipe = Recipe {
             contract,

@@ -17,7 +17,7 @@ class Usage:
         server: str | None = None,
         instance_id: str | None = None,
         consent: bool | None = None,
-        own_intervals: bool = False,
+        recorded_only: bool = False,
         declared: list[tuple[str, str, str, str, str]] | None = None,
         sample: bool = False,
     ) -> Usage: ...

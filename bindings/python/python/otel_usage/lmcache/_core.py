@@ -1,0 +1,130 @@
+"""The handles of the native part: one for each deployment mode of this process, as long as nothing changes.
+
+LMCache reads its variables at each call. A handle reads them once, so another one takes its place when one of them has
+changed, and in a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from otel_usage import _native
+from otel_usage.lmcache._log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONTRACT = "lmcache/1"
+
+logger = Log("context")
+
+#: Beginnings of the names of the variables on which consent and destinations depend.
+_RELEVANT = (
+    "ALL_PROXY",
+    "BUILDKITE",
+    "CI",
+    "DO_NOT_TRACK",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "HOME",
+    "HTTP",
+    "JENKINS_URL",
+    "LMCACHE_",
+    "NO_PROXY",
+    "OTEL_",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT",
+    "XDG_",
+)
+
+#: Handles by mode and local log, with what they depend on.
+_handles: dict[tuple[str, str | None], tuple[object, _native.Usage]] = {}
+#: Lines that this process has logged already.
+_told: set[str] = set()
+
+
+def environment() -> dict[str, str]:
+    """Return the variables as they are now, for the native part, which never reads them itself."""
+    variables = dict(os.environ)
+    # LMCache keeps nothing on disk for later, so nor do we unless the operator asks for it.
+    variables.setdefault("OTEL_USAGE_SPOOL_DIR", "none")
+    # The native part looks for the installed package below this folder.
+    variables.setdefault("VIRTUAL_ENV", sys.prefix)
+    return variables
+
+
+def collection() -> str:
+    """Return ``on``, ``local`` (only this machine may see it) or ``off``."""
+    return _native.decide(CONTRACT, environment())[0]
+
+
+def usage(mode: str, local_log: str | None = None) -> _native.Usage:
+    """Return the handle of this process for a deployment mode."""
+    from otel_usage.lmcache.identity import get_usage_identity
+
+    identity = get_usage_identity()
+    variables = environment()
+    relevant = {name: value for name, value in variables.items() if name.upper().startswith(_RELEVANT)}
+    depends = (os.getpid(), identity.session_id, relevant)
+    found = _handles.get((mode, local_log))
+    if found is not None and found[0] == depends:
+        return found[1]
+    native = _native.Usage(
+        CONTRACT,
+        variables,
+        version=_version(),
+        accelerators=_accelerators(),
+        attributes={"lmcache.deployment_mode": mode},
+        local_log=local_log,
+        instance_id=identity.session_id,
+        recorded_only=True,
+    )
+    _handles[mode, local_log] = (depends, native)
+    return native
+
+
+def send(mode: str, message: str, values: Mapping[str, Any], local_log: str | None = None) -> None:
+    """Put a message into the queue of the native part, and log what it has to say. It returns at once."""
+    native = usage(mode, local_log)
+    unknown = native.send(message, dict(values))
+    for level, text in native.notices():
+        if text not in _told:
+            _told.add(text)
+            logger.log(level, "%s", " ".join(text.split("\n")))
+    for key in unknown:
+        if key not in _told:
+            _told.add(key)
+            logger.debug("%s.%s is not part of the contract %s and is not sent", message, key, CONTRACT)
+
+
+def flush(seconds: float) -> None:
+    """Wait for delivery of what this process has queued, at most ``seconds`` for all handles together."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    for _, native in list(_handles.values()):
+        left = deadline - time.monotonic()
+        if left > 0:
+            native.flush(left)
+
+
+def _version() -> str | None:
+    version = getattr(sys.modules.get("lmcache"), "__version__", None)
+    return version if isinstance(version, str) else None
+
+
+def _accelerators() -> tuple[int, str, int] | None:
+    """Return what torch knows of the devices, if it has initialised them already; to ask it earlier would."""
+    device = getattr(sys.modules.get("lmcache"), "torch_dev", None) or getattr(
+        sys.modules.get("torch"), "cuda", None
+    )
+    try:
+        if device is None or device.is_initialized() is not True:
+            return None
+        first = device.get_device_properties(0)
+        return int(device.device_count()), str(first.name), int(first.total_memory)
+    except Exception:
+        # The native part asks the driver then.
+        return None

@@ -1,0 +1,11 @@
+"""What is LMCache's own, imported when it is needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def host(module: str) -> Any:
+    """Return a module of LMCache. An ``ImportError`` tells that there is none."""
+    return import_module(f"lmcache.{module}" if module else "lmcache")

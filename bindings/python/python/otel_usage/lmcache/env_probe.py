@@ -1,0 +1,22 @@
+"""The facts about the machine. The native part finds them, without a child process."""
+
+from __future__ import annotations
+
+import json
+
+from otel_usage.lmcache import _core
+from otel_usage.lmcache.messages import DeploymentMode, EnvMessage
+
+
+def collect_env_message() -> EnvMessage:
+    """Read the machine on the calling thread, which takes milliseconds."""
+    found = _core.usage(DeploymentMode.SINGLE_PROCESS.value).payload("EnvMessage", {})
+    sent = json.loads(found[1]) if found else {}
+    members = {key: sent[key] for key in EnvMessage._keys}
+    members["architecture"] = tuple(members["architecture"])
+    return EnvMessage(**members)
+
+
+def unread_env_message() -> EnvMessage:
+    """Return the message without its members: the native part's own thread reads the machine when it sends it."""
+    return EnvMessage.__new__(EnvMessage)
