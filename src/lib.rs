@@ -72,6 +72,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod append;
 mod builder;
 pub mod clock;
 mod consent;
