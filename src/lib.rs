@@ -88,6 +88,8 @@ mod inspect;
 pub mod instruments;
 mod layer;
 mod notifier;
+#[cfg(feature = "http")]
+pub mod receipts;
 mod run;
 pub mod settings;
 #[cfg(feature = "http")]

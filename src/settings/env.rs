@@ -27,6 +27,7 @@ pub const VARIABLES: &[&str] = &[
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
     "OTEL_USAGE_SPOOL_DIR",
+    "OTEL_USAGE_RECEIPTS",
     // Exporters.
     "OTEL_USAGE_EXPORTERS",
     "OTEL_USAGE_FILE",
@@ -249,6 +250,11 @@ impl Env {
             let none = path.to_string_lossy().trim().eq_ignore_ascii_case("none");
             return (!none).then(|| self.expand(path)).filter(|path| path.is_absolute());
         }
+        self.state_home()
+    }
+
+    /// Returns `${XDG_STATE_HOME:-~/.local/state}/otel-usage`.
+    pub(crate) fn state_home(&self) -> Option<PathBuf> {
         // The specification of these folders ignores a relative one.
         let state = self.os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let state = state.or_else(|| Some(self.home()?.join(".local/state")))?;

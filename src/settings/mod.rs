@@ -8,6 +8,7 @@ mod env;
 mod file;
 mod operator;
 mod otlp;
+mod receipts;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub use crate::spool::{SpoolFile, SpoolFolder, SpoolMessage};
 pub use env::{Env, VARIABLES};
 pub use otel_usage_schema::Decision;
 pub use otlp::OtlpSettings;
+pub use receipts::{ReceiptsMode, ReceiptsSettings};
 
 pub(crate) use file::ConfigFile;
 pub(crate) use operator::Operator;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub otlp: Option<OtlpSettings>,
     /// The folder of messages that wait on disk. `None` if they wait in memory only.
     pub spool: Option<PathBuf>,
+    /// The journal of what is sent.
+    pub receipts: ReceiptsSettings,
     /// The configuration file, if one was named and read.
     pub config_file: Option<PathBuf>,
     /// Mistakes. Each names the variable or the place in the file, and its remedy.
@@ -86,6 +90,7 @@ impl std::fmt::Debug for Settings {
             .field("local_log", &self.local_log)
             .field("otlp", &self.otlp)
             .field("spool", &self.spool)
+            .field("receipts", &self.receipts)
             .field("config_file", &self.config_file)
             .field("warnings", &self.warnings)
             .field("notes", &self.notes)
@@ -129,6 +134,7 @@ impl Settings {
             notes: file.notes.iter().cloned().chain(env.note_of_home()).collect(),
             ..Self::default()
         };
+        settings.receipts = receipts::resolve(env, file, &mut settings.warnings);
         let named = settings.named_exporters(env, file, over);
         let server = settings.server_url(contract, env, file, over);
         let wanted =

@@ -325,6 +325,16 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
         assert!(text.len() > 10_000, "{file}");
         out.push_str(&text);
     }
+    let journals = journals(home.path());
+    for part in ["\"exporter\":\"server\"", "\"exporter\":\"otlp\"", "\"body\":", "\"status\":200"]
+    {
+        assert!(journals.iter().all(|text| text.contains(part)), "{part}");
+    }
+    for text in journals {
+        let place = credential_in(&text).and_then(|piece| text.find(piece));
+        assert_eq!(place.map(|at| &text[at.saturating_sub(300)..at + 8]), None);
+        out.push_str(&text);
+    }
     let mut requests = 0;
     while let Ok(request) = server.requests.try_recv() {
         let sent = format!("{} {:?} ", request.path, request.headers);
@@ -340,6 +350,15 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
     }
 }
 
+/// Returns the journals of what was sent, one for each run of the child.
+fn journals(home: &std::path::Path) -> Vec<String> {
+    let folders = std::fs::read_dir(home.join("state")).unwrap();
+    let journals = folders.map(|folder| folder.unwrap().path().join("otel-usage/receipts.jsonl"));
+    let texts: Vec<String> = journals.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(texts.len(), contracts().len() * SECRETS.len());
+    texts
+}
+
 #[test]
 #[ignore = "the other process of the test above"]
 fn child_that_logs_everything() {
@@ -351,7 +370,13 @@ fn child_that_logs_everything() {
     for contract in &contracts() {
         for (round, secret) in SECRETS.into_iter().enumerate() {
             let header = format!("x-key={}", CREDENTIALS[2]);
-            let operator = Operator::new().with("OTEL_USAGE_OTLP_HEADERS", header);
+            // Without an older part, so that no line is lost to the limits.
+            let state =
+                home.join("state").join(format!("{round} {}", contract.id.replace('/', " ")));
+            let operator = Operator::new()
+                .with("OTEL_USAGE_OTLP_HEADERS", header)
+                .with("XDG_STATE_HOME", state.to_str().unwrap())
+                .with("OTEL_USAGE_RECEIPTS", "bodies");
             let engine = told(contract, operator.engine(contract), secret)
                 .with_exporters([
                     ExporterName::Server,

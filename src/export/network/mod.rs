@@ -27,6 +27,8 @@ use self::late::Lateness;
 use self::ledger::Ledger;
 use self::outbox::Outbox;
 use super::{ExportRecord, Exporter, Outcome, Turn};
+use crate::notifier::Notifier;
+use crate::receipts::Journal;
 use crate::settings::Settings;
 use crate::spool::{Address, Entry, Folder, Spool, Taken};
 
@@ -39,6 +41,9 @@ pub(super) trait Encoding: Send + Debug {
 
     /// Returns the headers of a request.
     fn headers(&self, gzip: bool) -> Vec<(HeaderName, HeaderValue)>;
+
+    /// Returns a body, which may be compressed, as text for people.
+    fn text(gzip: bool, body: &[u8]) -> Option<String>;
 
     /// Returns every destination to which a message of the contract may go.
     fn destinations(&self, contract: &Contract) -> Vec<Destination>;
@@ -69,7 +74,10 @@ impl<E: Encoding> Network<E> {
         client: Client,
         settings: &Settings,
         contract: &Contract,
+        notifier: &Notifier,
     ) -> Self {
+        let journal = Journal::new(&settings.receipts, notifier);
+        let ledger = Ledger { exporter: E::NAME, text: E::text, journal };
         let address = |to: &Destination| Address::new(E::NAME, &contract.id, to);
         let spool = settings.spool.clone().map(|path| {
             Spool::new(Box::new(Folder::new(path)), &contract.id, address(&destination))
@@ -81,12 +89,7 @@ impl<E: Encoding> Network<E> {
             destinations: all.map(|to| (address(&to), to)).collect(),
             encoding,
             destination,
-            outbox: Outbox::new(
-                Arc::new(client),
-                Ledger::new(E::NAME),
-                spool,
-                settings.cutoff.clone(),
-            ),
+            outbox: Outbox::new(Arc::new(client), ledger, spool, settings.cutoff.clone()),
         }
     }
 
@@ -114,6 +117,11 @@ impl<E: Encoding> Network<E> {
         let headers = self.encoding.headers(gzip);
         Ok(Some(Request { destination, headers, entry, file: None, late_at: None, mark: None }))
     }
+}
+
+/// Returns the whole milliseconds of a wall time.
+const fn millis(unix_nanos: i64) -> i64 {
+    unix_nanos.div_euclid(1_000_000)
 }
 
 /// Returns the whole seconds of a wall time.

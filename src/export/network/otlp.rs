@@ -4,10 +4,11 @@
 //! `OTEL_EXPORTER_OTLP_*` variables and would add tracing headers or refuse a compression. A test
 //! compares the bytes with those of that crate.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -30,6 +31,9 @@ use crate::settings::{OtlpSettings, Settings};
 
 /// Longest file with a private key that is read.
 const KEY_BYTES: u64 = 64 * 1024;
+
+/// Most bytes of a body that are made readable.
+const TEXT_BYTES: u64 = 1024 * 1024;
 
 /// Our name, then the one that the specification gives to OTLP exporters.
 const USER_AGENT: &str = concat!(
@@ -66,6 +70,18 @@ impl Encoding for Otlp {
             headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
         }
         headers
+    }
+
+    fn text(gzip: bool, body: &[u8]) -> Option<String> {
+        let mut plain = Vec::new();
+        let body = match gzip {
+            true => {
+                GzDecoder::new(body).take(TEXT_BYTES).read_to_end(&mut plain).ok()?;
+                plain.as_slice()
+            }
+            false => body,
+        };
+        serde_json::to_string(&ExportTraceServiceRequest::decode(body).ok()?).ok()
     }
 
     fn destinations(&self, _contract: &Contract) -> Vec<Destination> {
@@ -124,7 +140,7 @@ pub(in crate::export) fn exporter(
     let manner = Manner { user_agent: USER_AGENT, meaning, identity };
     let client = Client::new(&destination, settings, otlp.timeout, roots, notifier, manner)?;
     let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
-    Ok(Network::new(encoding, destination, client, settings, contract))
+    Ok(Network::new(encoding, destination, client, settings, contract, notifier))
 }
 
 /// Reads an answer as the specification says: four statuses are temporary, and a 2xx may still refuse

@@ -34,6 +34,10 @@ impl Encoding for Flat {
         vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))]
     }
 
+    fn text(_gzip: bool, body: &[u8]) -> Option<String> {
+        String::from_utf8(body.to_vec()).ok()
+    }
+
     fn destinations(&self, contract: &Contract) -> Vec<Destination> {
         contract.messages.iter().filter_map(|message| self.base.below(&message.endpoint)).collect()
     }
@@ -60,5 +64,5 @@ pub(in crate::export) fn exporter(
         identity: None,
     };
     let client = Client::new(&base, settings, TIMEOUT, None, notifier, manner)?;
-    Ok(Network::new(Flat { base: base.clone() }, base, client, settings, contract))
+    Ok(Network::new(Flat { base: base.clone() }, base, client, settings, contract, notifier))
 }

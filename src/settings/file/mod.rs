@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use otel_usage_schema::{Consent, Decision};
 
-use super::{Env, OtlpSettings};
+use super::{Env, OtlpSettings, ReceiptsMode};
 use crate::export::ExporterName;
 
 /// The variable that names the file.
@@ -40,6 +40,8 @@ pub(crate) struct ConfigFile {
     pub(super) file: Option<String>,
     pub(super) otlp: Option<OtlpSettings>,
     pub(super) omit: Vec<Located>,
+    /// The journal of what is sent, and the place that names it.
+    pub(super) receipts: Option<(ReceiptsMode, String)>,
     /// Each begins with `FILE:LINE:COLUMN`.
     pub(super) mistakes: Vec<String>,
     /// Keys that are ignored and are no mistakes.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::substitute::substitute;
 use super::yaml::{Node, Place, Value};
 use super::{ConfigFile, Located};
-use crate::settings::{Env, shown};
+use crate::settings::{Env, ReceiptsMode, shown};
 use otel_usage_schema::{Consent, Decision};
 
 /// Keys of the specification that have no meaning for usage reports.
@@ -291,8 +291,16 @@ impl Reader<'_> {
                         }
                     }
                 }
-                _ => self.unknown(key, at, "mode, omit"),
+                "receipts" => self.receipts(node),
+                _ => self.unknown(key, at, "mode, omit, receipts"),
             }
+        }
+    }
+
+    fn receipts(&mut self, node: &Node) {
+        match self.text("receipts", node).as_deref().map(ReceiptsMode::parse) {
+            Some(Some(mode)) => self.file.receipts = Some((mode, self.origin(node.at))),
+            _ => self.mistake(node.at, "`receipts` is not on, bodies or off"),
         }
     }
 

@@ -1,0 +1,25 @@
+//! The journal on disk of what left this machine, which an operator can switch on.
+//!
+//! A line is written before the first byte of an attempt to deliver leaves, and another when the attempt has
+//! ended. [`read`] puts both together. Lines are not synced: they survive the death of the process, and not a
+//! power cut.
+
+mod journal;
+mod line;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use read::{Receipt, Receipts, read};
+
+pub(crate) use journal::{Journal, Written};
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Returns the path of the older part of the journal.
+fn older(path: &Path) -> PathBuf {
+    let mut older = OsString::from(path);
+    older.push(".1");
+    older.into()
+}
