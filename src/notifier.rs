@@ -41,6 +41,11 @@ impl Notifier {
         self.tell(Level::WARN, text);
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn info(&self, text: &str) {
+        self.tell(Level::INFO, text);
+    }
+
     /// Gives the notice of a contract once per process: what is sent where, how to see it, how to
     /// stop it.
     pub(crate) fn notice(&self, contract: &Contract, destinations: &[String]) {

@@ -343,7 +343,8 @@ fn a_process_that_logs_everything_writes_no_secret_anywhere() {
         out.push_str(&request.text());
         requests += 1;
     }
-    assert!(requests > 100, "{requests}");
+    // A server gets this many at once, and the others later.
+    assert!(requests >= 32, "{requests}");
     for secret in SECRETS {
         let place = out.find(secret).map(|at| out.get(at.saturating_sub(300)..at));
         assert_eq!(place, None, "{secret}");

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use otel_usage_schema::{Destination, retry_after};
-use ureq::http::{self, HeaderName, HeaderValue, Uri};
+use ureq::http::header::{DATE, RETRY_AFTER};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Uri};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Proxy, ProxyProtocol};
 
+use super::connect::{Stage, connector};
 use super::flight::Post;
+use super::hosts::Host;
 use super::wire::{HeadConnector, NextHead};
 use crate::files::{self, State};
 use crate::notifier::Notifier;
@@ -63,6 +66,8 @@ pub(super) enum Answer {
     /// Try again, after the time of `Retry-After` if it is given.
     Later(Option<Duration>),
     Refused,
+    /// There was no connection.
+    Unreached,
 }
 
 /// Sends requests to one destination, through the operator's proxy if there is one.
@@ -71,6 +76,9 @@ pub(super) struct Client {
     user_agent: &'static str,
     meaning: fn(u16, &[u8]) -> Answer,
     next: NextHead,
+    stage: Stage,
+    host: Host,
+    origin: String,
     /// The proxy of plain HTTP. Other connections go through a tunnel, of which the agent knows.
     proxy: Option<Destination>,
     notifier: Notifier,
@@ -98,6 +106,7 @@ impl Client {
         manner: Manner,
     ) -> Result<Self, String> {
         let mut proxy = settings.proxies.find(destination)?;
+        let host = Host::find(destination, proxy.as_ref());
         let through = proxy.take_if(|_| destination.uri().scheme_str() == Some("https"));
         let line = through.as_ref().map(|proxy| match proxy.authorization() {
             Some(value) => format!("Proxy-Authorization: {value}\r\n").into_bytes(),
@@ -128,16 +137,25 @@ impl Client {
             .build();
         let next = NextHead::default();
         let heads = HeadConnector { next: next.clone(), tunnel: line };
-        let connector = DefaultConnector::default().chain(heads);
+        let stage = Stage::default();
+        let resolver = HereResolver { stage: stage.clone() };
         Ok(Self {
-            agent: Agent::with_parts(config, connector, HereResolver),
+            agent: Agent::with_parts(config, connector(stage.clone(), heads), resolver),
             user_agent: manner.user_agent,
             meaning: manner.meaning,
             next,
+            stage,
+            host,
+            origin: destination.origin(),
             proxy,
             notifier: notifier.clone(),
             warned: AtomicBool::new(false),
         })
+    }
+
+    /// Returns the host to which the requests go.
+    pub(super) const fn host(&self) -> &Host {
+        &self.host
     }
 }
 
@@ -158,16 +176,14 @@ impl Post for Client {
         let timeout = timeout.into_iter().chain(limit).min();
         let to = self.agent.configure_request(to).timeout_global(timeout).build();
         self.next.set(Some(head(request, self.proxy.as_ref(), self.user_agent)));
+        self.stage.begin();
         let answer = self.agent.run(to);
         self.next.set(None);
         match answer {
             Ok(mut response) => {
                 let status = response.status().as_u16();
                 *seen = Some(status);
-                let asked = response
-                    .headers()
-                    .get(http::header::RETRY_AFTER)
-                    .and_then(|value| retry_after(value.to_str().ok()?, unix_nanos));
+                let asked = asked(response.headers(), unix_nanos);
                 let mut body = Vec::new();
                 let _ = response.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut body);
                 match (self.meaning)(status, &body) {
@@ -189,10 +205,33 @@ impl Post for Client {
                     ));
                 }
                 tracing::debug!(target: "otel_usage::http", to, %error, "not delivered yet");
-                Answer::Later(None)
+                if self.stage.is_unreached(&error) {
+                    Answer::Unreached
+                } else {
+                    Answer::Later(None)
+                }
             }
         }
     }
+
+    fn tell_unreached(&self) {
+        self.notifier.info(&format!(
+            "{} cannot be reached from here, so that it is tried once a day from now on; if that is \
+             meant, set OTEL_USAGE_MODE=local",
+            self.origin
+        ));
+    }
+}
+
+/// Returns the time that `Retry-After` asks for.
+///
+/// A date in it is compared with the server's own date, if it is there, because the clock of this machine may be
+/// wrong.
+fn asked(headers: &HeaderMap, unix_nanos: i64) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let since_1970 = text(DATE).and_then(|date| retry_after(date, 0));
+    let now = since_1970.and_then(|since| i64::try_from(since.as_nanos()).ok());
+    retry_after(text(RETRY_AFTER)?, now.unwrap_or(unix_nanos))
 }
 
 /// Returns the certificates to trust for `to` instead of the built-in ones, if the operator names some.
@@ -281,7 +320,9 @@ fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec
 /// ureq's own resolver starts a thread for every look-up. With a name server that never answers the
 /// threads would pile up.
 #[derive(Debug)]
-struct HereResolver;
+struct HereResolver {
+    stage: Stage,
+}
 
 impl Resolver for HereResolver {
     fn resolve(
@@ -290,6 +331,7 @@ impl Resolver for HereResolver {
         _: &ureq::config::Config,
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        self.stage.look_up();
         let address = uri
             .scheme()
             .zip(uri.authority())
@@ -300,6 +342,38 @@ impl Resolver for HereResolver {
         for address in address.to_socket_addrs().map_err(ureq::Error::Io)?.take(16) {
             addresses.push(address);
         }
-        if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            return Err(ureq::Error::HostNotFound);
+        }
+        self.stage.found();
+        Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms_and_by_the_servers_own_clock() {
+        let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+        for (after, of_server, local, expected) in [
+            ("120", None, 0, Some(120)),
+            ("120", Some(date), i64::MAX, Some(120)),
+            ("Wed, 21 Oct 2026 07:30:00 GMT", Some(date), 0, Some(120)),
+            ("Wed, 21 Oct 2026 07:30:00 GMT", Some(date), i64::MAX, Some(120)),
+            ("Wed, 21 Oct 2026 07:20:00 GMT", Some(date), 0, Some(0)),
+            ("Thu, 01 Jan 1970 00:01:00 GMT", None, 30_000_000_000, Some(30)),
+            ("Thu, 01 Jan 1970 00:01:00 GMT", Some("soon"), 30_000_000_000, Some(30)),
+            ("soon", Some(date), 0, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(after));
+            if let Some(date) = of_server {
+                headers.insert(DATE, HeaderValue::from_static(date));
+            }
+            let found = asked(&headers, local);
+            assert_eq!(found, expected.map(Duration::from_secs), "{after} {of_server:?} {local}");
+        }
     }
 }

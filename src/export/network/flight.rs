@@ -26,6 +26,9 @@ pub(super) trait Post: Send + Sync + Debug {
         limit: Option<Duration>,
         seen: &mut Option<u16>,
     ) -> Answer;
+
+    /// Tells the operator that no attempt led to a connection.
+    fn tell_unreached(&self) {}
 }
 
 /// What became of a request.

@@ -56,7 +56,7 @@ impl Ledger {
         delivery.outcome = match answer {
             Answer::Delivered => DeliveryOutcome::Delivered,
             Answer::Refused => DeliveryOutcome::Refused,
-            Answer::Later(_) => DeliveryOutcome::Failed,
+            Answer::Later(_) | Answer::Unreached => DeliveryOutcome::Failed,
         };
         if let (Some(journal), Some(written)) = (&mut self.journal, written)
             && turn.may_send()

@@ -1,12 +1,15 @@
 //! The network exporters: one outbox with two encodings, flat JSON and OTLP.
 
 mod client;
+mod connect;
 mod flight;
+mod hosts;
 mod late;
 mod ledger;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outbox;
+mod policy;
 mod server;
 mod waiting;
 mod wire;
@@ -89,7 +92,13 @@ impl<E: Encoding> Network<E> {
             destinations: all.map(|to| (address(&to), to)).collect(),
             encoding,
             destination,
-            outbox: Outbox::new(Arc::new(client), ledger, spool, settings.cutoff.clone()),
+            outbox: Outbox::new(
+                client.host().clone(),
+                Arc::new(client),
+                ledger,
+                spool,
+                settings.cutoff.clone(),
+            ),
         }
     }
 

@@ -113,8 +113,8 @@ impl Waiting {
     }
 
     /// Counts what was dropped since the last turn, notes the time of what is new, and drops what would falsify
-    /// statistics if it were delivered now. What is on its way stays. Returns whether the first was dropped.
-    pub(super) fn drop_late(&mut self, turn: &mut Turn<'_>, in_flight: bool) -> bool {
+    /// statistics if it were delivered now. What is on its way stays.
+    pub(super) fn drop_late(&mut self, turn: &mut Turn<'_>, in_flight: bool) {
         for loss in std::mem::take(&mut self.dropped) {
             turn.dropped(loss);
         }
@@ -125,14 +125,10 @@ impl Waiting {
         }
         let late = |request: &Request| request.late_at.is_some_and(|late| late < now);
         let fixed = usize::from(in_flight);
-        let mut first = false;
         while let Some(place) = self.requests.iter().skip(fixed).position(late) {
-            let place = place.saturating_add(fixed);
-            first |= place == 0;
-            self.take(place);
+            self.take(place.saturating_add(fixed));
             turn.dropped(Loss::Expired);
         }
-        first
     }
 
     /// Writes to disk what waits and is not there yet. What cannot be written waits in memory.
