@@ -107,6 +107,18 @@ impl Counters {
         }
     }
 
+    /// Returns what was lost so far before and in all exporters, by reason.
+    pub(crate) fn losses(&self) -> BTreeMap<Loss, u64> {
+        let mut sum = self.lost.snapshot();
+        for exporter in self.exporters.get().into_iter().flatten() {
+            for (loss, count) in exporter.dropped.snapshot() {
+                let all = sum.entry(loss).or_default();
+                *all = all.saturating_add(count);
+            }
+        }
+        sum
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         let exporters = self.exporters.get().into_iter().flatten();
         Stats {
@@ -158,7 +170,7 @@ impl ExporterCounters {
         (queued.saturating_add(in_flight), spooled)
     }
 
-    fn snapshot(&self) -> ExporterStats {
+    pub(crate) fn snapshot(&self) -> ExporterStats {
         ExporterStats { deliveries: self.deliveries.snapshot(), ..self.counts() }
     }
 

@@ -8,10 +8,6 @@ use crate::{
     Attribute, Contract, Field, Instrument, MessageSpec, Sanitizer, Trigger, Type, transport,
 };
 
-/// Names that every exported span carries. No field may read them, because the library sets them.
-const TRANSPORT: [&str; 4] =
-    [transport::CONTRACT, transport::RECORD_KIND, transport::RECORD_ID, transport::DELIVERY];
-
 pub(crate) fn contract(contract: &Contract, resource: &[Attribute]) -> Result<(), String> {
     if contract.id.is_empty() || contract.system.is_empty() {
         return Err("it needs an id and a system".to_owned());
@@ -80,7 +76,7 @@ fn field(field: &Field, place: usize, trigger: &Trigger) -> Result<(), String> {
     if field.optional && place == 0 {
         return Err("the first field of a message cannot be left out".to_owned());
     }
-    if field.source.record().is_some_and(|name| TRANSPORT.contains(&name)) {
+    if field.source.record().is_some_and(|name| transport::names().any(|own| own == name)) {
         return Err("reads an attribute that the library sets itself".to_owned());
     }
     fits(&field.sanitize, field.ty)?;

@@ -105,13 +105,7 @@ impl CompiledContract {
         let declared = self.attributes_of(message);
         let mut values = vec![None; declared.len()];
         read(declared, &mut values, attributes, &mut |loss, name| {
-            let known = matches!(
-                name,
-                transport::CONTRACT
-                    | transport::RECORD_KIND
-                    | transport::RECORD_ID
-                    | transport::DELIVERY
-            );
+            let known = transport::names().any(|known| known == name);
             if !known && !self.is_omitted(name) {
                 lost(loss, name);
             }

@@ -92,6 +92,12 @@ pub mod transport {
     /// `direct` when the process also posts to the usage server itself, so that a bridge does not
     /// deliver the record a second time. Shape: string. Absent otherwise.
     pub const DELIVERY: &str = "otel_usage.delivery";
+    /// Returns every name of this list, and those of the counts of losses
+    /// ([`Loss::attribute`](crate::Loss::attribute)).
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let losses = crate::Loss::ALL.iter().filter_map(|loss| loss.attribute());
+        [CONTRACT, RECORD_KIND, RECORD_ID, DELIVERY].into_iter().chain(losses)
+    }
     /// The kind of the span that lasts from start to finish of the run; OTLP only.
     pub const RUN: &str = "run";
 }

@@ -15,6 +15,16 @@ macro_rules! losses {
             /// Every reason, in alphabetical order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
+            /// Returns the name of the attribute by which OTLP carries how often this was the reason so far in the
+            /// run. `None` for lacking consent, because an opt-out is not reported.
+            #[must_use]
+            pub const fn attribute(self) -> Option<&'static str> {
+                let name = match self {
+                    $(Self::$variant => concat!("otel_usage.dropped.", $word),)*
+                };
+                if matches!(self, Self::Consent) { None } else { Some(name) }
+            }
+
             /// Returns the reason as one word, for logs and metrics.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

@@ -199,8 +199,7 @@ pub(crate) const fn accelerator_or(name: &'static str, fallback: &'static str) -
 
 #[cfg(test)]
 mod tests {
-    use crate::transport::{CONTRACT, DELIVERY, RECORD_ID, RECORD_KIND};
-    use crate::{Contract, RESOURCE_ATTRIBUTES};
+    use crate::{Contract, RESOURCE_ATTRIBUTES, transport};
 
     /// The names of the semantic conventions 1.44.0 that are in use.
     const CONVENTIONS: [&str; 17] = [
@@ -240,8 +239,7 @@ mod tests {
             assert!(CONVENTIONS.contains(&name) || name.starts_with("otel_usage."), "{name}");
             names.push(name.to_owned());
         }
-        for name in [CONTRACT, DELIVERY, RECORD_ID, RECORD_KIND].into_iter().chain(crate::run::ALL)
-        {
+        for name in transport::names().chain(crate::run::ALL) {
             assert!(name.starts_with("otel_usage."), "{name}");
             names.push(name.to_owned());
         }

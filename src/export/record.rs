@@ -1,6 +1,7 @@
 //! A record on its way to an exporter.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use opentelemetry::trace::{
@@ -9,7 +10,9 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use otel_usage_schema::{CompiledContract, Message, Record, ResourceValues, flatten, transport};
+use otel_usage_schema::{
+    CompiledContract, Loss, Message, Record, ResourceValues, flatten, transport,
+};
 
 use crate::clock::{Clock, system_time};
 
@@ -22,6 +25,8 @@ pub struct ExportRecord {
     resource: Arc<ResourceValues>,
     record: Arc<SpanRecord>,
     direct: bool,
+    /// What was lost in this run before the record was made. Only a span carries it.
+    losses: Arc<BTreeMap<Loss, u64>>,
 }
 
 /// A record and the identity of the span that carries it.
@@ -85,7 +90,16 @@ impl ExportRecord {
         record: SpanRecord,
         direct: bool,
     ) -> Self {
-        Self { contract, resource, record: Arc::new(record), direct }
+        Self { contract, resource, record: Arc::new(record), direct, losses: Arc::default() }
+    }
+
+    /// Adds the counts of what was lost so far.
+    #[must_use]
+    pub(crate) fn with_losses(mut self, losses: BTreeMap<Loss, u64>) -> Self {
+        if !losses.is_empty() {
+            self.losses = Arc::new(losses);
+        }
+        self
     }
 
     /// Returns the flat message, or `None` for the span of the whole run.
@@ -110,7 +124,11 @@ impl ExportRecord {
     #[must_use]
     pub fn span(&self) -> SpanData {
         let SpanRecord { record, ids, start_nanos, run } = &*self.record;
-        let attributes = self.contract.span_attributes(record, self.direct);
+        let mut attributes = self.contract.span_attributes(record, self.direct);
+        attributes.extend(self.losses.iter().filter_map(|(loss, count)| {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            Some(KeyValue::new(loss.attribute()?, count))
+        }));
         let kind = self.kind().to_owned();
         let mut span = ids.span(kind.into(), *start_nanos, record.time_nanos(), attributes);
         span.links.links.extend(run.map(|run| Link::with_context(run.context())));

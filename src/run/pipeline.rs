@@ -204,7 +204,8 @@ impl Pipeline {
             }
             self.counters.recorded.fetch_add(1, Ordering::Relaxed);
             let contract = Arc::clone(&self.context.contract);
-            let record = ExportRecord::new(contract, self.resource(), record, self.direct);
+            let record = ExportRecord::new(contract, self.resource(), record, self.direct)
+                .with_losses(self.counters.losses());
             for exporter in &mut self.exporters {
                 exporter.export(&record, consent);
             }

@@ -11,7 +11,7 @@ use otel_usage::Contract;
 use otel_usage::export::ExportRecord;
 use otel_usage::schema::sanitize::Sanitizer;
 use otel_usage::schema::{
-    Attribute, Field, MessageSpec, RESOURCE_ATTRIBUTES, Source, Type, transport,
+    Attribute, Field, Loss, MessageSpec, RESOURCE_ATTRIBUTES, Source, Type, transport,
 };
 use prost::Message as _;
 use serde_json::Value as Json;
@@ -201,7 +201,9 @@ fn one_span(contract: &Contract, span: &Span) {
 
 fn declared(spec: Option<&MessageSpec>, name: &str) -> Option<Type> {
     let mut fields = spec.into_iter().flat_map(|spec| spec.fields.iter());
-    fields.find(|field| field.source.record() == Some(name)).map(|field| field.ty)
+    let field = fields.find(|field| field.source.record() == Some(name)).map(|field| field.ty);
+    let is_count = || Loss::ALL.iter().any(|loss| loss.attribute() == Some(name));
+    field.or_else(|| is_count().then_some(Type::Int))
 }
 
 /// Checks that the attribute is declared and that its value has the declared type.

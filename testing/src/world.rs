@@ -134,7 +134,7 @@ fn name() -> impl Strategy<Value = Name> {
     prop_oneof![
         12 => any::<Index>().prop_map(Name::Declared),
         2 => any::<Index>().prop_map(Name::Resource),
-        1 => prop::sample::select(&[transport::RECORD_KIND, transport::RECORD_ID, transport::DELIVERY][..])
+        1 => prop::sample::select(transport::names().skip(1).collect::<Vec<_>>())
             .prop_map(Name::Transport),
         4 => text().prop_map(Name::Foreign),
     ]

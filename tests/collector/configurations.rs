@@ -60,16 +60,9 @@ fn every_configuration_has_the_same_gate() {
 
 #[test]
 fn the_allow_list_equals_the_contracts() {
-    let mut keys: BTreeSet<String> = [
-        transport::CONTRACT,
-        transport::RECORD_KIND,
-        transport::RECORD_ID,
-        transport::DELIVERY,
-        // Reserved for messages that count.
-        "otel_usage.sequence_number",
-    ]
-    .map(str::to_owned)
-    .into();
+    // The last is reserved for messages that count.
+    let mut keys: BTreeSet<String> =
+        transport::names().chain(["otel_usage.sequence_number"]).map(str::to_owned).collect();
     keys.extend(RESOURCE_ATTRIBUTES.iter().map(|attribute| attribute.name.to_string()));
     for contract in Contract::built_in() {
         keys.extend(contract.attributes.iter().map(|attribute| attribute.name.to_string()));

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use opentelemetry::Value;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -12,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_sdk::trace::SpanExporter as _;
 use otel_usage::clock::Clock;
 use otel_usage::schema::{Loss, vllm};
-use otel_usage::{Stats, Usage};
+use otel_usage::{Attributes, Stats, Usage};
 use otel_usage_testing::{Collected, Operator, sample, settled};
 use prost::Message as _;
 
@@ -228,4 +229,59 @@ fn a_client_certificate_and_its_key_are_read_and_each_needs_the_other() {
         assert_eq!(warnings.len(), usize::from(warning.is_some()), "{warnings:?}");
         assert!(warning.is_none_or(|what| warnings[0].contains(what)), "{warnings:?}");
     }
+}
+
+#[test]
+fn losses_ride_with_the_next_otlp_report_and_never_on_the_flat_wire() {
+    // The flat bodies, and the counts that each span carries.
+    let run = |lossy: bool| {
+        let (server, collector) = (Receiver::start(), Receiver::start());
+        let operator = Operator::new()
+            .with("VLLM_USAGE_STATS_SERVER", server.url())
+            .with("OTEL_USAGE_EXPORTERS", "server,otlp")
+            .with("OTEL_USAGE_OTLP_ENDPOINT", collector.url());
+        let clock = Clock::fixed(1_787_206_513_000_000_000);
+        let usage = operator.engine(&vllm::V0_4_0).with_clock(clock).try_init().unwrap();
+        for _ in 0..2 {
+            let mut report = Attributes::new(vllm::REPORT);
+            if lossy {
+                report = report.with("no.such.attribute", 1_i64);
+            }
+            usage.record(report);
+            settled(&usage);
+        }
+        let flat: Vec<String> = server.take(2).iter().map(|request| request.text()).collect();
+        let counts: Vec<Vec<(String, i64)>> = collector
+            .take(2)
+            .iter()
+            .map(|request| {
+                let (_, span) = otel_usage_testing::otlp::decode(&request.body).pop().unwrap();
+                let attributes = span.attributes.iter();
+                attributes
+                    .filter(|one| one.key.as_str().starts_with("otel_usage.dropped."))
+                    .map(|one| match one.value {
+                        Value::I64(count) => (one.key.to_string(), count),
+                        _ => panic!("{one:?}"),
+                    })
+                    .collect()
+            })
+            .collect();
+        (flat, counts)
+    };
+    let ((flat, none), (lossy, counts)) = (run(false), run(true));
+    assert_eq!(flat, lossy);
+    assert!(none.iter().all(Vec::is_empty), "{none:?}");
+    let name = Loss::UndeclaredAttribute.attribute().unwrap().to_owned();
+    assert_eq!(counts, [vec![(name.clone(), 1)], vec![(name, 2)]]);
+}
+
+#[test]
+fn an_opt_out_is_not_reported_among_the_losses() {
+    assert_eq!(Loss::Consent.attribute(), None);
+    let others = Loss::ALL.iter().filter(|loss| **loss != Loss::Consent);
+    assert!(
+        others.into_iter().all(|loss| {
+            loss.attribute() == Some(format!("otel_usage.dropped.{loss}").as_str())
+        })
+    );
 }

@@ -21,17 +21,18 @@ pub(super) fn list(contracts: &[Contract]) -> String {
 
 /// Returns every attribute that a record of these contracts may carry.
 fn names(contracts: &[Contract]) -> BTreeSet<&str> {
-    let transport =
-        [transport::CONTRACT, transport::RECORD_KIND, transport::RECORD_ID, transport::DELIVERY];
     let resource = contracts.iter().flat_map(|contract| contract.attributes.iter());
     let fields = contracts.iter().flat_map(|contract| contract.messages.iter());
     let record =
         fields.flat_map(|spec| spec.fields.iter()).filter_map(|field| field.source.record());
-    RESOURCE_ATTRIBUTES
+    let mut names: BTreeSet<&str> = RESOURCE_ATTRIBUTES
         .iter()
         .chain(resource)
         .map(|attribute| attribute.name.as_ref())
         .chain(record)
-        .chain(transport)
-        .collect()
+        .collect();
+    for name in transport::names() {
+        names.insert(name);
+    }
+    names
 }

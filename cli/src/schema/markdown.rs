@@ -47,7 +47,14 @@ pub(crate) fn dictionary(contracts: &[Contract]) -> String {
 const TRANSPORT: &str = "
 Every span also carries `otel_usage.contract`, `otel_usage.record.kind`, `otel_usage.record.id` (a random UUID), and
 `otel_usage.delivery` if its process also posts to the usage server. The name of the span is the kind of the record,
-its scope is `otel_usage`. Flat JSON never contains these.
+its scope is `otel_usage`.
+
+If this process lost records, attributes or messages, each later span also carries how many so far, for each reason:
+`otel_usage.dropped.<reason>`, an integer. All exporters of the process count. The reasons are `abandoned`, `expired`,
+`foreign_contract`, `forked`, `io`, `not_finite`, `panicked`, `probe`, `queue_full`, `refused`, `too_late`, `too_long`,
+`undeclared_attribute`, `unknown_record` and `wrong_type`. What lacking consent dropped is not counted there.
+
+Flat JSON never contains any of these.
 ";
 
 fn about(text: &mut String, contract: &Contract) {
