@@ -5,6 +5,8 @@
 //! every deadline, so that a clock that jumps causes neither a burst nor a stall.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +26,19 @@ enum Source {
         unix_nanos: i64,
         next_id: Arc<AtomicU64>,
     },
+    #[cfg(test)]
+    Simulated(Arc<Simulated>),
+}
+
+/// Times that a test moves.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    start: Instant,
+    /// Monotonic time since the start. Unit: milliseconds.
+    pub(crate) passed: AtomicU64,
+    /// Wall time. Unit: nanoseconds since the Unix epoch.
+    pub(crate) unix_nanos: AtomicI64,
 }
 
 impl Clock {
@@ -42,6 +57,15 @@ impl Clock {
         Self(Source::Fixed { unix_nanos, next_id: Arc::new(AtomicU64::new(1)) })
     }
 
+    /// Returns a clock that only moves when a test moves it, and its times.
+    #[cfg(test)]
+    pub(crate) fn simulated() -> (Self, Arc<Simulated>) {
+        let start = Self::system().monotonic();
+        let (passed, unix_nanos) = (AtomicU64::new(0), AtomicI64::new(0));
+        let times = Arc::new(Simulated { start, passed, unix_nanos });
+        (Self(Source::Simulated(Arc::clone(&times))), times)
+    }
+
     /// Returns the wall time. Unit: nanoseconds since the Unix epoch, not rounded.
     #[must_use]
     pub fn unix_nanos(&self) -> i64 {
@@ -52,6 +76,8 @@ impl Clock {
             )]
             Source::System => unix_nanos(SystemTime::now()),
             Source::Fixed { unix_nanos, .. } => *unix_nanos,
+            #[cfg(test)]
+            Source::Simulated(times) => times.unix_nanos.load(Ordering::Relaxed),
         }
     }
 
@@ -59,6 +85,11 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn monotonic(&self) -> Instant {
+        #[cfg(test)]
+        if let Source::Simulated(times) = &self.0 {
+            let passed = Duration::from_millis(times.passed.load(Ordering::Relaxed));
+            return times.start.checked_add(passed).unwrap_or(times.start);
+        }
         Instant::now()
     }
 
@@ -67,6 +98,8 @@ impl Clock {
     pub(crate) fn between(&self, start: Instant, end: Instant) -> Duration {
         match &self.0 {
             Source::System => end.saturating_duration_since(start),
+            #[cfg(test)]
+            Source::Simulated(_) => end.saturating_duration_since(start),
             Source::Fixed { .. } => Duration::ZERO,
         }
     }
@@ -76,6 +109,8 @@ impl Clock {
     pub fn uuid(&self) -> String {
         let id = match &self.0 {
             Source::System => Uuid::new_v4(),
+            #[cfg(test)]
+            Source::Simulated(_) => Uuid::new_v4(),
             Source::Fixed { next_id, .. } => {
                 let counter = u128::from(next_id.fetch_add(1, Ordering::Relaxed));
                 uuid::Builder::from_u128(counter)
@@ -94,6 +129,8 @@ impl Clock {
                 let generator = RandomIdGenerator::default();
                 (generator.new_trace_id(), generator.new_span_id())
             }
+            #[cfg(test)]
+            Source::Simulated(_) => Self::system().span_ids(),
             Source::Fixed { next_id, .. } => {
                 let counter = next_id.fetch_add(1, Ordering::Relaxed);
                 (

@@ -38,6 +38,7 @@ struct Document<'a> {
     mode_file: Option<String>,
     config_file: Option<&'a str>,
     spool: Option<&'a str>,
+    require_tls: Option<&'a str>,
     contracts: &'a [Status],
 }
 
@@ -57,6 +58,9 @@ pub(crate) struct Status {
     /// The folder of messages that wait on disk; the same for every contract, too.
     #[serde(skip)]
     spool: Option<String>,
+    /// What requires TLS; the same for every contract, too.
+    #[serde(skip)]
+    require_tls: Option<String>,
 }
 
 /// An exporter and its destination.
@@ -118,6 +122,7 @@ impl Status {
             notes: settings.notes,
             config_file: settings.config_file.map(|path| path.display().to_string()),
             spool: settings.spool.map(|path| path.display().to_string()),
+            require_tls: settings.require_tls,
         })
     }
 }
@@ -165,6 +170,7 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
             .map(|path| path.display().to_string()),
         config_file: config_file(statuses),
         spool: spool(statuses),
+        require_tls: require_tls(statuses),
         contracts: statuses,
     };
     Ok(serde_json::to_string(&document).context("the status cannot be written as JSON")? + "\n")
@@ -178,6 +184,10 @@ fn spool(statuses: &[Status]) -> Option<&str> {
     statuses.iter().find_map(|status| status.spool.as_deref())
 }
 
+fn require_tls(statuses: &[Status]) -> Option<&str> {
+    statuses.iter().find_map(|status| status.require_tls.as_deref())
+}
+
 fn readable(statuses: &[Status]) -> String {
     let mut text = pipelines(statuses);
     if let Some(path) = config_file(statuses) {
@@ -187,6 +197,9 @@ fn readable(statuses: &[Status]) -> String {
     if statuses.iter().any(Status::sends) {
         let place = spool(statuses).unwrap_or("memory only");
         let _ = writeln!(text, "messages that cannot be delivered wait in: {place}");
+    }
+    if let Some(place) = require_tls(statuses) {
+        let _ = writeln!(text, "TLS is required by: {place}");
     }
     // Most mistakes affect every contract in the same way.
     for warning in each_once(statuses.iter().flat_map(|status| &status.warnings)) {

@@ -90,6 +90,13 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
              http://127.0.0.1:PORT"
         }
         Some(base) => {
+            let place = if over.server_url.is_some() {
+                "the engine's own choice of a server"
+            } else {
+                &settings.server_origin
+            };
+            encrypted(settings, place, &base)
+                .map_err(|what| Mistake::Operator(server_is_off(&what)))?;
             let proxy = settings.proxies.find(&base);
             return proxy.map(|_| ()).map_err(|what| Mistake::Operator(server_is_off(&what)));
         }
@@ -99,6 +106,26 @@ fn check_server(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
     } else {
         Mistake::Operator(format!("{} {what}; the usage server is off", settings.server_origin))
     })
+}
+
+/// Checks that a destination, which `place` names, is not plain `http` if the operator forbids that.
+///
+/// # Errors
+///
+/// The beginning of the warning to give.
+#[cfg(feature = "http")]
+fn encrypted(
+    settings: &Settings,
+    place: &str,
+    to: &otel_usage_schema::Destination,
+) -> Result<(), String> {
+    match &settings.require_tls {
+        Some(required) if to.is_cleartext() => Err(format!(
+            "{required} requires TLS, and {place} is {}; use an https:// URL, or do not require it",
+            to.origin()
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(feature = "http")]
@@ -139,6 +166,8 @@ fn check_otlp(settings: &Settings, over: &Overrides) -> Result<(), Mistake> {
             Mistake::Operator(what)
         }
     })?;
+    encrypted(settings, &otlp.origins.endpoint, &to)
+        .map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))?;
     let proxy = settings.proxies.find(&to).map(|_| ());
     proxy.map_err(|what| Mistake::Operator(format!("{what}; otlp is off")))
 }

@@ -58,6 +58,7 @@ pub const VARIABLES: &[&str] = &[
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
     // Certificates to trust, in this order.
+    "OTEL_USAGE_REQUIRE_TLS",
     "OTEL_USAGE_CA_FILE",
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",

@@ -9,6 +9,7 @@ mod file;
 mod operator;
 mod otlp;
 mod receipts;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -59,6 +60,9 @@ pub struct Settings {
     pub spool: Option<PathBuf>,
     /// The journal of what is sent.
     pub receipts: ReceiptsSettings,
+    /// The variable or the place in the file that forbids plain `http` to another machine. `None` if nothing
+    /// does.
+    pub require_tls: Option<String>,
     /// The configuration file, if one was named and read.
     pub config_file: Option<PathBuf>,
     /// Mistakes. Each names the variable or the place in the file, and its remedy.
@@ -91,6 +95,7 @@ impl std::fmt::Debug for Settings {
             .field("otlp", &self.otlp)
             .field("spool", &self.spool)
             .field("receipts", &self.receipts)
+            .field("require_tls", &self.require_tls)
             .field("config_file", &self.config_file)
             .field("warnings", &self.warnings)
             .field("notes", &self.notes)
@@ -135,6 +140,9 @@ impl Settings {
             ..Self::default()
         };
         settings.receipts = receipts::resolve(env, file, &mut settings.warnings);
+        let (require_tls, unclear) = tls::required(env, file);
+        settings.require_tls = require_tls;
+        settings.warnings.extend(unclear);
         let named = settings.named_exporters(env, file, over);
         let server = settings.server_url(contract, env, file, over);
         let wanted =

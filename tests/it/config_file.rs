@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use otel_usage::Consent;
 use otel_usage::export::ExporterName;
 use otel_usage::schema::Decision;
 use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Settings;
+use otel_usage::{Consent, Usage};
 use otel_usage_testing::sample;
 use otel_usage_testing::{Operator, otlp, settled};
 
@@ -413,4 +413,24 @@ fn messages_never_show_values_of_the_file() {
         "otlp_http: {endpoint: \"http://127.0.0.1:9\", headers: [{name: a, value: hunter2}]}",
     ]));
     assert!(!format!("{:?}", settings(&good)).contains(secret));
+}
+
+#[test]
+fn a_file_requires_tls_and_the_variable_does_not_undo_that() {
+    let url = "http://stats.example";
+    for (lines, variable, required) in [
+        ("    require_tls: true\n", "0", true),
+        ("    require_tls: false\n", "1", true),
+        ("    require_tls: false\n", "0", false),
+        ("    omit: []\n", "0", false),
+    ] {
+        let operator = operator(&own(lines)).with("OTEL_USAGE_REQUIRE_TLS", variable);
+        let operator = operator.with("VLLM_USAGE_STATS_SERVER", url);
+        let inspection = Usage::builder(&vllm::CURRENT).with_environment(operator.env()).inspect();
+        let found = inspection.unwrap().settings().clone();
+        assert_eq!(found.require_tls.is_some(), required, "{lines} {variable}");
+        assert_eq!(found.exporters.contains(&ExporterName::Server), !required, "{found:?}");
+    }
+    let damaged = operator(&own("    require_tls: perhaps\n"));
+    assert_eq!(decision(&damaged).consent, Consent::Off);
 }

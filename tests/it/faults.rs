@@ -75,7 +75,7 @@ fn account(usage: &Usage) -> ExporterStats {
     let dropped: u64 = account.dropped.values().sum();
     assert_eq!(
         account.accepted,
-        account.delivered + account.queued + account.spooled + dropped,
+        account.delivered + account.queued + account.in_flight + account.spooled + dropped,
         "{account:?}"
     );
     account

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use otel_usage::export::ExporterName;
 use otel_usage::schema::{lmcache, vllm};
+use otel_usage::settings::{Env, Settings};
 use otel_usage::{Builder, Contract, Usage};
 use otel_usage_testing::sample;
 use otel_usage_testing::tls::private_server;
@@ -199,4 +200,106 @@ fn a_private_authority_is_trusted_and_an_unknown_one_is_one_warning() {
             assert!(!warnings[0].contains("geheim"), "{warnings:?}");
         }
     }
+}
+
+/// Returns the settings of an engine with these exporters and variables.
+fn settings(contract: &Contract, exporters: &str, variables: &[(&str, &str)]) -> Settings {
+    let environment = Env::given(
+        [("HOME", "/nonexistent"), ("OTEL_USAGE_MODE", "on"), ("OTEL_USAGE_EXPORTERS", exporters)]
+            .into_iter()
+            .chain(variables.iter().copied()),
+    );
+    let builder = Usage::builder(contract).with_environment(environment);
+    builder.inspect().unwrap().settings().clone()
+}
+
+#[test]
+fn plain_http_to_another_machine_is_refused_if_tls_is_required() {
+    const OTLP: (&str, &str) = ("OTEL_USAGE_OTLP_ENDPOINT", "http://collector.example:4318");
+    for (value, required, clear) in [
+        (Some("1"), true, true),
+        (Some(" TRUE "), true, true),
+        (Some("no"), true, false),
+        (Some(""), true, false),
+        (Some("0"), false, true),
+        (Some("false"), false, true),
+        (None, false, true),
+    ] {
+        let variable = value.map(|value| ("OTEL_USAGE_REQUIRE_TLS", value));
+        let variables: Vec<_> = variable.into_iter().chain([OTLP]).collect();
+        let found = settings(&lmcache::V1, "server,otlp", &variables);
+        let refused: Vec<_> = found
+            .warnings
+            .iter()
+            .filter(|warning| warning.starts_with("OTEL_USAGE_REQUIRE_TLS requires TLS, and "))
+            .collect();
+        assert_eq!(found.exporters.is_empty(), required, "{value:?}: {found:?}");
+        assert_eq!(refused.len(), if required { 2 } else { 0 }, "{:?}", found.warnings);
+        assert_eq!(
+            found.warnings.len(),
+            refused.len() + usize::from(!clear),
+            "{:?}",
+            found.warnings
+        );
+        assert_eq!(found.require_tls.is_some(), required);
+        if required {
+            let text = found.warnings.join("\n");
+            for word in
+                ["http://stats.lmcache.ai:8080", "http://collector.example:4318", "https://"]
+            {
+                assert!(text.contains(word), "{word}: {text}");
+            }
+        }
+    }
+    // Encrypted and local destinations stay.
+    for (server, endpoint) in [
+        ("https://stats.example", "https://collector.example"),
+        ("http://127.0.0.1:80", "http://localhost:4318"),
+    ] {
+        let variables = [
+            ("OTEL_USAGE_REQUIRE_TLS", "1"),
+            ("VLLM_USAGE_STATS_SERVER", server),
+            ("OTEL_USAGE_OTLP_ENDPOINT", endpoint),
+        ];
+        let found = settings(&vllm::CURRENT, "server,otlp", &variables);
+        assert_eq!((found.exporters.len(), found.warnings.len()), (2, 0), "{found:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_way_to_the_server_there_are_three_attempts_whatever_is_flushed() {
+    // The kernel has no way to this address, and asks nobody.
+    let operator = Operator::new()
+        .with("VLLM_USAGE_STATS_SERVER", "http://255.255.255.255:81")
+        .with("OTEL_USAGE_EXPORTERS", "server");
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let engines = [(); 2].map(|()| {
+        let heard = Arc::clone(&lines);
+        let builder = engine(&operator, &vllm::CURRENT);
+        let hear = move |_, line: &str| heard.lock().unwrap().push(line.to_owned());
+        builder.on_notice(hear).try_init().unwrap()
+    });
+    for _ in 0..3 {
+        for usage in &engines {
+            usage.record(sample::vllm_report());
+            assert_eq!(usage.flush(otel_usage_testing::PATIENCE), otel_usage::Flush::Durable);
+        }
+    }
+    let attempts = || {
+        let accounts = engines.iter().map(|usage| usage.stats().exporters[0].deliveries.len());
+        accounts.sum::<usize>()
+    };
+    assert_eq!(attempts(), 3);
+    for usage in &engines {
+        let account = &usage.stats().exporters[0];
+        assert_eq!((account.accepted, account.spooled), (3, 3), "{account:?}");
+        usage.finish();
+    }
+    assert_eq!(attempts(), 3);
+    let lines = lines.lock().unwrap();
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("cannot be reached")).collect();
+    assert_eq!(told.len(), 1, "{lines:?}");
+    assert!(told[0].contains("http://255.255.255.255:81"), "{told:?}");
+    engines.iter().for_each(Usage::withdraw);
 }

@@ -45,6 +45,7 @@ fn json_is_one_stable_document() {
             "mode_file": format!("{home}/.config/otel-usage/mode"),
             "config_file": null,
             "spool": format!("{home}/.local/state/otel-usage"),
+            "require_tls": null,
             "contracts": [
                 {
                     "contract": "vllm/current",

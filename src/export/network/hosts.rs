@@ -47,6 +47,12 @@ impl Host {
         Self(policy)
     }
 
+    /// Returns the policy of a host that nobody else uses.
+    #[cfg(test)]
+    pub(super) fn alone() -> Self {
+        Self(Shared::default())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Policy> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -227,3 +227,6 @@ impl Outbox {
         self.waiting.take(0);
     }
 }
+
+#[cfg(test)]
+mod tests;

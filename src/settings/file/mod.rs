@@ -40,6 +40,8 @@ pub(crate) struct ConfigFile {
     pub(super) file: Option<String>,
     pub(super) otlp: Option<OtlpSettings>,
     pub(super) omit: Vec<Located>,
+    /// The place that requires TLS, if one does.
+    pub(super) require_tls: Option<String>,
     /// The journal of what is sent, and the place that names it.
     pub(super) receipts: Option<(ReceiptsMode, String)>,
     /// Each begins with `FILE:LINE:COLUMN`.

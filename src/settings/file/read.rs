@@ -278,6 +278,7 @@ impl Reader<'_> {
         for (key, at, node) in self.entries("otel_usage", node) {
             match key {
                 "mode" => self.mode(node),
+                "require_tls" => self.require_tls(node),
                 "omit" => {
                     for node in self.list(key, node) {
                         match self.text(key, node) {
@@ -292,7 +293,7 @@ impl Reader<'_> {
                     }
                 }
                 "receipts" => self.receipts(node),
-                _ => self.unknown(key, at, "mode, omit, receipts"),
+                _ => self.unknown(key, at, "mode, omit, receipts, require_tls"),
             }
         }
     }
@@ -301,6 +302,15 @@ impl Reader<'_> {
         match self.text("receipts", node).as_deref().map(ReceiptsMode::parse) {
             Some(Some(mode)) => self.file.receipts = Some((mode, self.origin(node.at))),
             _ => self.mistake(node.at, "`receipts` is not on, bodies or off"),
+        }
+    }
+
+    fn require_tls(&mut self, node: &Node) {
+        let word = self.text("require_tls", node).map(|word| word.trim().to_ascii_lowercase());
+        match word.as_deref() {
+            Some("true") => self.file.require_tls = Some(self.origin(node.at)),
+            None | Some("false") => {}
+            Some(_) => self.mistake(node.at, "`require_tls` is neither true nor false"),
         }
     }
 

@@ -1,0 +1,193 @@
+//! An outbox on a simulated clock, with random answers and jumps of the wall clock.
+
+#![expect(clippy::arithmetic_side_effects, reason = "simulated times are small")]
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use otel_usage_schema::{Consent, Destination};
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::{Clock, Simulated};
+use crate::export::{ActiveExporter, ExportRecord, Exporter, Need, Wake};
+use crate::spool::{Address, Entry};
+
+/// A server whose answers a test chooses.
+#[derive(Debug, Default)]
+struct Server {
+    answers: Mutex<VecDeque<Answer>>,
+    requests: Mutex<u32>,
+}
+
+impl Post for Server {
+    fn post(&self, _: &Request, _: i64, _: Option<Duration>, _: &mut Option<u16>) -> Answer {
+        *self.requests.lock().unwrap() += 1;
+        // After the last answer, the server is away.
+        self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Later(None))
+    }
+}
+
+/// An exporter that queues what a test puts into `new`.
+#[derive(Debug)]
+struct Direct {
+    outbox: Outbox,
+    new: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Exporter for Direct {
+    fn name(&self) -> &str {
+        "direct"
+    }
+
+    fn is_network(&self) -> bool {
+        true
+    }
+
+    fn export(&mut self, _: &ExportRecord) -> Outcome {
+        Outcome::Ignored
+    }
+
+    fn send_queued(&mut self, turn: &mut Turn<'_>) -> Option<Instant> {
+        for request in self.new.lock().unwrap().drain(..) {
+            turn.taken_over();
+            if let Outcome::Dropped(loss) = self.outbox.push(request) {
+                turn.dropped(loss);
+            }
+        }
+        self.outbox.send(turn, |_, _| None)
+    }
+
+    fn discard_queued(&mut self) {
+        self.outbox.discard();
+    }
+}
+
+struct World {
+    active: ActiveExporter,
+    clock: Clock,
+    times: Arc<Simulated>,
+    new: Arc<Mutex<Vec<Request>>>,
+    server: Arc<Server>,
+}
+
+impl World {
+    fn new(answers: Vec<Answer>) -> Self {
+        let server = Arc::new(Server { answers: Mutex::new(answers.into()), ..Server::default() });
+        let new = Arc::default();
+        let (clock, times) = Clock::simulated();
+        let ledger = Ledger { exporter: "direct", text: |_, _| None, journal: None };
+        let post = Arc::<Server>::clone(&server);
+        let outbox = Outbox::new(Host::alone(), post, ledger, None, Cutoff::default());
+        let exporter = Direct { outbox, new: Arc::clone(&new) };
+        Self { active: ActiveExporter::new(Box::new(exporter)), clock, times, new, server }
+    }
+
+    fn push(&self, lifetime: u32) {
+        let destination = Destination::parse("https://stats.example").unwrap();
+        let entry = Entry {
+            contract: "test".to_owned(),
+            message: "test".to_owned(),
+            address: Address::new("direct", "test", &destination),
+            identity: [0; 16],
+            time: 0,
+            lifetime,
+            newest_only: false,
+            gzip: false,
+            body: vec![0; 100],
+        };
+        self.new.lock().unwrap().push(Request {
+            destination,
+            headers: Vec::new(),
+            entry,
+            file: None,
+            late_at: None,
+            mark: None,
+        });
+    }
+
+    /// Runs turns until no request is on its way. Returns the time for which the worker then sleeps.
+    fn turn(&mut self, urgent: bool) -> Option<Duration> {
+        let mut need = Need { urgent, ..Need::default() };
+        let wake = Wake::new(|| {});
+        loop {
+            let mut consent = || Consent::Granted;
+            let sent = self.active.send_queued(&self.clock, need, &wake, &mut consent);
+            if !sent.in_flight {
+                return sent
+                    .next
+                    .map(|next| next.saturating_duration_since(self.clock.monotonic()));
+            }
+            need.urgent = false;
+            std::thread::yield_now();
+        }
+    }
+
+    fn sleep(&self, time: Duration) {
+        // A millisecond more, because the simulated clock counts in milliseconds.
+        let millis = u64::try_from(time.as_millis()).unwrap() + 1;
+        self.times.passed.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+fn any_answer() -> impl Strategy<Value = u8> {
+    0_u8..6
+}
+
+fn answer(number: u8) -> Answer {
+    match number {
+        0 | 1 => Answer::Delivered,
+        2 => Answer::Refused,
+        3 => Answer::Later(Some(Duration::from_secs(3_000_000))),
+        4 => Answer::Later(None),
+        _ => Answer::Unreached,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn every_message_ends_and_the_worker_sleeps_in_between_whatever_the_clocks_do(
+        answers in prop::collection::vec(any_answer(), 0..40),
+        steps in prop::collection::vec(
+            (0_usize..4, 600_u32..700_000, any::<bool>(), 0_u64..4_000, any::<i64>()), 1..20),
+        unreached in any::<bool>(),
+    ) {
+        let answers = if unreached { vec![5; 400] } else { answers };
+        let mut world = World::new(answers.into_iter().map(answer).collect());
+        for (messages, lifetime, urgent, seconds, wall) in steps {
+            for _ in 0..messages {
+                world.push(lifetime);
+            }
+            let _ = world.turn(urgent);
+            world.sleep(Duration::from_secs(seconds));
+            // To any year.
+            world.times.unix_nanos.store(wall, Ordering::Relaxed);
+        }
+        // From here on the worker sleeps as long as it is told.
+        let mut turns = 0;
+        while world.active.waiting() != (0, 0) {
+            let sleep = world.turn(false);
+            if world.active.waiting() == (0, 0) {
+                break;
+            }
+            let sleep = sleep.expect("what waits has a time");
+            prop_assert!(!sleep.is_zero(), "a busy loop");
+            world.sleep(sleep);
+            turns += 1;
+            prop_assert!(turns < 5_000, "messages wait for ever");
+        }
+        let stats = world.active.counters().snapshot();
+        let dropped: u64 = stats.dropped.values().sum();
+        prop_assert_eq!(stats.accepted, stats.delivered + dropped);
+        if unreached {
+            // Ten days at most.
+            let requests = *world.server.requests.lock().unwrap();
+            prop_assert!(requests <= 3 + 10, "{requests}");
+            prop_assert_eq!(stats.delivered, 0);
+        }
+    }
+}
