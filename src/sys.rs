@@ -361,6 +361,40 @@ impl Drop for QuietSignals {
     }
 }
 
+/// While it lives, this thread gets no signal that is sent to the process, so that threads of the engine do. Those that
+/// a fault of the thread itself raises stay as they are, because the engine may print its stack then.
+#[cfg(unix)]
+pub(crate) struct NoSignals(libc::sigset_t);
+
+#[cfg(unix)]
+impl NoSignals {
+    const FAULTS: [libc::c_int; 5] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+
+    pub(crate) fn begin() -> Self {
+        let (mut all, mut before) = (signals(&[]), signals(&[]));
+        // SAFETY: the pointers are valid for the whole calls.
+        unsafe {
+            libc::sigfillset(&raw mut all);
+            for fault in Self::FAULTS {
+                libc::sigdelset(&raw mut all, fault);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
+        }
+        Self(before)
+    }
+}
+
+#[cfg(unix)]
+impl Drop for NoSignals {
+    fn drop(&mut self) {
+        // SAFETY: the mask is the one that the thread had.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, core::ptr::null_mut());
+        }
+    }
+}
+
 /// Returns a set of signals.
 #[cfg(unix)]
 fn signals(which: &[libc::c_int]) -> libc::sigset_t {
@@ -382,6 +416,17 @@ fn pending() -> libc::sigset_t {
     // SAFETY: the pointer is valid for the whole call.
     unsafe { libc::sigpending(&raw mut set) };
     set
+}
+
+/// Only Unix sends signals to threads.
+#[cfg(not(unix))]
+pub(crate) struct NoSignals;
+
+#[cfg(not(unix))]
+impl NoSignals {
+    pub(crate) const fn begin() -> Self {
+        Self
+    }
 }
 
 /// Only Unix raises signals for writes.

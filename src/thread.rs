@@ -3,7 +3,7 @@
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
-use crate::sys::QuietSignals;
+use crate::sys::{NoSignals, QuietSignals};
 
 /// Bytes of the stack of each thread, whatever `RUST_MIN_STACK` says.
 ///
@@ -12,8 +12,10 @@ use crate::sys::QuietSignals;
 /// are used take memory.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// Starts a thread on which a write that fails raises no signal.
+/// Starts a thread on which no handler of the engine ever runs, and a write that fails raises no signal.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    // A thread begins with the signals that its maker blocks.
+    let _inherited = NoSignals::begin();
     Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(move || {
         let _quiet = QuietSignals::begin();
         run();

@@ -31,6 +31,9 @@ pub const VARIABLES: &[&str] = &[
     // Exporters.
     "OTEL_USAGE_EXPORTERS",
     "OTEL_USAGE_FILE",
+    // Of the Python package.
+    "OTEL_USAGE_CONTRACT",
+    "OTEL_USAGE_TAKE_OVER",
     // Content.
     "OTEL_USAGE_OMIT",
     "OTEL_USAGE_OTLP_ENDPOINT",

@@ -87,6 +87,13 @@ fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             tests_below(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            let source = std::fs::read_to_string(path).unwrap();
+            let items = source.lines().filter_map(|line| line.strip_prefix("def "));
+            let items = items.filter_map(|item| item.split_once('('));
+            names.extend(
+                items.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with("test_")),
+            );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let source = std::fs::read_to_string(path).unwrap();
             for item in source.split("test]\n").skip(1).chain(source.split("test(flavor").skip(1)) {
@@ -104,7 +111,8 @@ fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
 #[test]
 fn every_promise_and_fault_names_tests_that_exist() {
     let mut tests = BTreeSet::new();
-    let folders = ["bridge", "cli", "macros", "mock-server", "schema", "src", "tests", "xtask"];
+    let folders =
+        ["bindings", "bridge", "cli", "macros", "mock-server", "schema", "src", "tests", "xtask"];
     let folders = folders.map(|folder| otel_usage_testing::root().join(folder));
     folders.iter().filter(|folder| folder.is_dir()).for_each(|one| tests_below(one, &mut tests));
     let promises = read("docs/project/promises.md");

@@ -42,12 +42,28 @@ pub(crate) fn recorded_only(mut contract: Contract) -> Contract {
 #[derive(Debug, FromPyObject)]
 pub(crate) struct Declared(String, String, String, String, String);
 
-/// Adds a declared field to the end of its message.
+/// Adds a declared field to the end of its message. A key that the contract knows stays as it is, so that an engine
+/// may declare what a later release of this package knows by itself.
 pub(crate) fn with_declared(contract: Contract, declared: &Declared) -> PyResult<Contract> {
     let Declared(message, name, ty, doc, kind) = declared;
+    let known = self::message(&contract, message)
+        .is_some_and(|message| message.fields.iter().any(|field| field.name == *name));
+    if known {
+        return Ok(contract);
+    }
     let attribute = format!("{}.{name}", contract.system);
     let field = own::field(name, attribute, ty, String::new(), doc.clone(), kind)?;
     Ok(contract.with_field(message, field.left_out_when_absent()))
+}
+
+/// Returns the kinds of record of a contract.
+#[pyfunction]
+pub(crate) fn kinds(contract: &str) -> PyResult<Vec<String>> {
+    let contract = find(contract)?;
+    let mut kinds: Vec<String> =
+        contract.messages.iter().map(|message| message.record.to_string()).collect();
+    kinds.dedup();
+    Ok(kinds)
 }
 
 /// Returns the message of this name.

@@ -14,6 +14,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::ffi::OsString;
+use tracing::Level;
 
 use crate::contract;
 use crate::handle::{Handle, Recipe};
@@ -91,23 +92,23 @@ impl NativeUsage {
     /// Whether collection is on in this process.
     #[getter]
     fn enabled(&self) -> bool {
-        quiet(|| self.0.get().is_some_and(|(usage, _)| usage.is_enabled()))
+        self.guarded(|| self.0.get().is_some_and(|(usage, _)| usage.is_enabled()))
     }
 
     /// The random identity of this process, which messages carry.
     #[getter]
     fn instance_id(&self) -> String {
-        quiet(|| self.0.get().map(|(_, id)| id).unwrap_or_default())
+        self.guarded(|| self.0.get().map(|(_, id)| id).unwrap_or_default())
     }
 
     /// The word of the decision, and the switch that made it.
     #[getter]
     fn decision(&self) -> (&'static str, String) {
-        quiet(|| {
-            let Some((usage, _)) = self.0.get() else { return ("off", String::new()) };
+        let decided = self.with(None, |usage| {
             let decision = usage.decision();
-            (crate::ask::word(decision.consent), decision.because.clone())
-        })
+            Some((crate::ask::word(decision.consent), decision.because.clone()))
+        });
+        decided.unwrap_or_else(|| ("off", "an error".to_owned()))
     }
 
     /// Where messages go, without credentials.
@@ -158,7 +159,7 @@ impl NativeUsage {
         message: &str,
         values: &Bound<'_, PyDict>,
     ) -> Option<(Option<String>, String)> {
-        let (usage, _) = self.0.get()?;
+        let (usage, _) = self.guarded(|| self.0.get())?;
         let (record, _) = self.flat(message, values)?;
         let server = self.0.recipe();
         let url = server.builder().inspect().ok().and_then(|found| found.settings().server.clone());
@@ -182,7 +183,7 @@ impl NativeUsage {
         kind: &str,
         attributes: &Bound<'_, PyDict>,
     ) -> Vec<(String, String)> {
-        let Some((usage, _)) = self.0.get() else { return Vec::new() };
+        let Some((usage, _)) = self.guarded(|| self.0.get()) else { return Vec::new() };
         let record = Record { kind: kind.to_owned(), attributes: value::attributes(attributes) };
         py.detach(|| {
             quiet(|| {
@@ -233,7 +234,7 @@ impl NativeUsage {
     /// Waits until every message so far is delivered, lost or on disk, at most `seconds`. Returns `settled`, `durable`,
     /// `memory` or `lost`, and how many messages that concerns.
     fn flush(&self, py: Python<'_>, seconds: f64) -> (&'static str, usize) {
-        let Some((usage, _)) = self.0.get() else { return ("settled", 0) };
+        let Some((usage, _)) = self.guarded(|| self.0.get()) else { return ("settled", 0) };
         let wait =
             Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)).unwrap_or_default();
         py.detach(|| {
@@ -250,7 +251,7 @@ impl NativeUsage {
     /// Ends the run and waits for delivery, at most 250 ms; with `wait = False` not at all.
     #[pyo3(signature = (wait = true))]
     fn finish(&self, py: Python<'_>, wait: bool) {
-        let Some((usage, _)) = self.0.get() else { return };
+        let Some((usage, _)) = self.guarded(|| self.0.get()) else { return };
         py.detach(|| {
             quiet(|| if wait { usage.finish() } else { usage.finish_detached() });
         });
@@ -296,8 +297,17 @@ impl NativeUsage {
 
 impl NativeUsage {
     fn with<T>(&self, default: T, call: impl FnOnce(&Usage) -> T) -> T {
-        let Some((usage, _)) = quiet(|| self.0.get()) else { return default };
-        catch_unwind(AssertUnwindSafe(|| call(&usage))).unwrap_or(default)
+        let Some((usage, _)) = self.guarded(|| self.0.get()) else { return default };
+        self.guarded(|| Some(call(&usage))).unwrap_or(default)
+    }
+
+    /// Returns what `call` returns, or the default with a line for Python's log if it panics.
+    fn guarded<T: Default>(&self, call: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+            let notices = &self.0.recipe().notices;
+            notices.tell(Level::DEBUG, "usage reporting met an error of its own and did nothing");
+            T::default()
+        })
     }
 
     /// Returns the record that becomes the message, and the keys that the contract does not know.

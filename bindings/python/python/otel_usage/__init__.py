@@ -7,12 +7,12 @@ stdout or stderr.
 ``otel_usage.vllm`` and ``otel_usage.lmcache`` have the surfaces of the modules that these engines bring along.
 """
 
-from otel_usage._native import __version__
-from otel_usage._usage import Counter, Flush, Gauge, Histogram, Usage, is_enabled, preview, status
-
+# `typing` costs more than this package, in every process that imports it.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_usage._contract import private, record, sent
+    from otel_usage._native import __version__
+    from otel_usage._usage import Counter, Flush, Gauge, Histogram, Usage, is_enabled, preview, status
 
 __all__ = [
     "Counter",
@@ -31,10 +31,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # What only few need is imported when it is asked for, because an import counts in every process of an engine.
-    if name in ("private", "record", "sent"):
-        from otel_usage import _contract
+    # Everything is imported when it is asked for, because the doors that act only on demand import this package in every
+    # process of an engine.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        value: object = getattr(_contract, name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place = {"__version__": "_native", "private": "_contract", "record": "_contract", "sent": "_contract"}
+    value: object = getattr(import_module(f"otel_usage.{place.get(name, '_usage')}"), name)
+    globals()[name] = value
+    return value

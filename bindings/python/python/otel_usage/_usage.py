@@ -198,7 +198,7 @@ class Usage:
 
     def __repr__(self) -> str:
         collection, because = self._native.decision
-        where = " and ".join(self._native.destinations) or because
+        where = because if collection == "off" else " and ".join(self._native.destinations) or because
         return f"<Usage {self._native.contract} {collection}: {where}>"
 
 

@@ -1,0 +1,155 @@
+"""A usage server on this machine, a home of its own, and a new Python for each script.
+
+The tests run over the installed package: `pip install` the wheel, then `pytest bindings/python/tests`.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Longest wait for something that happens at once on an idle machine.
+PATIENCE = 60.0
+
+
+class Server:
+    """Keeps each message with its path. Without ``answers`` it accepts connections and stays silent."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        self._silence = threading.Event()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.messages.append((self.path, json.loads(body)))
+                if not answers:
+                    outer._silence.wait(PATIENCE)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_arguments: object) -> None:
+                """Stay silent."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [body for _, body in self.messages]
+
+    def wait(self, count: int) -> list[dict[str, Any]]:
+        """Return the first messages, as soon as there are so many."""
+        wait_until(lambda: len(self.messages) >= count, f"{count} messages, {len(self.messages)} came")
+        return self.bodies
+
+    def close(self) -> None:
+        self._silence.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def wait_until(condition: Any, what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def server() -> Any:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def silent_server() -> Any:
+    made = Server(answers=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    made = tmp_path / "home"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def variables(server: Server, home: Path) -> dict[str, str]:
+    """An environment in which engines report to the server here, and nowhere else."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(home),
+        "OTEL_USAGE_MODE": "on",
+        "VLLM_USAGE_STATS_SERVER": server.url,
+        "LMCACHE_USAGE_TRACK_URL": server.url,
+    }
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> dict[str, str]:
+    """This process with the same environment."""
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+class Python:
+    """A new Python that runs a script."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self.variables = variables
+
+    def start(self, script: str, *options: str, more: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, *options, "-c", textwrap.dedent(script)],
+            env={**self.variables, **(more or {})},
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
+
+    def run(self, script: str, *options: str, more: dict[str, str] | None = None) -> str:
+        """Return what the script prints. It must end without an error and without a word on stderr."""
+        process = self.start(script, *options, more=more)
+        return self.end(process)
+
+    @staticmethod
+    def end(process: subprocess.Popen[str], told: str = "") -> str:
+        """Tell the script something, and return what it prints."""
+        try:
+            out, errors = process.communicate(told, PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        assert process.returncode == 0, errors
+        assert errors == "", errors
+        return out
+
+
+@pytest.fixture
+def python(variables: dict[str, str]) -> Python:
+    return Python(variables)

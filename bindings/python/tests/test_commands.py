@@ -1,0 +1,42 @@
+"""`python -m otel_usage`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def command(python, *words, status=0, **more):
+    done = subprocess.run(
+        [sys.executable, "-m", "otel_usage", *words],
+        env={**python.variables, **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def test_status_says_what_is_on_and_why(python, server):
+    out = command(python, "status")
+    assert f"server:      {server.url}" in out and "collection:  on" in out
+    found = json.loads(command(python, "status", "--json", DO_NOT_TRACK="1"))
+    assert (found["collection"], found["because"]) == ("off", "environment variable DO_NOT_TRACK")
+
+
+@pytest.mark.parametrize("contract", ["vllm/current", "lmcache/1"])
+def test_preview_prints_every_message_and_sends_none(python, server, home, contract):
+    out = command(python, "preview", "--contract", contract, "--json")
+    messages = [json.loads(line) for line in out.splitlines()]
+    assert messages and all(isinstance(message, dict) for message in messages)
+    assert server.messages == [] and list(home.iterdir()) == []
+
+
+def test_an_unknown_contract_is_one_clear_error(python):
+    error = command(python, "status", "--contract", "vlm", status=2)
+    assert error.startswith("error: there is no contract \"vlm\": use ") and error.count("\n") == 1

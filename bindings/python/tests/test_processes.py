@@ -1,0 +1,382 @@
+"""What the package does to the process of its host: threads, forks, signals, exits."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from conftest import PATIENCE
+
+#: A report, after which the script goes on as soon as the test says so.
+REPORT = """
+import otel_usage.vllm as vllm, sys
+def report():
+    vllm.usage_message.report_usage("LlamaForCausalLM", vllm.UsageContext.ENGINE_CONTEXT)
+def threads():
+    import os
+    from pathlib import Path
+    return sorted(Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task"))
+"""
+
+
+def with_report(script: str) -> str:
+    return REPORT + textwrap.dedent(script)
+
+
+def test_no_thread_before_the_first_report(python):
+    """CPython counts the threads of the system at a fork since 3.12, and warns if there is more than one."""
+    python.run(
+        with_report(
+            """
+            import os, otel_usage
+            from otel_usage import Usage
+            usage = Usage("lmcache/1")
+            assert vllm.is_usage_stats_enabled() and vllm.usage_message.uuid and usage.enabled
+            vllm.declare("a", int, doc="A.", kind="configuration")
+            assert len(threads()) == 1, threads()
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            report()
+            while "otel-usage" not in threads():
+                pass
+            """
+        ),
+        "-W",
+        "error",
+    )
+
+
+def test_the_first_report_in_a_forked_child_is_the_childs_own(python, server):
+    process = python.start(
+        with_report(
+            """
+            import os
+            ids = [vllm.usage_message.uuid]
+            children = []
+            for _ in range(2):
+                read, write = os.pipe()
+                child = os.fork()
+                if child == 0:
+                    report()
+                    os.write(write, vllm.usage_message.uuid.encode())
+                    sys.stdin.read()
+                    os._exit(0)
+                children.append(child)
+                ids.append(os.read(read, 36).decode())
+            print(*ids)
+            """
+        )
+    )
+    sent = {body["uuid"] for body in server.wait(2)}
+    parent, *children = python.end(process).split()
+    assert sent == set(children) and len({parent, *children}) == 3
+
+
+def test_a_child_that_is_forked_after_a_report_has_an_identity_of_its_own(python, server):
+    process = python.start(
+        with_report(
+            """
+            import os
+            report()
+            print(vllm.usage_message.uuid, flush=True)
+            child = os.fork()
+            if child == 0:
+                report()
+                print(vllm.usage_message.uuid, flush=True)
+                sys.stdin.read()
+                os._exit(0)
+            sys.stdin.read()
+            """
+        ),
+        # The host forks with a thread of ours alive, and Python warns of that.
+        "-W",
+        "ignore",
+    )
+    sent = {body["uuid"] for body in server.wait(2)}
+    assert sent == set(python.end(process).split()) and len(sent) == 2
+
+
+def test_a_fork_while_the_worker_is_busy_leaves_a_child_that_works(python, silent_server):
+    python.run(
+        with_report(
+            """
+            import os
+            for _ in range(20):
+                report()
+                child = os.fork()
+                if child == 0:
+                    report()
+                    assert vllm.usage_message.uuid
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            os._exit(0)
+            """
+        ),
+        "-W",
+        "ignore",
+        more={"VLLM_USAGE_STATS_SERVER": silent_server.url},
+    )
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_child_of_each_start_method_reports(python, server, tmp_path, method):
+    script = tmp_path / "engine.py"
+    script.write_text(
+        with_report(
+            f"""
+            import multiprocessing
+            def worker(end):
+                report()
+                end.recv()
+            if __name__ == "__main__":
+                assert vllm.is_usage_stats_enabled()
+                context = multiprocessing.get_context({method!r})
+                ours, theirs = context.Pipe()
+                child = context.Process(target=worker, args=(theirs,))
+                child.start()
+                sys.stdin.read()
+                ours.send("end")
+                child.join()
+                assert child.exitcode == 0
+            """
+        )
+    )
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", script], env=python.variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+    server.wait(1)
+    python.end(process)
+    assert len(server.messages) == 1
+
+
+def test_nothing_depends_on_the_end_of_the_interpreter(python, server):
+    process = python.start(
+        with_report(
+            """
+            import atexit, os
+            before = atexit._ncallbacks()
+            report()
+            assert atexit._ncallbacks() <= before + LOGGING, atexit._ncallbacks()
+            sys.stdin.read()
+            os._exit(0)
+            """
+            # `logging` registers one of its own.
+        ).replace("LOGGING", "1")
+    )
+    server.wait(1)
+    python.end(process)
+
+
+def test_a_wait_lets_other_threads_of_python_run(python, silent_server):
+    python.run(
+        """
+        import os, threading, time, otel_usage
+        usage = otel_usage.Usage("vllm/current")
+        usage.record("vllm.report", {})
+        begun = threading.Event()
+        def wait():
+            begun.set()
+            usage.flush(30)
+        threading.Thread(target=wait, daemon=True).start()
+        begun.wait()
+        # With the interpreter's lock held, this thread would stand still until the other one is done.
+        turns = 0
+        while turns < 20:
+            time.sleep(0.01)
+            turns += 1
+        assert threading.active_count() == 2
+        os._exit(0)
+        """,
+        more={"VLLM_USAGE_STATS_SERVER": silent_server.url},
+    )
+
+
+def test_finish_inside_asyncio_does_not_wait_for_a_silent_server(python, silent_server):
+    out = python.run(
+        """
+        import asyncio, os, time, otel_usage
+        async def main():
+            usage = otel_usage.Usage("vllm/current")
+            usage.record("vllm.report", {})
+            begun = time.monotonic()
+            usage.finish()
+            print(time.monotonic() - begun, flush=True)
+            os._exit(0)
+        asyncio.run(main())
+        """,
+        more={"VLLM_USAGE_STATS_SERVER": silent_server.url},
+    )
+    # The limit is 0.25 s; a loaded machine adds to it. The original waits for 20 s.
+    assert float(out) < 5
+
+
+def test_a_sub_interpreter_is_refused(python):
+    out = python.run(
+        """
+        import os
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        read, write = os.pipe()
+        script = f'''
+        import os, sys
+        try:
+            import otel_usage.vllm
+            found = "loaded"
+        except ImportError as error:
+            found = str(error)
+        os.write({write}, found.encode())
+        '''
+        import textwrap
+        # The default configuration of 3.12 and later is isolated.
+        failed = interpreters.run_string(interpreters.create(), textwrap.dedent(script))
+        assert failed is None, failed
+        print(os.read(read, 1000).decode(), flush=True)
+        os._exit(0)
+        """,
+        "-W",
+        "ignore",
+    )
+    assert "sub" in out and "interpreter" in out, out
+
+
+def test_signals_of_the_process_are_blocked_on_our_threads(python, silent_server):
+    out = python.run(
+        with_report(
+            """
+            import os, signal
+            report()
+            for task in os.listdir("/proc/self/task"):
+                status = dict(line.split(":", 1) for line in open(f"/proc/self/task/{task}/status"))
+                if status["Name"].strip().startswith("otel-usage"):
+                    blocked = int(status["SigBlk"], 16)
+                    print(*[signal.Signals(n).name for n in (1, 2, 10, 12, 13, 15, 17) if blocked >> (n - 1) & 1])
+            assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            sys.stdout.flush()
+            os._exit(0)
+            """
+        ),
+        more={"VLLM_USAGE_STATS_SERVER": silent_server.url},
+    )
+    lines = out.splitlines()
+    assert lines and set(lines) == {"SIGHUP SIGINT SIGUSR1 SIGUSR2 SIGPIPE SIGTERM SIGCHLD"}, lines
+
+
+def test_a_process_that_gevent_patched_reports(python, server):
+    pytest.importorskip("gevent")
+    process = python.start(
+        "from gevent import monkey; monkey.patch_all()\n"
+        + with_report(
+            """
+            report()
+            import gevent
+            gevent.sleep(0)
+            sys.stdin.read()
+            """
+        ),
+        "-W",
+        "ignore",
+    )
+    server.wait(1)
+    python.end(process)
+
+
+OPTED_OUT = with_report(
+    """
+    import os
+    before = set(os.listdir("/proc/self/fd"))
+    assert not vllm.is_usage_stats_enabled()
+    report()
+    vllm._USAGE_STATS_ENABLED = None
+    vllm._reporter.report("LlamaForCausalLM", "ENGINE_CONTEXT", {})
+    import otel_usage
+    with otel_usage.Usage("lmcache/1") as usage:
+        usage.record("lmcache.engine", {})
+    assert len(threads()) == 1, threads()
+    assert set(os.listdir("/proc/self/fd")) == before
+    """
+)
+
+
+def test_an_opted_out_call_makes_no_thread_file_or_socket(python, server, home):
+    python.run(OPTED_OUT, more={"DO_NOT_TRACK": "1"})
+    assert server.messages == [] and list(home.iterdir()) == []
+
+
+def test_an_opted_out_call_makes_no_such_system_call(python, tmp_path):
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("there is no strace on this machine")
+    log = tmp_path / "calls"
+    calls = "trace=clone,clone3,fork,vfork,socket,connect,mkdir,mkdirat,rename,unlink,openat,open,creat"
+    program = [strace, "-f", "-e", calls, "-o", log, sys.executable, "-B", "-c", OPTED_OUT]
+    done = subprocess.run(
+        program, env={**python.variables, "DO_NOT_TRACK": "1"}, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("strace is not permitted here")
+    assert done.returncode == 0, done.stderr
+    forbidden = ("clone", "fork", "socket", "connect", "mkdir", "rename", "unlink", "O_CREAT", "O_WRONLY", "O_RDWR")
+    # What is in quotes is the name of a file, and devices are not files.
+    lines = [re.sub(r'"[^"]*"', "", line) for line in log.read_text().splitlines() if "/dev/null" not in line]
+    made = [line for line in lines if any(word in line for word in forbidden)]
+    assert made == []
+
+
+def test_an_error_below_is_nothing_above_and_a_line_for_debugging(python):
+    """The system refuses random bytes to the child, so that the native part cannot make its identity and panics."""
+    out = python.run(
+        with_report(
+            """
+            import ctypes, logging, os, resource, struct
+            logging.basicConfig(stream=sys.stdout, level=logging.DEBUG, format="%(levelname)s %(message)s")
+            vllm._reporter._start()
+            child = os.fork()
+            if child == 0:
+                os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+                libc = ctypes.CDLL(None, use_errno=True)
+                number = {"x86_64": 318, "aarch64": 278}[os.uname().machine]
+                # Load the number of the call; if it is `getrandom`, the answer is ENOSYS; else allow it.
+                rules = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050026), (0x06, 0, 0, 0x7FFF0000)]
+                code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+                class Program(ctypes.Structure):
+                    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+                program = Program(len(rules), ctypes.addressof(code))
+                if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program), 0, 0):
+                    print("not permitted", flush=True)
+                    os._exit(0)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+                print(report(), vllm._reporter._native.enabled, vllm.usage_message, flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            """
+        )
+    )
+    if "not permitted" in out:
+        pytest.skip("a process cannot restrict its system calls here")
+    assert "DEBUG usage reporting met an error of its own and did nothing" in out, out
+    assert "None False <UsageMessage vllm/current off: an error>" in out, out
+
+
+def test_exits_while_the_worker_is_busy_neither_crash_nor_hang(python, silent_server):
+    variables = {**python.variables, "VLLM_USAGE_STATS_SERVER": silent_server.url}
+    program = [sys.executable, Path(__file__).with_name("exits.py"), "6"]
+    done = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["exits"] == 6
+
+
+assert os.name == "posix"

@@ -1,0 +1,116 @@
+"""The general API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+
+import otel_usage
+from otel_usage import Usage, private, record, sent
+
+
+@record("my_engine/1", switch="MY_ENGINE_NO_STATS", heartbeat=None, endpoint="report")
+class Report:
+    """What an engine of the tests reports."""
+
+    layers: Annotated[int, sent("Number of layers.", "configuration")]
+    scale: Annotated[float | None, sent("Scale of the model.", "configuration", "1")]
+    host: Annotated[str, private("It names a person's machine.")]
+
+    def __init__(self, layers: int, host: str, scale: float | None = None) -> None:
+        self.layers, self.host, self.scale = layers, host, scale
+
+
+def test_an_own_engine_reports_what_its_class_says(host, server):
+    with Usage(Report, version="1.2", server=server.url) as usage:
+        usage.record(Report(32, "someone-laptop"))
+        usage.flush(60)
+    (path, message), *rest = server.messages
+    assert (path, rest) == ("/report", [])
+    assert message["layers"] == 32
+    assert "host" not in message and "someone-laptop" not in str(message)
+
+
+def test_an_unclassified_member_is_refused():
+    with pytest.raises(ValueError, match="Bad.layers is not classified"):
+
+        @record("my_engine/1")
+        class Bad:
+            layers: int
+
+
+def test_a_member_that_cannot_be_sent_is_refused():
+    with pytest.raises(ValueError, match="Bad.layers cannot be sent: types are bool"):
+
+        @record("my_engine/1")
+        class Bad:
+            layers: Annotated[dict, sent("Layers by name.", "configuration")]
+
+
+def test_an_unknown_contract_names_those_that_exist():
+    with pytest.raises(ValueError, match="there is no contract .vlm.: use .*vllm/current"):
+        Usage("vlm")
+
+
+def test_an_interval_carries_the_counters(host, server, monkeypatch):
+    monkeypatch.setenv("LMCACHE_USAGE_TRACK_INTERVAL", "1")
+    with Usage("lmcache/1", version="0.5.6") as usage:
+        usage.record("lmcache.engine", {"lmcache.chunk_size": 256})
+        usage.counter("lmcache.tokens.stored").add(512)
+        server.wait(5)
+    stored = [body.get("interval_num_stored_tokens") for body in server.bodies]
+    assert 512 in stored, server.bodies
+
+
+def test_status_stats_and_repr_explain(host, server):
+    usage = Usage("vllm/current", version="0.33.0")
+    assert usage.status() == {"contract": "vllm/current", "collection": "on", "because": usage.status()["because"]}
+    assert repr(usage) == f"<Usage vllm/current on: {server.url}>"
+    usage.record("vllm.report", {"vllm.model.architecture": "LlamaForCausalLM"})
+    assert usage.flush(60).state == "settled"
+    stats = usage.stats()
+    assert stats["recorded"] == 1
+    assert stats["exporters"]["server"]["delivered"] == 1
+    usage.finish()
+
+
+def test_repr_of_a_usage_that_is_off_names_the_switch(host, monkeypatch):
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    assert repr(Usage("vllm/current")) == "<Usage vllm/current off: environment variable DO_NOT_TRACK>"
+
+
+def test_preview_sends_nothing(host, server):
+    (message,) = otel_usage.preview("vllm/current", "vllm.report", {"vllm.model.architecture": "LlamaForCausalLM"})
+    assert message["model_architecture"] == "LlamaForCausalLM"
+    assert otel_usage.status("vllm/current")["server"] == server.url
+    assert server.messages == []
+
+
+def test_the_notice_is_one_line_on_the_logger_of_the_host(python, server):
+    out = python.run(
+        """
+        import logging, sys
+        logging.basicConfig(stream=sys.stdout, level=logging.DEBUG, format="%(name)s %(levelname)s %(message)s")
+        import otel_usage
+        otel_usage.Usage("vllm/current", logger=logging.getLogger("engine"))
+        """
+    )
+    (line,) = out.splitlines()
+    assert line.startswith("engine INFO ") and server.url in line
+
+
+def test_consent_of_the_engine_cannot_overrule_the_operator(host, server, monkeypatch):
+    assert not Usage("vllm/current", consent=False).enabled
+    monkeypatch.setenv("OTEL_USAGE_MODE", "off")
+    assert not Usage("vllm/current", consent=True).enabled
+    assert not otel_usage.is_enabled()
+
+
+def test_values_that_no_attribute_can_hold_do_not_leave(host, server):
+    with Usage("vllm/current") as usage:
+        usage.record("vllm.report", {"vllm.parallel.tensor": object(), "vllm.cache.block_size": 2**70, "no.such": 1})
+        usage.flush(60)
+    (message,) = server.bodies
+    assert message["tensor_parallel_size"] == 1 and message["block_size"] is None
+    assert usage.stats()["lost"] == {"undeclared_attribute": 1, "wrong_type": 2}
