@@ -78,6 +78,26 @@ def server() -> Any:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def patience() -> float:
+    """Seconds after which a test fails."""
+    return PATIENCE
+
+
+@pytest.fixture
+def servers() -> Any:
+    """Make further servers."""
+    made: list[Server] = []
+
+    def make() -> Server:
+        made.append(Server())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
 @pytest.fixture
 def silent_server() -> Any:
     made = Server(answers=False)

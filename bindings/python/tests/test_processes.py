@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import re
 import shutil
 import subprocess
@@ -13,8 +12,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-
-from conftest import PATIENCE
 
 #: A report, after which the script goes on as soon as the test says so.
 REPORT = """
@@ -316,7 +313,7 @@ def test_an_opted_out_call_makes_no_thread_file_or_socket(python, server, home):
     assert server.messages == [] and list(home.iterdir()) == []
 
 
-def test_an_opted_out_call_makes_no_such_system_call(python, tmp_path):
+def test_an_opted_out_call_makes_no_such_system_call(python, tmp_path, patience):
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("there is no strace on this machine")
@@ -324,7 +321,7 @@ def test_an_opted_out_call_makes_no_such_system_call(python, tmp_path):
     calls = "trace=clone,clone3,fork,vfork,socket,connect,mkdir,mkdirat,rename,unlink,openat,open,creat"
     program = [strace, "-f", "-e", calls, "-o", log, sys.executable, "-B", "-c", OPTED_OUT]
     done = subprocess.run(
-        program, env={**python.variables, "DO_NOT_TRACK": "1"}, capture_output=True, text=True, timeout=PATIENCE, check=False
+        program, env={**python.variables, "DO_NOT_TRACK": "1"}, capture_output=True, text=True, timeout=patience, check=False
     )
     if "Operation not permitted" in done.stderr:
         pytest.skip("strace is not permitted here")
@@ -371,12 +368,9 @@ def test_an_error_below_is_nothing_above_and_a_line_for_debugging(python):
     assert "None False <UsageMessage vllm/current off: an error>" in out, out
 
 
-def test_exits_while_the_worker_is_busy_neither_crash_nor_hang(python, silent_server):
+def test_exits_while_the_worker_is_busy_neither_crash_nor_hang(python, silent_server, patience):
     variables = {**python.variables, "VLLM_USAGE_STATS_SERVER": silent_server.url}
     program = [sys.executable, Path(__file__).with_name("exits.py"), "6"]
-    done = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+    done = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=3 * patience, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["exits"] == 6
-
-
-assert os.name == "posix"

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE, Server
-
 WIRE = Path(__file__).parents[3] / "tests/interop/wire"
 #: Different in each process.
 RANDOM = {"uuid", "log_time"}
@@ -31,9 +29,8 @@ def wheel():
     return found[0]
 
 
-def play(script, wheel, scenario, home, variables, original):
+def play(server, script, wheel, scenario, home, variables, original):
     """Return the message of the start."""
-    server = Server()
     home.mkdir(exist_ok=True)
     path = home / "scenario.json"
     path.write_text(json.dumps(scenario))
@@ -49,11 +46,10 @@ def play(script, wheel, scenario, home, variables, original):
     )
     try:
         (message,) = server.wait(1)
-        _, errors = process.communicate("", PATIENCE)
+        _, errors = process.communicate("", 60)
         assert process.returncode == 0, errors
     finally:
         process.kill()
-        server.close()
     file = home / ".config/vllm/usage_stats.json"
     assert json.loads(file.read_text()) == message
     others = {str(each.relative_to(home)) for each in home.rglob("*") if each.is_file()}
@@ -61,9 +57,10 @@ def play(script, wheel, scenario, home, variables, original):
     return message
 
 
-def compare(wheel, scenario, tmp_path, variables):
-    theirs = play(WIRE / "vllm_original.py", wheel, scenario, tmp_path / "theirs", variables, True)
-    ours = play(Path(__file__).with_name("engine_ours.py"), wheel, scenario, tmp_path / "ours", variables, False)
+def compare(servers, wheel, scenario, tmp_path, variables):
+    theirs = play(servers(), WIRE / "vllm_original.py", wheel, scenario, tmp_path / "theirs", variables, True)
+    engine = Path(__file__).with_name("engine_ours.py")
+    ours = play(servers(), engine, wheel, scenario, tmp_path / "ours", variables, False)
     assert list(ours) == list(theirs)
     different = {key: (theirs[key], ours[key]) for key in theirs if theirs[key] != ours[key] and key not in RANDOM}
     assert different == {}
@@ -76,8 +73,8 @@ def scenario(name):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "rocm", "tpu", "xpu"])
-def test_a_report_equals_that_of_the_original(wheel, tmp_path, variables, name):
-    compare(wheel, scenario(name), tmp_path, variables)
+def test_a_report_equals_that_of_the_original(servers, wheel, tmp_path, variables, name):
+    compare(servers, wheel, scenario(name), tmp_path, variables)
 
 
 def odd(name):
@@ -113,5 +110,5 @@ def odd(name):
 
 
 @pytest.mark.parametrize("name", ["settings", "wrapped", "numbers", "absent"])
-def test_odd_configurations_equal_those_of_the_original(wheel, tmp_path, variables, name):
-    compare(wheel, odd(name), tmp_path, variables)
+def test_odd_configurations_equal_those_of_the_original(servers, wheel, tmp_path, variables, name):
+    compare(servers, wheel, odd(name), tmp_path, variables)

@@ -11,7 +11,7 @@ import otel_usage
 from otel_usage import _take_over
 
 #: What ``preview`` records of each built-in contract: a kind of record, with values that an engine would give.
-_START = {
+_START: dict[str, tuple[str, dict[str, str | int]]] = {
     "vllm": ("vllm.report", {"vllm.model.architecture": "LlamaForCausalLM", "vllm.usage.context": "ENGINE_CONTEXT"}),
     "lmcache": ("lmcache.engine", {"lmcache.chunk_size": 256}),
 }

@@ -8,19 +8,25 @@ on its own thread.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
-class Facts(NamedTuple):
+class Facts:
     """Accelerators as the framework sees them."""
 
-    #: Number of devices, name of the first, and its memory in bytes. ``None``: the driver is asked.
-    accelerators: tuple[int, str, int] | None = None
-    #: Version of the runtime by the names of the contract.
-    attributes: dict[str, str] = {}  # noqa: RUF012
+    __slots__ = ("accelerators", "attributes")
+
+    def __init__(
+        self, accelerators: tuple[int, str, int] | None = None, attributes: dict[str, str] | None = None
+    ) -> None:
+        #: Number of devices, name of the first, and its memory in bytes. ``None``: the driver is asked.
+        self.accelerators = accelerators
+        #: Version of the runtime by the names of the contract.
+        self.attributes = attributes or {}
 
 
 def platform() -> Any:

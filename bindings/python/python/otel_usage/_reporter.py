@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from otel_usage import _native
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 #: The values that a declared field can have.
 TYPES: dict[type, str] = {bool: "bool", float: "float", int: "int", str: "str"}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
 
 #: The variable by which an operator asks for it.
 VARIABLE = "OTEL_USAGE_TAKE_OVER"
@@ -69,19 +70,19 @@ def vllm() -> None:
             _replace_switch(sys.modules[holder])
 
 
-def _replace_vllm(module: ModuleType) -> None:
+def _replace_vllm(module: Any) -> None:
     from otel_usage import vllm as ours
 
     def report_usage(_self: object, *values: Any, **named: Any) -> None:
         ours.usage_message.report_usage(*values, **named)
 
     # Other modules hold the message object, so that the method of its class is replaced.
-    module.UsageMessage.report_usage = report_usage  # type: ignore[attr-defined]
-    module.set_runtime_usage_data = ours.set_runtime_usage_data  # type: ignore[attr-defined]
+    module.UsageMessage.report_usage = report_usage
+    module.set_runtime_usage_data = ours.set_runtime_usage_data
     _replace_switch(module)
 
 
-def _replace_switch(module: ModuleType) -> None:
+def _replace_switch(module: Any) -> None:
     from otel_usage import vllm as ours
 
     if hasattr(module, "is_usage_stats_enabled"):
@@ -94,7 +95,7 @@ def lmcache() -> None:
 
 
 def _replace_lmcache(_module: ModuleType) -> None:
-    from otel_usage import lmcache as ours  # type: ignore[attr-defined, unused-ignore]
+    from otel_usage import lmcache as ours
 
     ours.install()
 
@@ -105,7 +106,7 @@ def when_imported(name: str, act: Callable[[ModuleType], None]) -> None:
     if module is not None and not getattr(module.__spec__, "_initializing", False):
         act(module)
     elif not any(isinstance(finder, _Watch) and finder.name == name for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Watch(name, act))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Watch(name, act))
 
 
 class _Watch:
@@ -123,11 +124,12 @@ class _Watch:
             find = getattr(finder, "find_spec", None)
             if finder is self or find is None:
                 continue
-            spec: ModuleSpec | None = find(name, path, target)
+            spec: Any = find(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader, self)  # type: ignore[assignment]
-                return spec
+                    spec.loader = _Loader(spec.loader, self)
+                found: ModuleSpec = spec
+                return found
         return None
 
 
@@ -151,5 +153,5 @@ class _Loader:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         if self._watch in sys.meta_path:
-            sys.meta_path.remove(self._watch)  # type: ignore[arg-type]
+            sys.meta_path.remove(self._watch)
         quietly(lambda: self._watch.act(module), module.__name__)

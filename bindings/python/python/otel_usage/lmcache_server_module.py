@@ -10,8 +10,7 @@ import sys
 
 from otel_usage import _take_over
 
-#: The functions by which the server begins to report, and which it holds under these names.
-_NAMES = ("InitializeMPUsageContext", "InitializeMPContinuousUsage", "InitializeL2ConnectorUsage", "InitializeL1Usage")
+#: The module that holds the functions by which the server begins to report, under their own names.
 _SERVER = "lmcache.v1.multiprocess.server"
 
 
@@ -23,10 +22,15 @@ def build_server_modules(_context: object) -> list[object]:
 
 
 def _replace() -> None:
-    from otel_usage.lmcache import l1_usage, l2_usage, mp, mp_continuous  # type: ignore[import-not-found, unused-ignore]
+    from otel_usage.lmcache import l1_usage, l2_usage, mp, mp_continuous
 
     server = sys.modules.get(_SERVER) or sys.modules["__main__"]
-    ours = {name: getattr(module, name) for module in (mp, mp_continuous, l2_usage, l1_usage) for name in _NAMES if hasattr(module, name)}
+    ours = {
+        "InitializeMPUsageContext": mp.InitializeMPUsageContext,
+        "InitializeMPContinuousUsage": mp_continuous.InitializeMPContinuousUsage,
+        "InitializeL2ConnectorUsage": l2_usage.InitializeL2ConnectorUsage,
+        "InitializeL1Usage": l1_usage.InitializeL1Usage,
+    }
     # All or none, so that one server does not report in two ways.
-    if len(ours) == len(_NAMES) and all(hasattr(server, name) for name in _NAMES):
+    if all(hasattr(server, name) for name in ours):
         vars(server).update(ours)

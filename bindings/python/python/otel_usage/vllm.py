@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_usage._reporter import Reporter, installed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 __all__ = [
     "UsageContext",
@@ -177,14 +178,28 @@ def declare(name: str, type: type, *, doc: str, kind: str, heartbeat: bool = Fal
     _reporter.declare("heartbeat" if heartbeat else "report", name, type, doc, kind)
 
 
-class UsageLib(NamedTuple):
+class UsageLib:
     """The names of this module for another engine."""
 
-    UsageContext: type[UsageContext]
-    is_usage_stats_enabled: Callable[[], bool]
-    set_runtime_usage_data: Callable[[str, str | int | bool], None]
-    usage_message: UsageMessage
-    declare: Callable[..., None]
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._enabled: bool | None = None
+        self.UsageContext = UsageContext
+        self.usage_message = _OtherMessage(reporter)
+
+    def is_usage_stats_enabled(self) -> bool:
+        """Return whether reports may be made. The first answer is kept."""
+        if self._enabled is None:
+            self._enabled = self._reporter.is_on()
+        return self._enabled
+
+    def set_runtime_usage_data(self, key: str, value: str | int | bool) -> None:
+        """Set a value that each later heartbeat carries, under a declared key."""
+        self._reporter.set_runtime(key, value)
+
+    def declare(self, name: str, type: type, *, doc: str, kind: str, heartbeat: bool = False) -> None:
+        """Declare a key, as :func:`declare` does for vLLM."""
+        self._reporter.declare("heartbeat" if heartbeat else "report", name, type, doc, kind)
 
 
 class _OtherMessage(UsageMessage):
@@ -270,14 +285,4 @@ def usage_lib(
     told = logger or logging.getLogger(f"otel_usage.{engine}")
     found = version
     reporter = Reporter(name, text, version=lambda: found or installed(package or engine), logger=lambda: told)
-    known: list[bool] = []
-
-    def is_enabled() -> bool:
-        if not known:
-            known.append(reporter.is_on())
-        return known[0]
-
-    def add(name: str, type: type, *, doc: str, kind: str, heartbeat: bool = False) -> None:
-        reporter.declare("heartbeat" if heartbeat else "report", name, type, doc, kind)
-
-    return UsageLib(UsageContext, is_enabled, reporter.set_runtime, _OtherMessage(reporter), add)
+    return UsageLib(reporter)
