@@ -11,6 +11,9 @@ mod store;
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
+mod power;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
 mod simulated;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]

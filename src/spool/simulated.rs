@@ -1,4 +1,12 @@
 //! A disk in memory that loses what was not synced, and whose calls can fail.
+//!
+//! A power cut leaves of each file what it would leave on the worst file system: every name is in any state
+//! that it had since the last sync of the folder, independently of the others; content that was not synced is
+//! missing, cut off, zeros, longer, or a mixture of sectors that were written, sectors of zeros and sectors of
+//! older files; and a folder whose name was not synced is gone with all that is in it. A failed call may have done
+//! its work, and a sync after a failed sync says that all is well and saves nothing.
+//!
+//! It does not model a disk that changes or forgets what it has synced. Nothing is renamed, so neither is it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,11 +30,26 @@ impl Random {
     }
 }
 
+/// The unit in which a disk writes.
+const SECTOR: usize = 512;
+
 #[derive(Debug, Clone, Default)]
 struct Content {
     /// What a power cut leaves for certain.
     synced: Option<Vec<u8>>,
     written: Vec<u8>,
+    /// Whether a sync failed. The system then takes the content for clean, and no later sync writes it.
+    failed: bool,
+}
+
+/// The folder itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Missing,
+    /// It is there, but a power cut may remove it.
+    Made,
+    Safe,
 }
 
 #[derive(Debug, Default)]
@@ -34,14 +57,38 @@ struct State {
     contents: Vec<Content>,
     /// Names as programs see them.
     names: BTreeMap<String, usize>,
-    /// Names as a power cut leaves them for certain.
-    synced_names: BTreeMap<String, usize>,
+    /// The states of each name that changed since the last sync of the folder, the synced one first.
+    changes: BTreeMap<String, Vec<Option<usize>>>,
+    place: Place,
     locks: BTreeSet<String>,
     calls: usize,
-    /// The calls that fail, each with its error.
-    failing: Option<(std::ops::Range<usize>, i32)>,
+    /// The calls that fail, each with its error, and whether they do their work nevertheless.
+    failing: Option<(std::ops::Range<usize>, i32, bool)>,
     /// The call at which the power goes.
     off_at: Option<usize>,
+}
+
+impl State {
+    /// Lets a name stand for a content, or for none.
+    fn set(&mut self, name: &str, place: Option<usize>) {
+        let before = match place {
+            Some(place) => self.names.insert(name.to_owned(), place),
+            None => self.names.remove(name),
+        };
+        self.changes.entry(name.to_owned()).or_insert_with(|| vec![before]).push(place);
+    }
+
+    fn add(&mut self, name: &str, content: Content) -> usize {
+        let place = self.contents.len();
+        self.contents.push(content);
+        self.set(name, Some(place));
+        place
+    }
+
+    /// Fails if there is no folder.
+    fn folder(&self) -> io::Result<()> {
+        if self.place == Place::Missing { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+    }
 }
 
 /// Clones share one disk.
@@ -49,9 +96,9 @@ struct State {
 pub(super) struct Simulated(Arc<Mutex<State>>);
 
 impl Simulated {
-    /// Makes the calls of `range` fail.
-    pub(super) fn fail(&self, range: std::ops::Range<usize>, code: i32) {
-        self.0.lock().unwrap().failing = Some((range, code));
+    /// Makes the calls of `range` fail, which do their work nevertheless if they are `done`.
+    pub(super) fn fail(&self, range: std::ops::Range<usize>, code: i32, done: bool) {
+        self.0.lock().unwrap().failing = Some((range, code, done));
     }
 
     /// Makes every call fail from the call `at` on.
@@ -75,23 +122,31 @@ impl Simulated {
     /// Puts a file there, synced.
     pub(super) fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.0.lock().unwrap();
-        let place = state.contents.len();
-        state.contents.push(Content { synced: Some(bytes.clone()), written: bytes });
-        state.names.insert(name.to_owned(), place);
-        state.synced_names.insert(name.to_owned(), place);
+        state.place = Place::Safe;
+        state.add(name, Content { synced: Some(bytes.clone()), written: bytes, failed: false });
+        state.changes.remove(name);
     }
 
-    /// Returns the disk after the power came back: each name that was not synced is as before or as after, and
-    /// each content that was not synced is anything between.
+    /// Returns the disk after the power came back.
     pub(super) fn after_power_cut(&self, random: &mut Random) -> Self {
         let state = self.0.lock().unwrap();
         let after = Self::default();
-        let all: BTreeSet<&String> = state.names.keys().chain(state.synced_names.keys()).collect();
+        if state.place == Place::Missing || state.place == Place::Made && random.below(2) == 0 {
+            return after;
+        }
+        after.0.lock().unwrap().place = Place::Safe;
+        let all: BTreeSet<&String> = state.names.keys().chain(state.changes.keys()).collect();
         for name in all {
-            let (then, now) = (state.synced_names.get(name), state.names.get(name));
-            let Some(place) = (if random.below(2) == 0 { then } else { now }) else { continue };
-            let content = &state.contents[*place];
-            let bytes = content.synced.clone().unwrap_or_else(|| torn(&content.written, random));
+            let place = match state.changes.get(name) {
+                Some(states) => states[random.below(states.len())],
+                None => state.names.get(name).copied(),
+            };
+            let Some(place) = place else { continue };
+            let content = &state.contents[place];
+            let bytes = match &content.synced {
+                Some(synced) => synced.clone(),
+                None => torn(&content.written, &state.contents, random),
+            };
             after.put(name, bytes);
         }
         after
@@ -107,34 +162,50 @@ impl Simulated {
         self.clone()
     }
 
-    /// Counts a call and decides whether it works.
-    fn call(&self) -> io::Result<std::sync::MutexGuard<'_, State>> {
+    /// Counts a call, and does its `work` unless it fails.
+    fn call<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.0.lock().unwrap();
         let call = state.calls;
         state.calls += 1;
         if state.off_at.is_some_and(|at| call >= at) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
-        match &state.failing {
-            Some((range, code)) if range.contains(&call) => {
-                Err(io::Error::from_raw_os_error(*code))
-            }
-            _ => Ok(state),
+        if let Some((range, code, done)) = state.failing.clone()
+            && range.contains(&call)
+        {
+            let result = if done { Some(work(&mut state)) } else { None };
+            // First, because dropping a lock needs the state.
+            drop(state);
+            drop(result);
+            return Err(io::Error::from_raw_os_error(code));
         }
+        work(&mut state)
     }
 }
 
 /// Returns what a power cut may leave of bytes that were not synced.
-fn torn(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+fn torn(bytes: &[u8], others: &[Content], random: &mut Random) -> Vec<u8> {
     let mut left = bytes.to_vec();
-    match random.below(5) {
+    match random.below(6) {
         0 => left.clear(),
         1 => left.truncate(random.below(bytes.len())),
         2 => left.fill(0),
         3 => {
-            let from = random.below(bytes.len());
-            left[from..].fill(0);
+            for (number, sector) in left.chunks_mut(SECTOR).enumerate() {
+                match random.below(3) {
+                    0 => {}
+                    1 => sector.fill(0),
+                    _ => {
+                        let old = &others[random.below(others.len())].written;
+                        let old = old.get(number * SECTOR..).unwrap_or_default();
+                        let length = old.len().min(sector.len());
+                        sector[..length].copy_from_slice(&old[..length]);
+                        sector[length..].fill(0);
+                    }
+                }
+            }
         }
+        4 => left.resize(bytes.len().next_multiple_of(8 * SECTOR), 0),
         _ => {}
     }
     left
@@ -144,26 +215,33 @@ struct Open(Simulated, usize);
 
 impl NewFile for Open {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.0.call() {
-            Ok(mut state) => {
-                state.contents[self.1].written.extend_from_slice(bytes);
-                Ok(())
-            }
-            Err(error) => {
-                // A full disk takes a part.
-                let half = bytes.len() / 2;
-                let mut state = self.0.0.lock().unwrap();
-                state.contents[self.1].written.extend_from_slice(&bytes[..half]);
-                Err(error)
-            }
+        let Self(disk, place) = self;
+        let written = disk.call(|state| {
+            state.contents[*place].written.extend_from_slice(bytes);
+            Ok(())
+        });
+        let mut state = disk.0.lock().unwrap();
+        let content = &mut state.contents[*place].written;
+        if written.is_err() && content.is_empty() {
+            // A full disk takes a part.
+            content.extend_from_slice(&bytes[..bytes.len() / 2]);
         }
+        written
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.0.call()?;
-        let content = &mut state.contents[self.1];
-        content.synced = Some(content.written.clone());
-        Ok(())
+        let Self(disk, place) = self;
+        let synced = disk.call(|state| {
+            let content = &mut state.contents[*place];
+            if !content.failed {
+                content.synced = Some(content.written.clone());
+            }
+            Ok(())
+        });
+        if synced.is_err() {
+            disk.0.lock().unwrap().contents[*place].failed = true;
+        }
+        synced
     }
 }
 
@@ -177,58 +255,77 @@ impl Drop for Held {
 
 impl Disk for Simulated {
     fn make_folder(&self) -> io::Result<()> {
-        self.call().map(|_| ())
+        let turn = |place| {
+            self.call(|state| {
+                state.place = place;
+                Ok(())
+            })
+        };
+        let place = self.0.lock().unwrap().place;
+        if place == Place::Missing {
+            turn(Place::Made)?;
+        }
+        turn(Place::Safe)
     }
 
     fn list(&self) -> io::Result<Vec<Found>> {
-        let state = self.call()?;
-        let found = state.names.iter().map(|(name, place)| {
-            let bytes = state.contents[*place].written.len() as u64;
-            Found { name: name.clone(), bytes }
-        });
-        Ok(found.collect())
+        self.call(|state| {
+            let found = state.names.iter().map(|(name, place)| {
+                let bytes = state.contents[*place].written.len() as u64;
+                Found { name: name.clone(), bytes }
+            });
+            Ok(found.collect())
+        })
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
-        let mut state = self.call()?;
-        if state.names.contains_key(name) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let place = state.contents.len();
-        state.contents.push(Content::default());
-        state.names.insert(name.to_owned(), place);
-        Ok(Box::new(Open(self.clone(), place)))
+        self.call(|state| {
+            state.folder()?;
+            if state.names.contains_key(name) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let place = state.add(name, Content::default());
+            Ok(Box::new(Open(self.clone(), place)) as Box<dyn NewFile>)
+        })
     }
 
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
-        let state = self.call()?;
-        let place = state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        let mut bytes = state.contents[*place].written.clone();
-        bytes.truncate(usize::try_from(limit).unwrap() + 1);
-        Ok(bytes)
+        self.call(|state| {
+            let place = state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+            let mut bytes = state.contents[*place].written.clone();
+            bytes.truncate(usize::try_from(limit).unwrap() + 1);
+            Ok(bytes)
+        })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.call()?;
-        state.names.remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.call(|state| {
+            if !state.names.contains_key(name) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            state.set(name, None);
+            Ok(())
+        })
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        let mut state = self.call()?;
-        state.synced_names = state.names.clone();
-        Ok(())
+        self.call(|state| {
+            state.folder()?;
+            state.changes.clear();
+            Ok(())
+        })
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        let mut state = self.call()?;
-        if !state.locks.insert(name.to_owned()) {
-            return Ok(None);
-        }
-        if !state.names.contains_key(name) {
-            let place = state.contents.len();
-            state.contents.push(Content::default());
-            state.names.insert(name.to_owned(), place);
-        }
-        Ok(Some(Box::new(Held(self.clone(), name.to_owned()))))
+        self.call(|state| {
+            state.folder()?;
+            if !state.locks.insert(name.to_owned()) {
+                return Ok(None);
+            }
+            if !state.names.contains_key(name) {
+                state.add(name, Content::default());
+            }
+            Ok(Some(Box::new(Held(self.clone(), name.to_owned())) as Lock))
+        })
     }
 }

@@ -357,7 +357,6 @@ impl Spool {
             self.disk.list()?.into_iter().map(|found| found.name).collect();
         // A lock sorts after the entries that it guards.
         names.sort_unstable();
-        let empty = names.is_empty();
         for name in names {
             let Some(Name { owner, .. }) = Name::parse(&name) else { continue };
             if !owner.starts_with(&self.of_contract) {
@@ -383,8 +382,11 @@ impl Spool {
             let _ = self.disk.remove(&lock_of(owner));
         }
         self.undeleted.clear();
-        let synced = if empty { Ok(()) } else { self.disk.sync_folder() };
-        result.and(synced)
+        // Also if nothing was there, because the sync of an earlier purge may have failed.
+        match self.disk.sync_folder() {
+            Err(error) if error.kind() == ErrorKind::NotFound => result,
+            synced => result.and(synced),
+        }
     }
 
     /// Returns the reasons for which entries of processes that ended were lost since the last call.
