@@ -111,6 +111,13 @@ pub use otel_usage_schema::{Attributes, Consent, Contract, UsageRecord};
 pub use stats::Stats;
 pub use usage::{Flush, Usage};
 
+/// Runs the fuzz target of the spool, which no other build can reach.
+#[cfg(all(fuzzing, feature = "http"))]
+#[doc(hidden)]
+pub fn fuzz_spool(input: &[u8]) {
+    spool::damage::look_through(input);
+}
+
 /// Compiles the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -9,11 +9,25 @@ mod folder;
 mod inspect;
 mod store;
 
+#[cfg(any(test, fuzzing))]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may overflow, and fails by panicking"
+)]
+pub(crate) mod damage;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
 mod power;
-#[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
+#[cfg(any(test, fuzzing))]
+#[allow(
+    dead_code,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may overflow, and fails by panicking; a fuzz target needs a part of it"
+)]
 mod simulated;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
