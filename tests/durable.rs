@@ -11,7 +11,6 @@
     reason = "the test starts processes, and fails by panicking"
 )]
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -176,27 +175,4 @@ fn an_engine_that_is_killed_after_a_durable_flush_reports_at_the_next_start() {
     assert_eq!(arrived, [-1, 7]);
     let left = std::fs::read_dir(home.path().join(".local/state/otel-usage")).unwrap();
     assert_eq!(left.count(), 0);
-}
-
-#[test]
-fn engines_killed_at_fifty_random_points_lose_nothing_that_a_flush_acknowledged() {
-    let home = tempfile::tempdir().unwrap();
-    let address = TcpListener::bind("127.0.0.82:0").unwrap().local_addr().unwrap();
-    let mut safe = BTreeSet::new();
-    // Four reports each, because the folder holds 256.
-    let engines: Vec<(usize, Child)> = (0..50)
-        .map(|one: usize| {
-            let first = i64::try_from(one).unwrap() * 4;
-            (one % 5, engine(home.path(), address, first, 4))
-        })
-        .collect();
-    for (lines, engine) in engines {
-        safe.extend(kill_after(engine, lines));
-    }
-    assert!(safe.len() >= 50, "{}", safe.len());
-    let arrived = deliver(home.path(), address, safe.len() + 1);
-    let once: BTreeSet<i64> = arrived.iter().copied().collect();
-    assert_eq!(once.len(), arrived.len(), "something arrived twice");
-    let lost: Vec<&i64> = safe.difference(&once).collect();
-    assert!(lost.is_empty(), "{lost:?}");
 }

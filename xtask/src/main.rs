@@ -126,11 +126,14 @@ enum Task {
     ///
     /// Needs cargo-deny.
     SupplyChain,
-    /// Run the closed-world property much longer than the tests do
+    /// Run the random tests much longer than the test command does
     Torture {
-        /// Number of random runs
-        #[arg(long, default_value_t = 1_000_000)]
-        cases: u32,
+        /// Run this part only
+        #[arg(long, value_enum)]
+        only: Option<torture::Part>,
+        /// Number of cases of each part [default: that of the part]
+        #[arg(long)]
+        cases: Option<u32>,
     },
     /// Build the wheels of the Python package for every machine, and its source package
     ///
@@ -195,7 +198,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Python { arguments } => python::test(&arguments),
         Task::SmallBuild { write } => small_build::check(write),
         Task::SupplyChain => supply_chain::check(),
-        Task::Torture { cases } => torture::run(cases),
+        Task::Torture { only, cases } => torture::run(only, cases),
         Task::Wheels { out } => python::wheels(out),
     }
 }
