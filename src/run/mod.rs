@@ -18,6 +18,11 @@ mod queue;
 mod schedule;
 mod worker;
 
+/// The locks of the queue, in whose place `tests/model.rs` puts those of a model checker.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
+
 pub(crate) use bounds::text as shorten_text;
 pub(crate) use context::{Made, RunContext, RunStart};
 pub(crate) use pipeline::{Pipeline, PipelineParts};

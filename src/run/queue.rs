@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::SpanData;
 use otel_usage_schema::Loss;
 
 use super::bounds::{shorten, shorten_span};
+use super::sync::{Condvar, Mutex, MutexGuard};
 use super::{PipelineParts, worker};
 use crate::clock::Clock;
 use crate::export::SpanIds;
