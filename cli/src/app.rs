@@ -7,7 +7,7 @@ use otel_usage::Consent;
 
 use crate::{
     bridge, completions, config, contract, exit, man, mock_server, mode, output, preview, probe,
-    schema, status,
+    receipts, schema, sent, status,
 };
 
 /// The help of `otel-usage` without arguments: the three commands that operators need most.
@@ -24,7 +24,7 @@ More: otel-usage help, otel-usage help status
 /// See and control the anonymous usage telemetry of inference engines.
 ///
 /// No command but `bridge` sends anything, and only `bridge` and `mock-server` listen; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`,
-/// `off`, `probe --record` and `schema --out` write files.
+/// `off`, `probe --record`, `receipts` and `schema --out` write files.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -36,7 +36,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or collection is on; 1 an error; 2 a wrong command line; \
-3 collection is local; 4 collection is off; schema diff: 5 more is sent, 6 a new class of data is sent";
+3 collection is local; 4 collection is off; schema diff: 5 more is sent, 6 a new class of data is sent; \
+receipts: 7 another setting overrules it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -56,6 +57,16 @@ enum Command {
     /// Exit code: 0 on, 3 local, 4 off. The most permissive contract decides it, so 0 means that
     /// data may leave this machine.
     Status(status::Args),
+    /// List what left this machine, newest first, from the journal that `receipts` starts
+    ///
+    /// Each attempt to send a message is one line: time, contract, message, size, destination, and what
+    /// became of it. Reads the journal only, and also works if collection is off.
+    Sent(sent::Args),
+    /// Record what is sent in a journal on this machine, or stop that
+    ///
+    /// Writes a file of this user, which engines read when they start. Exit code: 0 if that is in force
+    /// now, 7 if the environment or a configuration file overrules it.
+    Receipts(receipts::Args),
     /// List the contracts that are known here, and make that of another engine known
     #[command(subcommand)]
     Contract(contract::Command),
@@ -116,6 +127,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         None => output::print(SHORT_HELP).map(|()| exit::SUCCESS),
         Some(Command::Preview(args)) => preview::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Sent(args)) => sent::run(&args),
+        Some(Command::Receipts(args)) => receipts::run(&args),
         Some(Command::Contract(command)) => contract::run(&command),
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::Probe(args)) => probe::run(&args),

@@ -18,6 +18,9 @@ pub(crate) const MORE: u8 = 5;
 /// `schema diff`: a new class of data is sent.
 pub(crate) const NEW_CLASS: u8 = 6;
 
+/// `receipts`: the mode is written, but another setting overrules it.
+pub(crate) const OVERRULED: u8 = 7;
+
 /// Returns the exit code for `consent`.
 pub(crate) const fn of(consent: Consent) -> u8 {
     match consent {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use otel_usage::export::ExporterName;
 use otel_usage::schema::{Destination, vllm};
-use otel_usage::settings::{Inspection, Settings};
+use otel_usage::settings::{Inspection, ReceiptsMode, ReceiptsSettings, Settings};
 use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
@@ -39,6 +39,7 @@ struct Document<'a> {
     config_file: Option<&'a str>,
     spool: Option<&'a str>,
     require_tls: Option<&'a str>,
+    receipts: &'static str,
     contracts: &'a [Status],
 }
 
@@ -61,6 +62,9 @@ pub(crate) struct Status {
     /// What requires TLS; the same for every contract, too.
     #[serde(skip)]
     require_tls: Option<String>,
+    /// The journal of what is sent; the same for every contract, too.
+    #[serde(skip)]
+    receipts: ReceiptsSettings,
 }
 
 /// An exporter and its destination.
@@ -123,6 +127,7 @@ impl Status {
             config_file: settings.config_file.map(|path| path.display().to_string()),
             spool: settings.spool.map(|path| path.display().to_string()),
             require_tls: settings.require_tls,
+            receipts: settings.receipts,
         })
     }
 }
@@ -171,6 +176,7 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
         config_file: config_file(statuses),
         spool: spool(statuses),
         require_tls: require_tls(statuses),
+        receipts: receipts(statuses).mode.as_str(),
         contracts: statuses,
     };
     Ok(serde_json::to_string(&document).context("the status cannot be written as JSON")? + "\n")
@@ -188,6 +194,10 @@ fn require_tls(statuses: &[Status]) -> Option<&str> {
     statuses.iter().find_map(|status| status.require_tls.as_deref())
 }
 
+fn receipts(statuses: &[Status]) -> ReceiptsSettings {
+    statuses.first().map(|status| status.receipts.clone()).unwrap_or_default()
+}
+
 fn readable(statuses: &[Status]) -> String {
     let mut text = pipelines(statuses);
     if let Some(path) = config_file(statuses) {
@@ -197,6 +207,11 @@ fn readable(statuses: &[Status]) -> String {
     if statuses.iter().any(Status::sends) {
         let place = spool(statuses).unwrap_or("memory only");
         let _ = writeln!(text, "messages that cannot be delivered wait in: {place}");
+        let ReceiptsSettings { mode, journal, .. } = receipts(statuses);
+        if let (ReceiptsMode::On | ReceiptsMode::Bodies, Some(journal)) = (mode, journal) {
+            let journal = journal.display();
+            let _ = writeln!(text, "what is sent is recorded in: {journal} ({})", mode.as_str());
+        }
     }
     if let Some(place) = require_tls(statuses) {
         let _ = writeln!(text, "TLS is required by: {place}");

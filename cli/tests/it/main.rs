@@ -14,6 +14,7 @@ mod preview;
 mod probe;
 mod same_bytes;
 mod schema;
+mod sent;
 mod shell;
 mod status;
 #[cfg(unix)]

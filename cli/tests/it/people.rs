@@ -7,7 +7,9 @@ const ESCAPE: char = '\u{1b}';
 #[test]
 fn colours_come_when_asked_for_and_never_into_text_for_programs() {
     let shell = Shell::new().with("OTEL_USAGE_EXPORTERS", "fiel");
-    for line in ["status", "preview --contract vllm", "probe", "contract ls", "off", "on"] {
+    for line in
+        ["status", "preview --contract vllm", "probe", "contract ls", "receipts on", "off", "on"]
+    {
         let plain = shell.run(line);
         assert!(!plain.out.contains(ESCAPE) && !plain.err.contains(ESCAPE), "{plain:?}");
         let coloured = shell.run(&format!("{line} --color always"));
@@ -22,6 +24,7 @@ fn colours_come_when_asked_for_and_never_into_text_for_programs() {
         "preview --contract vllm --otlp",
         "probe --json",
         "contract ls --json",
+        "sent --json",
         "schema",
     ] {
         let ran = shell.run(&format!("{line} --color always"));
@@ -36,7 +39,10 @@ fn every_subcommand_has_a_manual_page_and_a_completion() {
     let ran = shell.run(&format!("man --out {}", out.display()));
     assert_eq!(ran.code, 0, "{}", ran.err);
     let script = shell.run("completions bash").out;
-    for name in ["bridge", "config", "contract", "off", "preview", "probe", "schema", "status"] {
+    for name in [
+        "bridge", "config", "contract", "off", "preview", "probe", "receipts", "schema", "sent",
+        "status",
+    ] {
         let page = std::fs::read_to_string(out.join(format!("otel-usage-{name}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{page}");
         assert!(script.contains(&format!("otel__usage,{name})")), "{name}: {script}");

@@ -46,6 +46,7 @@ fn json_is_one_stable_document() {
             "config_file": null,
             "spool": format!("{home}/.local/state/otel-usage"),
             "require_tls": null,
+            "receipts": "off",
             "contracts": [
                 {
                     "contract": "vllm/current",
