@@ -13,7 +13,7 @@ mod tls;
 
 use std::path::PathBuf;
 
-use otel_usage_schema::{Contract, Destination, Directory};
+use otel_usage_schema::{Contract, Directory};
 
 pub use crate::inspect::{Inspection, RunPreview};
 #[cfg(feature = "http")]
@@ -105,14 +105,23 @@ impl std::fmt::Debug for Settings {
 
 impl Settings {
     /// Returns the places to which messages leave this process, as the notice names them.
+    #[cfg(feature = "http")]
     pub(crate) fn destinations(&self) -> Vec<String> {
         let url = |name: &ExporterName| match name {
             ExporterName::Server => self.server.as_deref(),
             ExporterName::Otlp => self.otlp.as_ref().map(|otlp| otlp.endpoint.as_str()),
             _ => None,
         };
-        let parsed = self.exporters.iter().filter_map(url).filter_map(Destination::parse);
+        let urls = self.exporters.iter().filter_map(url);
+        let parsed = urls.filter_map(otel_usage_schema::Destination::parse);
         parsed.map(|destination| destination.origin()).collect()
+    }
+
+    /// No exporter of this build sends over the network.
+    #[cfg(not(feature = "http"))]
+    #[expect(clippy::unused_self, reason = "the same call in every build")]
+    pub(crate) const fn destinations(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Resolves the settings for `contract`, consent aside.
