@@ -8,9 +8,11 @@ calling thread, as ``(URL, dict)``. Everything else is queued, and a native thre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# `typing` costs more than this package, in every process that imports it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from otel_usage.lmcache._install import install
     from otel_usage.lmcache.context import InitializeUsageContext, UsageContext, UsageContextBase
     from otel_usage.lmcache.continuous import ContinuousUsageContext

@@ -41,6 +41,8 @@ _RELEVANT = (
 
 #: Handles by mode and local log, with what they depend on.
 _handles: dict[tuple[str, str | None], tuple[object, _native.Usage]] = {}
+#: Lines that wait for a report by our own sender, on whose thread they are logged.
+_waiting: list[tuple[str, str]] = []
 #: Lines that this process has logged already.
 _told: set[str] = set()
 
@@ -82,6 +84,8 @@ def usage(mode: str, local_log: str | None = None) -> _native.Usage:
         recorded_only=True,
     )
     _handles[mode, local_log] = (depends, native)
+    # The notice comes once in a process, and this handle may be gone before the first report.
+    _waiting.extend(native.notices())
     return native
 
 
@@ -89,7 +93,9 @@ def send(mode: str, message: str, values: Mapping[str, Any], local_log: str | No
     """Put a message into the queue of the native part, and log what it has to say. It returns at once."""
     native = usage(mode, local_log)
     unknown = native.send(message, dict(values))
-    for level, text in native.notices():
+    _waiting.extend(native.notices())
+    while _waiting:
+        level, text = _waiting.pop(0)
         if text not in _told:
             _told.add(text)
             logger.log(level, "%s", " ".join(text.split("\n")))

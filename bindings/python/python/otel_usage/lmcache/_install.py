@@ -87,6 +87,9 @@ class _Finder:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if self.place(name) is None:
+            if name.startswith(f"{_ROOT}."):
+                # Else the import system would find the file of ours a second time, under this name.
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
             return None
         return ModuleSpec(name, self)  # type: ignore[arg-type]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 from otel_usage.lmcache import _core
 from otel_usage.lmcache.messages import DeploymentMode, EnvMessage
 
 
 def collect_env_message() -> EnvMessage:
     """Read the machine on the calling thread, which takes milliseconds."""
+    import json
+
     found = _core.usage(DeploymentMode.SINGLE_PROCESS.value).payload("EnvMessage", {})
     sent = json.loads(found[1]) if found else {}
     members = {key: sent[key] for key in EnvMessage._keys}

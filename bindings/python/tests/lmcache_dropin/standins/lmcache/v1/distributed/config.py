@@ -1,0 +1,2 @@
+def get_configured_capacity_bytes(level):
+    return level.capacities
