@@ -22,6 +22,7 @@ mod package;
 mod pictures;
 mod probe_gate;
 mod python;
+mod python_upstream;
 mod rustup;
 mod small_build;
 mod supply_chain;
@@ -73,6 +74,11 @@ enum Task {
         /// Also test with Kafka and ClickHouse, which needs Python and packages from PyPI
         #[arg(long)]
         all: bool,
+        /// Run LMCache's own tests over the Python package instead
+        ///
+        /// Needs Python 3.11, packages from PyPI and 7 GB of disk, because these tests use torch.
+        #[arg(long, conflicts_with = "all")]
+        python_upstream: bool,
     },
     /// Check the library with each feature alone, none and all, and for other systems
     ///
@@ -187,7 +193,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(Demo::Adopt) => demo::adopt(),
         Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
         Task::Dist { out, debug } => dist::run(out, debug),
-        Task::E2e { all } => e2e::run(all),
+        Task::E2e { python_upstream: true, .. } => python_upstream::run(),
+        Task::E2e { all, .. } => e2e::run(all),
         Task::Features => features::check(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Generate { check } => generate::run(check),

@@ -123,7 +123,12 @@ fn watched(what: &str, command: &mut Command) -> anyhow::Result<()> {
 }
 
 /// Returns the Python of a virtual environment that has the packages of a list, and makes it if it is not there.
-fn environment(root: &Path, name: &str, with: &Path, list: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn environment(
+    root: &Path,
+    name: &str,
+    with: &Path,
+    list: &str,
+) -> anyhow::Result<PathBuf> {
     let list = root.join(PACKAGE).join(list);
     let wanted = std::fs::read_to_string(&list)?;
     let folder = root.join(".cache").join(name);
@@ -155,7 +160,7 @@ fn environment(root: &Path, name: &str, with: &Path, list: &str) -> anyhow::Resu
 }
 
 /// Returns Python 3 of this minor version: from the path, or from the folder of pyenv.
-fn python(minor: u32) -> Option<PathBuf> {
+pub(crate) fn python(minor: u32) -> Option<PathBuf> {
     let name = format!("python3.{minor}");
     let works = |path: &Path| tools::succeeds(Command::new(path).args(["-c", "import venv"]));
     let on_path = PathBuf::from(&name);
