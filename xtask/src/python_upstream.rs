@@ -1,4 +1,4 @@
-//! Runs LMCache's own tests of its usage reporting over the Python package.
+//! Runs LMCache's own tests of its usage reporting over the Python package, and compares what both post.
 
 use std::path::Path;
 use std::process::Command;
@@ -44,7 +44,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "--quiet", "-p", "otel_usage.testing.shim", name]);
     tests.args(["--deselect", STRICTER]).current_dir(elsewhere.path());
-    tools::run(&mut tests, "a test of LMCache's fails over this package: see above")
+    tools::run(&mut tests, "a test of LMCache's fails over this package: see above")?;
+
+    // Then LMCache's posts and ours, one scenario after the other.
+    pip(&python, &["download", "--no-deps", "--only-binary", "lmcache", "--dest", to, LMCACHE])?;
+    let mut files = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+    let wheel = files.find(|path| path.extension().is_some_and(|end| end == "whl"));
+    let mut compared = Command::new(&python);
+    compared.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--import-mode=importlib"]);
+    compared.arg(root.join("bindings/python/upstream")).current_dir(elsewhere.path());
+    compared.env("LMCACHE_WHEEL", wheel.context("pip has downloaded a wheel")?);
+    tools::run(&mut compared, "what is posted differs from LMCache's: see above")
 }
 
 fn pip(python: &Path, arguments: &[&str]) -> anyhow::Result<()> {

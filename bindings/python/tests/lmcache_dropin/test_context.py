@@ -64,12 +64,14 @@ def test_the_engines_start_does_not_wait_for_a_callers_sender(config, metadata):
         assert sent.acquire(timeout=60)
 
 
-def test_our_own_sender_starts_no_thread_of_python(server, config, metadata):
-    before = set(threading.enumerate())
+def test_our_own_sender_starts_no_thread_of_python(server, config, metadata, monkeypatch):
+    started = []
+    start = threading.Thread.start
+    # The server has threads of its own.
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread.name), start(thread)))
     assert InitializeUsageContext(config, metadata) is not None
-    started = set(threading.enumerate()) - before
-    assert not [thread for thread in started if thread.name == "lmcache-usage-report"]
     server.wait_for(3)
+    assert "lmcache-usage-report" not in started
 
 
 def test_an_engine_reports_to_a_server(server, config, metadata):
@@ -244,7 +246,7 @@ def report(sender=None):
     context = ContinuousUsageContext(None, sender)
     context.send_caching_message()
 
-logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s:%(name)s:%(message)r")
 report(Mine())
 print("later")
 report()
@@ -253,8 +255,9 @@ report()
     told = " ".join(process(code))
     before, _, after = told.partition("later")
     assert before == ""
-    assert after.count("INFO:lmcache.usage_telemetry.context:lmcache reports usage data") == 1
+    assert after.count("INFO:lmcache.usage_telemetry.context:'lmcache reports usage data") == 1
     assert after.count("INFO:") == 1
+    assert "\\n" not in after
 
 
 def test_nothing_is_written_that_upstream_does_not_write(server, engine, config, metadata):
@@ -262,6 +265,14 @@ def test_nothing_is_written_that_upstream_does_not_write(server, engine, config,
     server.wait_for(3)
     files = [str(path.relative_to(engine)) for path in engine.rglob("*") if path.is_file()]
     assert files == [".config/lmcache/machine_id"]
+
+
+def test_nothing_waits_on_disk_unless_the_operator_asks_for_it(monkeypatch):
+    from otel_usage.lmcache import _core
+
+    assert _core.environment()["OTEL_USAGE_SPOOL_DIR"] == "none"
+    monkeypatch.setenv("OTEL_USAGE_SPOOL_DIR", "/var/spool/usage")
+    assert _core.environment()["OTEL_USAGE_SPOOL_DIR"] == "/var/spool/usage"
 
 
 def test_devices_are_those_of_torch_once_it_has_initialised_them(monkeypatch):
@@ -278,9 +289,9 @@ def test_devices_are_those_of_torch_once_it_has_initialised_them(monkeypatch):
 
 
 def test_torch_is_not_asked_before(monkeypatch):
-    def asked(*_):
-        raise AssertionError("a fork would break CUDA after this")
-
-    device = SimpleNamespace(is_initialized=lambda: False, device_count=asked, get_device_properties=asked)
+    asked = []
+    # A fork would break CUDA after this.
+    device = SimpleNamespace(is_initialized=lambda: False, get_device_properties=asked.append)
     monkeypatch.setattr(sys.modules["lmcache"], "torch_dev", device)
     assert collect_env_message().num_cpu > 0
+    assert asked == []

@@ -119,8 +119,8 @@ def test_specs_name_each_member_once(events):
 
 def test_own_specs_extract_and_reduce(bus, traffic, sender):
     retrieved, stored, size = default_metric_specs(1)
-    largest = size._replace(reduce=lambda samples: max(samples, default=0))
-    skipped = retrieved._replace(extract=lambda event: None)
+    largest = MetricSpec(size.event_type, size.field, size.extract, lambda samples: max(samples, default=0))
+    skipped = MetricSpec(retrieved.event_type, retrieved.field, lambda event: None, sum)
     reporter = MPContinuousUsageReporter(256, sender, [skipped, stored, largest])
     bus.register_subscriber(reporter)
     traffic()
@@ -207,8 +207,12 @@ def test_adapters_of_a_type_are_summed(bus, sender):
 def test_an_adapters_usage_is_frozen_and_positional():
     usage = L2TypeUsage(1, 2, 3)
     assert (usage.bytes_used, usage.capacity_bytes, usage.unbounded_adapters) == (1, 2, 3)
+    assert usage == L2TypeUsage(bytes_used=1, capacity_bytes=2, unbounded_adapters=3)
+    assert {usage, L2TypeUsage(1, 2, 3)} == {usage}
     with pytest.raises(AttributeError):
         usage.bytes_used = 4
+    with pytest.raises(AttributeError):
+        del usage.bytes_used
 
 
 def test_the_first_level_is_probed(bus, sender):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from otel_usage.lmcache import _core
 from otel_usage.lmcache._log import Log
+from otel_usage.lmcache._members import members
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,8 @@ logger = Log("identity")
 _CHARACTERS = 128
 
 
-class UsageIdentity(NamedTuple):
+@members(frozen=True)
+class UsageIdentity:
     """What every message carries of its sender."""
 
     #: UUID of this process. A forked child has another one.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otel_usage.lmcache._host import host
 from otel_usage.lmcache._log import Log
+from otel_usage.lmcache._members import members
 from otel_usage.lmcache.flush import Reporter
 from otel_usage.lmcache.guard import swallow_telemetry_errors
 from otel_usage.lmcache.identity import get_usage_identity
@@ -26,7 +27,8 @@ _TRAFFIC = (
 )
 
 
-class L2TypeUsage(NamedTuple):
+@members(frozen=True)
+class L2TypeUsage:
     """How full the adapters of one type are."""
 
     bytes_used: int

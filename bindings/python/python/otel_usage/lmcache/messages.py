@@ -7,23 +7,12 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from otel_usage.lmcache._host import host
+from otel_usage.lmcache._members import members
 
 USAGE_SCHEMA_VERSION = 1
-
-if TYPE_CHECKING:
-    # For a type checker these are dataclasses. To import that module costs more than all of this package.
-    from dataclasses import dataclass as _members
-else:
-
-    def _members(cls):
-        """Collects the names of the members, in order."""
-        own = tuple(name for name in cls.__annotations__ if name not in ("ENDPOINT", "_keys"))
-        cls._keys = cls._keys + own
-        cls.__match_args__ = cls._keys
-        return cls
 
 
 class DeploymentMode(Enum):
@@ -42,31 +31,8 @@ class UsageMessage:
     ENDPOINT: ClassVar[str] = "context"
     _keys: ClassVar[tuple[str, ...]] = ()
 
-    if not TYPE_CHECKING:
 
-        def __init__(self, *places, **names):
-            if len(places) > len(self._keys):
-                raise TypeError(f"{type(self).__name__} has {len(self._keys)} members, not {len(places)}")
-            given = dict(zip(self._keys, places))
-            twice = given.keys() & names.keys()
-            given.update(names)
-            wrong = sorted(twice | (given.keys() ^ set(self._keys)))
-            if wrong:
-                raise TypeError(f"{type(self).__name__}: missing, unknown or given twice: {', '.join(wrong)}")
-            for key in self._keys:
-                setattr(self, key, given[key])
-
-        def __eq__(self, other):
-            return vars(self) == vars(other) if type(self) is type(other) else NotImplemented
-
-        __hash__ = None
-
-        def __repr__(self):
-            members = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
-            return f"{type(self).__qualname__}({members})"
-
-
-@_members
+@members
 class EnvMessage(UsageMessage):
     """The machine. An integer is 0 where it is unknown."""
 
@@ -83,7 +49,7 @@ class EnvMessage(UsageMessage):
     source: str
 
 
-@_members
+@members
 class EngineMessage(UsageMessage):
     """The settings of an engine with LMCache in it."""
 
@@ -129,7 +95,7 @@ class EngineMessage(UsageMessage):
         )
 
 
-@_members
+@members
 class MetadataMessage(UsageMessage):
     """The run."""
 
@@ -139,7 +105,7 @@ class MetadataMessage(UsageMessage):
     duration: float
 
 
-@_members
+@members
 class MPServerMessage(UsageMessage):
     """The settings of a multi-process server. The name that an operator gave the server is not among them."""
 
@@ -202,7 +168,7 @@ class MPServerMessage(UsageMessage):
         )
 
 
-@_members
+@members
 class L2ConnectorUsageMessage(UsageMessage):
     """An interval of one adapter type of the second level. Keys are chunks."""
 
@@ -225,7 +191,7 @@ class L2ConnectorUsageMessage(UsageMessage):
     uptime_seconds: float
 
 
-@_members
+@members
 class L1UsageMessage(UsageMessage):
     """An interval of the first level."""
 
@@ -240,7 +206,7 @@ class L1UsageMessage(UsageMessage):
     uptime_seconds: float
 
 
-@_members
+@members
 class ContinuousContextMessage(UsageMessage):
     """An interval of the cache. The size is an estimate in an engine, exact in a server."""
 
@@ -253,7 +219,7 @@ class ContinuousContextMessage(UsageMessage):
     uptime_seconds: float
 
 
-@_members
+@members
 class CacheLifespanMessage(UsageMessage):
     """An interval's times from storing a chunk to its reuse, in minutes."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otel_usage.lmcache._host import host
+from otel_usage.lmcache._members import members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class MetricSpec(NamedTuple):
+@members(frozen=True)
+class MetricSpec:
     """A number of the message and where it comes from."""
 
     #: LMCache's event.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from otel_usage.lmcache import _core
@@ -120,8 +121,8 @@ def _value(value: Any) -> Any:
     if isinstance(value, dict):
         # A histogram: the contract knows the bounds.
         return [_value(count) for count in value.values()]
-    if type(value).__name__ == "dtype":
-        # torch's. Its text has the name alone.
+    dtype = getattr(sys.modules.get("torch"), "dtype", None)
+    if isinstance(dtype, type) and isinstance(value, dtype):
         return str(value)
     try:
         # A number of numpy, for example.
