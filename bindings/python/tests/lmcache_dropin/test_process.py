@@ -122,3 +122,14 @@ import lmcache.usage_telemetry.identity as identity
 print(identity.__name__, os.environ["OTEL_USAGE_MODE"])
 """
     assert process(code, standins=True) == ["otel_usage.lmcache.identity", "on"]
+
+
+def test_the_door_without_a_patch_installs_our_modules(process):
+    code = """
+from otel_usage import _take_over
+_take_over.lmcache()
+import lmcache.v1.cache_engine as engine
+import lmcache.usage_telemetry.identity as identity
+print(engine.InitializeUsageContext.__module__, identity.__name__)
+"""
+    assert process(code, standins=True) == ["otel_usage.lmcache.context", "otel_usage.lmcache.identity"]
