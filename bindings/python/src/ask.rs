@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use otel_usage::receipts::{Receipt, read};
 use otel_usage::{Consent, Usage};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -58,4 +59,40 @@ pub(crate) fn inspect<'py>(
     found.set_item("warnings", &settings.warnings)?;
     found.set_item("notes", &settings.notes)?;
     Ok(found)
+}
+
+/// Returns the file with the journal of what left, and its entries, oldest first. No entries: there is no journal.
+#[pyfunction]
+pub(crate) fn receipts<'py>(
+    py: Python<'py>,
+    env: &Bound<'py, PyDict>,
+) -> PyResult<(Option<String>, Vec<Bound<'py, PyDict>>)> {
+    // The journal is the same for every contract.
+    let contract = contract::find("vllm/current")?;
+    let environment = environment(env);
+    let builder = Usage::builder(&contract).with_environment(environment);
+    let Some(path) =
+        builder.inspect().ok().and_then(|found| found.settings().receipts.journal.clone())
+    else {
+        return Ok((None, Vec::new()));
+    };
+    let found = py.detach(|| read(&path))?.unwrap_or_default();
+    let entries = found.receipts.iter().map(|receipt| entry(py, receipt));
+    Ok((Some(path.display().to_string()), entries.collect::<PyResult<_>>()?))
+}
+
+fn entry<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, PyDict>> {
+    let delivery = &receipt.delivery;
+    let entry = PyDict::new(py);
+    entry.set_item("unix_millis", delivery.unix_millis)?;
+    entry.set_item("contract", &delivery.contract)?;
+    entry.set_item("message", &delivery.message)?;
+    entry.set_item("exporter", &delivery.exporter)?;
+    entry.set_item("destination", &delivery.destination)?;
+    entry.set_item("identity", &delivery.identity)?;
+    entry.set_item("bytes", delivery.bytes)?;
+    entry.set_item("outcome", delivery.outcome.as_str())?;
+    entry.set_item("status", delivery.status)?;
+    entry.set_item("body", receipt.body.as_deref())?;
+    Ok(entry)
 }

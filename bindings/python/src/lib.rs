@@ -23,6 +23,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<usage::NativeUsage>()?;
     module.add_function(wrap_pyfunction!(ask::decide, module)?)?;
     module.add_function(wrap_pyfunction!(ask::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(ask::receipts, module)?)?;
     module.add_function(wrap_pyfunction!(contract::kinds, module)?)?;
     module.add_function(wrap_pyfunction!(own::make_contract, module)?)?;
     module.add_function(wrap_pyfunction!(own::like_contract, module)?)

@@ -37,6 +37,23 @@ def test_preview_prints_every_message_and_sends_none(python, server, home, contr
     assert server.messages == [] and list(home.iterdir()) == []
 
 
+def test_sent_lists_what_left_if_the_operator_asked_for_a_journal(python, server):
+    assert "OTEL_USAGE_RECEIPTS=on starts a journal" in command(python, "sent")
+    python.run(
+        """
+        import otel_usage
+        with otel_usage.Usage("vllm/current") as usage:
+            usage.record("vllm.report", {})
+            assert usage.flush(60).state == "settled"
+        """,
+        more={"OTEL_USAGE_RECEIPTS": "bodies"},
+    )
+    (line,) = command(python, "sent").splitlines()
+    assert "vllm/current report" in line and server.url in line and line.endswith("delivered 200")
+    entry = json.loads(command(python, "sent", "--json"))
+    assert json.loads(entry["body"]) == server.bodies[0] and entry["outcome"] == "delivered"
+
+
 def test_an_unknown_contract_is_one_clear_error(python):
     error = command(python, "status", "--contract", "vlm", status=2)
     assert error.startswith("error: there is no contract \"vlm\": use ") and error.count("\n") == 1

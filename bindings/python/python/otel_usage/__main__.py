@@ -6,9 +6,11 @@ import argparse
 import json
 import os
 import sys
+import time
+from typing import Any
 
 import otel_usage
-from otel_usage import _take_over
+from otel_usage import _native, _take_over
 
 #: What ``preview`` records of each built-in contract: a kind of record, with values that an engine would give.
 _START: dict[str, tuple[str, dict[str, str | int]]] = {
@@ -28,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--contract", default="vllm/current", help="name of the contract (default: vllm/current)")
         command.add_argument("--json", action="store_true", help="print one JSON object a line")
+    text = "list what left this machine, if the operator asked for a journal of it"
+    sent = commands.add_parser("sent", help=text, description=text)
+    sent.add_argument("--json", action="store_true", help="print one JSON object a line")
     text = "start a program whose engine reports through this package, without a change to the engine"
     run = commands.add_parser("run", help=text, description=text)
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- program ...")
@@ -35,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.command == "run":
             return _run(given.program)
+        if given.command == "sent":
+            return _sent(given.json)
         return _status(given.contract, given.json) if given.command == "status" else _preview(given.contract, given.json)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -47,7 +54,8 @@ def _status(contract: str, as_json: bool) -> int:
         print(json.dumps(found))
         return 0
     for name, value in found.items():
-        for line in value if isinstance(value, list) else [value]:
+        lines: list[Any] = value if isinstance(value, list) else [value]
+        for line in lines:
             print(f"{name + ':':<12} {'none' if line is None else line}")
     return 0
 
@@ -59,6 +67,21 @@ def _preview(contract: str, as_json: bool) -> int:
     kind, attributes = _START[engine]
     for message in otel_usage.preview(contract, kind, attributes):
         print(json.dumps(message, indent=None if as_json else 2))
+    return 0
+
+
+def _sent(as_json: bool) -> int:
+    path, entries = _native.receipts(dict(os.environ))
+    if not entries and not as_json:
+        print(f"nothing is recorded in {path}; OTEL_USAGE_RECEIPTS=on starts a journal")
+    for entry in entries:
+        if as_json:
+            print(json.dumps(entry))
+        else:
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["unix_millis"] / 1000))
+            outcome = " ".join(str(part) for part in (entry["outcome"], entry["status"]) if part is not None)
+            what = f"{entry['contract']} {entry['message']}"
+            print(f"{when}  {what}  {entry['destination']}  {entry['bytes']} bytes  {outcome}")
     return 0
 
 
