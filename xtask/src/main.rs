@@ -14,6 +14,8 @@ mod collector;
 mod demo;
 mod dist;
 mod e2e;
+#[cfg(target_os = "linux")]
+mod exit_delay;
 mod features;
 mod fuzz;
 mod generate;
@@ -79,6 +81,15 @@ enum Task {
         /// Needs Python 3.11, packages from PyPI and 7 GB of disk, because these tests use torch.
         #[arg(long, conflicts_with = "all")]
         python_upstream: bool,
+    },
+    /// Measure how long engines take to end while their server hangs, beside the Python originals
+    ///
+    /// Prints the table of docs/operator/delivery.md. Needs Python, packages from PyPI and a C compiler, and
+    /// takes several minutes, because an original waits 20 s.
+    ExitDelay {
+        /// Measurements of each figure, of which the median is shown
+        #[arg(long, default_value_t = 1)]
+        times: usize,
     },
     /// Check the library with each feature alone, none and all, and for other systems
     ///
@@ -195,6 +206,10 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Dist { out, debug } => dist::run(out, debug),
         Task::E2e { python_upstream: true, .. } => python_upstream::run(),
         Task::E2e { all, .. } => e2e::run(all),
+        #[cfg(target_os = "linux")]
+        Task::ExitDelay { times } => exit_delay::run(times),
+        #[cfg(not(target_os = "linux"))]
+        Task::ExitDelay { .. } => tools::skip("the originals run on Linux only"),
         Task::Features => features::check(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Generate { check } => generate::run(check),

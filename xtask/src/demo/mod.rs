@@ -4,7 +4,7 @@
 //! The originals are unmodified, ours is `examples/adopt.rs`, and both send to a server in this process.
 
 mod fleet;
-mod side;
+pub(crate) mod side;
 
 pub(crate) use fleet::fleet;
 
@@ -35,7 +35,7 @@ const SCENARIOS: [&str; 9] = [
 ];
 
 /// Scenarios in which costs are measured, one for each engine.
-const MEASURED: [&str; 3] = ["vllm-rocm", "lmcache-single", "lmcache-mp"];
+pub(crate) const MEASURED: [&str; 3] = ["vllm-rocm", "lmcache-single", "lmcache-mp"];
 
 pub(crate) fn adopt() -> anyhow::Result<()> {
     if !cfg!(target_os = "linux") {
@@ -46,11 +46,7 @@ pub(crate) fn adopt() -> anyhow::Result<()> {
         Ok(originals) => originals,
         Err(because) => return tools::skip(&because),
     };
-    tools::run(
-        tools::cargo(root).args(["build", "--release", "--example", "adopt", "--locked"]),
-        "examples/adopt.rs does not build",
-    )?;
-    let ours = Side::Ours(tools::target(root)?.join("release/examples/adopt"));
+    let ours = ours(root)?;
     let original = Side::Original;
 
     println!("Original: vLLM 0.33.0 and LMCache 0.5.6 as published, with a replacement for torch.");
@@ -63,6 +59,15 @@ pub(crate) fn adopt() -> anyhow::Result<()> {
         "{different} field(s) differ without an entry in docs/receiver/compatibility.md"
     );
     Ok(())
+}
+
+/// Builds our side.
+pub(crate) fn ours(root: &Path) -> anyhow::Result<Side> {
+    tools::run(
+        tools::cargo(root).args(["build", "--release", "--example", "adopt", "--locked"]),
+        "examples/adopt.rs does not build",
+    )?;
+    Ok(Side::Ours(tools::target(root)?.join("release/examples/adopt")))
 }
 
 /// Compares what both sides send and returns the number of undocumented differences.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use otel_usage_testing::python::Originals;
 use otel_usage_testing::receiver::{Answer, Receiver, Request};
 
-pub(super) enum Side {
+pub(crate) enum Side {
     Original,
     /// The path of the built `examples/adopt.rs`.
     Ours(PathBuf),
@@ -101,18 +101,36 @@ impl Side {
         home: &Path,
     ) -> anyhow::Result<Duration> {
         let server = Receiver::scripted(Vec::new(), Answer::Hang);
+        self.cut(originals, scenario, home, &server.url(), &[], || {
+            let asked = server.requests.recv_timeout(Duration::from_secs(30));
+            asked.map(|_| ()).context("the engine sent nothing within 30 s")
+        })
+    }
+
+    /// Starts an engine, ends it once `hangs` has seen that its request hangs, and returns how long its process
+    /// then lives on.
+    pub(crate) fn cut(
+        &self,
+        originals: &Originals,
+        scenario: &str,
+        home: &Path,
+        url: &str,
+        environment: &[(&str, &Path)],
+        hangs: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Duration> {
         let mut process = self
-            .command(originals, scenario, home, &server.url())?
+            .command(originals, scenario, home, url)?
             .env("ENGINE_LIFE", "cut")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let asked = server.requests.recv_timeout(Duration::from_secs(30));
+        let hung = hangs();
         let begun = Instant::now();
         drop(process.stdin.take());
         process.wait()?;
-        asked.map(|_| begun.elapsed()).context("the engine sent nothing within 30 s")
+        hung.map(|()| begun.elapsed())
     }
 
     fn command(
