@@ -123,8 +123,12 @@ fn end(
         let Some(resolver) = NeverResolves::build(folder.path()) else {
             bail!("no C compiler `cc` builds the resolver that never answers: install one");
         };
-        // The name stands for one that has to be looked up.
-        let (url, environment) = ("http://localhost:9", resolver.environment());
+        // Python asks the resolver for an address too, and ours for a name only.
+        let url = match side {
+            Side::Original => "http://127.0.0.1:9",
+            Side::Ours(_) => "http://localhost:9",
+        };
+        let environment = resolver.environment();
         return side.cut(originals, scenario, home.path(), url, &environment, || {
             ensure!(resolver.is_asked(PATIENCE), "the engine looked no name up");
             Ok(())

@@ -179,6 +179,11 @@ enum Demo {
         #[arg(long, default_value_t = 5.0)]
         minutes: f64,
     },
+    /// Show what an engine does that is switched off, and one that is on but has no network
+    ///
+    /// Runs each way to switch collection off under strace, in a sandbox without network and with read-only
+    /// file systems, and counts what leaves a mark. Needs strace, and for the second part a C compiler.
+    Silence,
 }
 
 fn main() -> ExitCode {
@@ -203,6 +208,10 @@ fn run(task: Task) -> anyhow::Result<()> {
         }
         Task::Demo(Demo::Adopt) => demo::adopt(),
         Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
+        #[cfg(target_os = "linux")]
+        Task::Demo(Demo::Silence) => demo::silence(),
+        #[cfg(not(target_os = "linux"))]
+        Task::Demo(Demo::Silence) => tools::skip("namespaces and strace exist on Linux only"),
         Task::Dist { out, debug } => dist::run(out, debug),
         Task::E2e { python_upstream: true, .. } => python_upstream::run(),
         Task::E2e { all, .. } => e2e::run(all),

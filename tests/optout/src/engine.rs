@@ -71,6 +71,22 @@ pub(crate) fn run(contract: &Contract, consent: Option<Consent>) -> Result<Decis
     Ok(decision)
 }
 
+/// Reports once to the server `url`, and lives until standard input ends. What the engine is told goes to standard
+/// output.
+pub(crate) fn stay(contract: &Contract, url: &str) -> Result<(), Error> {
+    #[expect(clippy::print_stdout, reason = "the answer of this program")]
+    let usage = Usage::builder(contract)
+        .with_exporters([ExporterName::Server])
+        .with_server(url)
+        .on_notice(|level, text| println!("{level} {}", text.replace('\n', "\n     ")))
+        .try_init()?;
+    for message in contract.messages.iter().filter(|one| one.trigger == Trigger::Record) {
+        usage.record(Attributes::new(message.record.clone()).with("third.layers", 32));
+    }
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    Ok(())
+}
+
 fn builder(contract: &Contract, consent: Option<Consent>) -> Builder {
     let builder = Usage::builder(contract)
         .with_sample_data()

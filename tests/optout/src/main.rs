@@ -5,7 +5,9 @@
 //!
 //! - `--consent off|local`: the consent that the engine itself sets in the builder;
 //! - `--network-only`, `--files-only`, `--processes-only`: kill for that part alone;
-//! - `--no-filter`: no filter, so that a trace of system calls can be taken instead.
+//! - `--no-filter`: no filter, so that a trace of system calls can be taken instead;
+//! - `--stay URL`: no filter either, and an engine that is on: it reports once to a server that cannot be reached,
+//!   and lives until its standard input ends.
 //!
 //! It ends with exit status 0 and one line: `silent consent=off because <switch>`, or `alive consent=..` if
 //! collection was not off. Or it dies by SIGSYS. It has no test harness, because the filter would take the
@@ -47,12 +49,13 @@ use filter::Part;
 use otel_usage::{Consent, Contract};
 
 const USAGE: &str = "usage: optout <contract id | own> [--consent off|local] \
-     [--network-only | --files-only | --processes-only | --no-filter]";
+     [--network-only | --files-only | --processes-only | --no-filter | --stay URL]";
 
 struct Arguments {
     contract: Contract,
     consent: Option<Consent>,
     parts: &'static [Part],
+    stay: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // The filter comes first. From here on a forbidden call ends the process.
     filter::install(arguments.parts)?;
+    if let Some(url) = &arguments.stay {
+        return Ok(engine::stay(&arguments.contract, url)?);
+    }
     let decision = engine::run(&arguments.contract, arguments.consent)?;
     let word = if decision.consent == Consent::Off { "silent" } else { "alive" };
     println!("{word} consent={} because {}", decision.consent.as_str(), decision.because);
@@ -80,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
     let contract = engine::contract(&words.next()?)?;
-    let mut arguments = Arguments { contract, consent: None, parts: Part::ALL };
+    let mut arguments = Arguments { contract, consent: None, parts: Part::ALL, stay: None };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--consent" => {
@@ -93,6 +99,10 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--files-only" => arguments.parts = &[Part::Files],
             "--network-only" => arguments.parts = &[Part::Network],
             "--no-filter" => arguments.parts = &[],
+            "--stay" => {
+                arguments.parts = &[];
+                arguments.stay = Some(words.next()?);
+            }
             "--processes-only" => arguments.parts = &[Part::Processes],
             _ => return None,
         }

@@ -5,8 +5,12 @@
 
 mod fleet;
 pub(crate) mod side;
+#[cfg(target_os = "linux")]
+mod silence;
 
 pub(crate) use fleet::fleet;
+#[cfg(target_os = "linux")]
+pub(crate) use silence::silence;
 
 use std::path::Path;
 use std::time::Duration;

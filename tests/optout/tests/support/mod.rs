@@ -1,10 +1,11 @@
 //! Runs a row of the consent table: a temporary home, an empty environment, one child process.
 
+pub(crate) mod rows;
+
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -13,8 +14,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Every engine that `optout` can play, each with its contract.
-const ENGINES: [&str; 5] = ["vllm/current", "vllm/0.4.0", "lmcache/1", "lmcache/doc", "own"];
+use rows::{ENGINES, Given, Row};
 
 /// The signal of a seccomp filter, with the same number on every supported architecture.
 const SIGSYS: i32 = 31;
@@ -24,84 +24,6 @@ const NOBODY: u32 = 65_534;
 
 /// Time limit of a run. A run takes milliseconds, or five seconds if it waits for a server.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
-
-/// The engines that a row concerns.
-#[derive(Clone, Copy)]
-pub(crate) enum Engines {
-    Every,
-    Lmcache,
-    Nobody,
-    Own,
-    Vllm,
-}
-
-impl Engines {
-    fn contain(self, engine: &str) -> bool {
-        match self {
-            Self::Every => true,
-            Self::Lmcache => engine.starts_with("lmcache/"),
-            Self::Nobody => false,
-            Self::Own => engine == "own",
-            Self::Vllm => engine.starts_with("vllm/"),
-        }
-    }
-}
-
-/// One step of an operator. Paths are below the home directory.
-pub(crate) enum Given {
-    Directory(&'static [u8]),
-    /// Sets a variable. `$HOME` at the beginning of its value stands for the temporary home.
-    Env(&'static str, &'static [u8]),
-    File(&'static [u8], &'static [u8]),
-    /// Makes a symbolic link with this target.
-    Link(&'static [u8], &'static str),
-    /// Removes all permissions from a file or directory.
-    Locked(&'static [u8]),
-    Pipe(&'static [u8]),
-    /// Sets the engine's own consent in the builder.
-    Word(&'static str),
-}
-
-/// A row of the consent table: the engines, the reason that is shown, and the steps of the operator.
-pub(crate) struct Row {
-    engines: Engines,
-    because: &'static str,
-    given: &'static [Given],
-}
-
-// Short names, so that a row fits a line.
-
-pub(crate) const fn row(engines: Engines, because: &'static str, given: &'static [Given]) -> Row {
-    Row { engines, because, given }
-}
-
-pub(crate) const fn env(name: &'static str, value: &'static [u8]) -> Given {
-    Given::Env(name, value)
-}
-
-pub(crate) const fn file(path: &'static str, text: &'static [u8]) -> Given {
-    Given::File(path.as_bytes(), text)
-}
-
-pub(crate) const fn directory(path: &'static str) -> Given {
-    Given::Directory(path.as_bytes())
-}
-
-pub(crate) const fn link(path: &'static str, to: &'static str) -> Given {
-    Given::Link(path.as_bytes(), to)
-}
-
-pub(crate) const fn locked(path: &'static str) -> Given {
-    Given::Locked(path.as_bytes())
-}
-
-pub(crate) const fn pipe(path: &'static str) -> Given {
-    Given::Pipe(path.as_bytes())
-}
-
-pub(crate) const fn word(consent: &'static str) -> Given {
-    Given::Word(consent)
-}
 
 /// How a run must end.
 #[derive(Clone, Copy)]
@@ -158,33 +80,6 @@ fn play(options: &[&str], rows: &[Row], theirs: Expect, others: Expect, user: Op
         }
     }
     assert!(wrong.is_empty(), "{} runs went wrong:\n{}", wrong.len(), wrong.join("\n"));
-}
-
-impl Row {
-    fn words(&self) -> impl Iterator<Item = &str> {
-        self.given.iter().flat_map(|given| match given {
-            Given::Word(word) => vec!["--consent", *word],
-            _ => vec![],
-        })
-    }
-
-    fn shown(&self) -> String {
-        let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        let words: Vec<String> = self
-            .given
-            .iter()
-            .map(|given| match given {
-                Given::Directory(path) => format!("{}/", shown(path)),
-                Given::Env(name, value) => format!("{name}='{}'", shown(value)),
-                Given::File(path, text) => format!("{} holding '{}'", shown(path), shown(text)),
-                Given::Link(path, to) => format!("{} -> {to}", shown(path)),
-                Given::Locked(path) => format!("{} locked", shown(path)),
-                Given::Pipe(path) => format!("{} a pipe", shown(path)),
-                Given::Word(word) => format!("the builder saying {word}"),
-            })
-            .collect();
-        if words.is_empty() { "nothing set".to_owned() } else { words.join(", ") }
-    }
 }
 
 fn verdict(
@@ -278,7 +173,7 @@ impl Home {
     fn new(given: &[Given], user: Option<u32>) -> Self {
         let home = Self(tempfile::tempdir().unwrap(), user);
         for given in given {
-            home.apply(given);
+            given.apply(home.0.path()).unwrap();
         }
         if user.is_some() {
             for path in home.tree().keys() {
@@ -287,26 +182,6 @@ impl Home {
             chown(home.0.path(), user, user).unwrap();
         }
         home
-    }
-
-    fn apply(&self, given: &Given) {
-        let path = |bytes: &[u8]| {
-            let path = self.0.path().join(OsStr::from_bytes(bytes));
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            path
-        };
-        match given {
-            Given::Directory(at) => fs::create_dir_all(path(at)).unwrap(),
-            Given::Env(..) | Given::Word(_) => {}
-            Given::File(at, text) => fs::write(path(at), text).unwrap(),
-            Given::Link(at, to) => symlink(to, path(at)).unwrap(),
-            Given::Locked(at) => {
-                fs::set_permissions(path(at), Permissions::from_mode(0o0)).unwrap()
-            }
-            Given::Pipe(at) => {
-                assert!(Command::new("mkfifo").arg(path(at)).status().unwrap().success());
-            }
-        }
     }
 
     /// Returns a command for `program` with this home and only the given variables. Its working directory is
@@ -318,15 +193,7 @@ impl Home {
             .env("HOME", self.0.path())
             .current_dir(self.0.path())
             .stdin(Stdio::null());
-        for given in given {
-            if let Given::Env(name, value) = given {
-                let value = value.strip_prefix(b"$HOME").map_or_else(
-                    || value.to_vec(),
-                    |rest| [self.0.path().as_os_str().as_bytes(), rest].concat(),
-                );
-                command.env(name, OsStr::from_bytes(&value));
-            }
-        }
+        command.envs(given.iter().filter_map(|given| given.variable(self.0.path())));
         if let Some(user) = self.1 {
             command.uid(user).gid(user);
         }
