@@ -82,10 +82,12 @@ impl Notifier {
 fn notice(contract: &Contract, destinations: &[String]) -> String {
     let Contract { id, system, .. } = contract;
     let own = contract.switches.first().map(|switch| format!("{}, ", switch.setting()));
+    let classes: Vec<&str> = contract.data_classes().iter().map(|class| class.as_str()).collect();
+    let classes = classes.join(", ");
     let page = contract.notice_url.as_ref().map(|url| format!("\nRead on: {url}"));
     format!(
         "{system} reports usage data (hardware, settings; no names or addresses) to {}: CPU, \
-         memory, accelerators, system, cloud provider, version, settings, counts of use.\n\
+         memory, accelerators, system, cloud provider, version, settings, counts of use (data classes: {classes}).\n\
          See it: otel-usage preview --contract {id}, otel-usage status\n\
          Stop it: {}DO_NOT_TRACK=1, or otel-usage off{}",
         destinations.join(" and "),
@@ -118,6 +120,18 @@ mod tests {
         }
         let bare = notice(&Contract::new("mine/2", "mine"), &[]);
         assert!(bare.ends_with("Stop it: DO_NOT_TRACK=1, or otel-usage off"), "{bare}");
+    }
+
+    #[test]
+    fn the_notice_lists_every_data_class_that_the_contract_sends() {
+        let text = notice(&lmcache::V1, &[]);
+        let list = "(data classes: configuration, identity, machine, workload).";
+        assert!(text.contains(list), "{text}");
+        let list = "(data classes: configuration, identity, machine).";
+        for contract in [&vllm::CURRENT, &Contract::new("mine/1", "mine")] {
+            let text = notice(contract, &[]);
+            assert!(text.contains(list), "{text}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use otel_usage::Consent;
 
 use crate::{
-    bridge, completions, config, contract, exit, man, mock_server, mode, output, preview, probe,
-    receipts, schema, sent, status,
+    bridge, completions, config, contract, exit, forget, man, mock_server, mode, output, preview,
+    probe, receipts, schema, sent, spool, status,
 };
 
 /// The help of `otel-usage` without arguments: the three commands that operators need most.
@@ -23,8 +23,9 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// No command but `bridge` sends anything, and only `bridge` and `mock-server` listen; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`,
-/// `off`, `probe --record`, `receipts` and `schema --out` write files.
+/// Only `bridge`, `spool flush` and `status --check --network` open a connection, and only `bridge` and
+/// `mock-server` listen; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`, `off`, `probe
+/// --record`, `receipts` and `schema --out` write files, and only `off`, `spool` and `forget` delete any.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -37,7 +38,8 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or collection is on; 1 an error; 2 a wrong command line; \
 3 collection is local; 4 collection is off; schema diff: 5 more is sent, 6 a new class of data is sent; \
-receipts: 7 another setting overrules it";
+7 spool flush: messages are left, status --check: something would go wrong, receipts: another setting \
+overrules it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -55,7 +57,7 @@ enum Command {
     /// allows or choose other destinations in its own configuration.
     ///
     /// Exit code: 0 on, 3 local, 4 off. The most permissive contract decides it, so 0 means that
-    /// data may leave this machine.
+    /// data may leave this machine. With --check: 0 nothing would go wrong, 7 something would.
     Status(status::Args),
     /// List what left this machine, newest first, from the journal that `receipts` starts
     ///
@@ -99,6 +101,14 @@ enum Command {
     ///
     /// Writes the mode file of this user. Running engines stop before they send again.
     Off,
+    /// Forget this machine: remove its identity, the messages that wait, and the journal of what was sent
+    ///
+    /// Prints first the identities that a receiver needs to delete what it has. It cannot delete what
+    /// was sent. Without --engine or --contract it is about every engine of this user.
+    Forget(forget::Args),
+    /// Show, delete or send the messages that wait on disk
+    #[command(subcommand)]
+    Spool(spool::Command),
     /// Take OTLP from collectors and engines, and deliver it as flat JSON
     ///
     /// Runs until SIGTERM or SIGINT, then finishes the current requests. A request that cannot be
@@ -138,6 +148,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         Some(Command::On) => mode::run(Consent::Granted),
         Some(Command::Local) => mode::run(Consent::Local),
         Some(Command::Off) => mode::run(Consent::Off),
+        Some(Command::Forget(args)) => forget::run(&args),
+        Some(Command::Spool(command)) => spool::run(&command),
         Some(Command::Bridge(args)) => bridge::run(&args),
         Some(Command::MockServer(args)) => mock_server::run(&args),
     }

@@ -20,6 +20,8 @@ pub(crate) const NEW_CLASS: u8 = 6;
 
 /// `receipts`: the mode is written, but another setting overrules it.
 pub(crate) const OVERRULED: u8 = 7;
+/// `spool flush`: messages are left. `status --check`: something would go wrong.
+pub(crate) const ATTENTION: u8 = 7;
 
 /// Returns the exit code for `consent`.
 pub(crate) const fn of(consent: Consent) -> u8 {

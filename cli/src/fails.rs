@@ -34,13 +34,13 @@ pub(crate) fn unwritable(path: &Path) -> Option<String> {
 }
 
 #[cfg(unix)]
-fn may_write(path: &Path) -> io::Result<()> {
+pub(crate) fn may_write(path: &Path) -> io::Result<()> {
     use rustix::fs::Access;
     Ok(rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK)?)
 }
 
 #[cfg(not(unix))]
-fn may_write(path: &Path) -> io::Result<()> {
+pub(crate) fn may_write(path: &Path) -> io::Result<()> {
     match fs::metadata(path)?.permissions().readonly() {
         true => Err(ErrorKind::PermissionDenied.into()),
         false => Ok(()),

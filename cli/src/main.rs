@@ -6,12 +6,14 @@ mod bridge;
 #[cfg(not(feature = "bridge"))]
 #[path = "no_bridge.rs"]
 mod bridge;
+mod check;
 mod completions;
 mod config;
 mod contract;
 mod exit;
 mod fails;
 mod files;
+mod forget;
 mod look;
 mod man;
 mod mock_server;

@@ -16,7 +16,7 @@ use crate::contract::{self, Chosen, Subject};
 use crate::look::look;
 use crate::output::{BAD, CAUTION, GOOD, HEADING, styled};
 use crate::words::guessed;
-use crate::{exit, fails, output};
+use crate::{check, exit, fails, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -25,6 +25,12 @@ pub(crate) struct Args {
     /// Print one JSON object, which docs/operator/cli.md describes
     #[arg(long)]
     json: bool,
+    /// Find what would go wrong, and say what to do about it
+    #[arg(long)]
+    check: bool,
+    /// With --check, also ask each destination for the head of its root, which sends no data
+    #[arg(long, requires = "check")]
+    network: bool,
 }
 
 /// Version of the JSON form.
@@ -78,6 +84,10 @@ struct Destined {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    if args.check {
+        let contracts = contract::whole(&args.chosen.subjects()?);
+        return check::run(&contracts, args.json, args.network);
+    }
     let statuses = here(&args.chosen.subjects()?)?;
     let overall = most_permissive(&statuses);
     if args.json {
@@ -90,6 +100,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
 
 /// Returns what engines would do in the environment of this process.
 pub(crate) fn here(subjects: &[Subject]) -> anyhow::Result<Vec<Status>> {
+    of(&contract::whole(subjects))
+}
+
+/// Returns what the engines of these contracts would do in the environment of this process.
+pub(crate) fn of(contracts: &[Contract]) -> anyhow::Result<Vec<Status>> {
     let of = |contract: &Contract| {
         let inspection = look(Usage::builder(contract))?;
         let mut status = Status::of(contract, &inspection)?;
@@ -101,7 +116,7 @@ pub(crate) fn here(subjects: &[Subject]) -> anyhow::Result<Vec<Status>> {
         }
         Ok(status)
     };
-    contract::whole(subjects).iter().map(of).collect()
+    contracts.iter().map(of).collect()
 }
 
 /// Returns the most permissive consent, because it decides whether data may leave the machine.

@@ -1,10 +1,13 @@
 //! The contract of one engine: its messages, its switches, and where its data goes.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, DescribedRecord, Field, Origin, Trigger, lmcache, vllm};
+use crate::{
+    Attribute, DescribedRecord, Field, Origin, Privacy, RESOURCE_ATTRIBUTES, Trigger, lmcache, vllm,
+};
 
 /// The wire contract of one engine: what it may send, when, and where to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -214,6 +217,18 @@ impl Contract {
             && (&self.switches, &self.directory) == (&other.switches, &other.directory)
             && (&self.interval_variable, &self.ci_variable, &self.notice_url)
                 == (&other.interval_variable, &other.ci_variable, &other.notice_url)
+    }
+
+    /// Returns the classes of data that its messages and their Resource hold, in alphabetical order, apart from the
+    /// envelope that every message has.
+    #[must_use]
+    pub fn data_classes(&self) -> Vec<Privacy> {
+        let fields = self.messages.iter().flat_map(|message| message.fields.iter());
+        let of_fields = fields.map(|field| field.privacy);
+        let attributes = self.attributes.iter().chain(RESOURCE_ATTRIBUTES);
+        let all = of_fields.chain(attributes.map(|one| one.privacy));
+        let classes: BTreeSet<Privacy> = all.filter(|class| *class != Privacy::Envelope).collect();
+        classes.into_iter().collect()
     }
 
     /// Returns the environment variables that the contract names.

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::{files, sys};
 
 /// Name of the file.
-const FILE: &str = "machine_id";
+pub(crate) const FILE: &str = "machine_id";
 
 /// Most bytes that are read of the file; a UUID takes 36.
 const FILE_BYTES: u64 = 128;

@@ -49,6 +49,7 @@ pub use accelerators::{AcceleratorSource, Accelerators, Runtime};
 pub(crate) use detect::{EngineFacts, detect, detect_here};
 pub use facts::{FACTS, Fact, Facts, FoundIn};
 pub use machine::{Machine, VARIABLES};
+pub(crate) use machine_id::FILE as MACHINE_ID_FILE;
 pub use otel::{AcceleratorDetector, CloudDetector, ContainerDetector, HostDetector, OsDetector};
 #[cfg(feature = "recording")]
 pub use recording::{MACHINE_FILE, RecordedFile, Recording};

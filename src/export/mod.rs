@@ -26,6 +26,8 @@ pub use span_exporter::UsageSpanExporter;
 
 pub(crate) use active::{ActiveExporter, BUDGET, Need, Sent, Wake};
 pub(crate) use build::{active, check};
+#[cfg(feature = "http")]
+pub use network::{Delivered, Reached, Route, Stage};
 pub(crate) use record::{SpanIds, SpanRecord};
 
 /// A place where messages go.

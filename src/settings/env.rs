@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use otel_usage_schema::{Contract, Directory};
+use otel_usage_schema::{Contract, Directory, Origin};
 
 /// The environment variables that this crate reads, beside those that a contract names.
 pub const VARIABLES: &[&str] = &[
@@ -280,6 +280,14 @@ impl Env {
                 }
             }
         }
+    }
+
+    /// Returns the file with the identity of the machine. `None` if the contract sends none.
+    #[must_use]
+    pub fn machine_id_file(&self, contract: &Contract) -> Option<PathBuf> {
+        let mut origins = contract.attributes.iter().map(|attribute| &attribute.origin);
+        origins.find(|origin| **origin == Origin::MachineId)?;
+        Some(self.directory(&contract.directory)?.join(crate::detectors::MACHINE_ID_FILE))
     }
 
     /// Replaces a leading `~` of `path` by the home directory.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use otel_usage_schema::Contract;
 
-use crate::{arm, tools};
+use crate::{arm, classes, tools};
 
 /// Folders of generated files only. A file in them that is no longer made is removed.
 const FOLDERS: [&str; 2] = ["docs/receiver/schema", "otel-collector/clickhouse"];
@@ -47,6 +48,8 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
             "differ from what they are made of: {}; run `cargo xtask generate`",
             differ.join(", ")
         );
+        let unnamed = unnamed(root)?;
+        ensure!(unnamed.is_empty(), "{}", unnamed.join("\n"));
         println!("{} generated files agree with what they are made of", made.len());
         return Ok(());
     }
@@ -59,7 +62,16 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         std::fs::write(&file, made.get(path).context("a differing file was made")?)?;
         println!("{path}");
     }
+    for line in unnamed(root)? {
+        println!("{line}");
+    }
     Ok(())
+}
+
+/// Returns a line for each data class of which the changelog does not say that it is sent.
+fn unnamed(root: &Path) -> anyhow::Result<Vec<String>> {
+    let changelog = std::fs::read_to_string(root.join("CHANGELOG.md"))?;
+    Ok(classes::unnamed(Contract::built_in(), &changelog))
 }
 
 /// Returns the path and text of every generated file.

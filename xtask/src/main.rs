@@ -10,6 +10,7 @@
 
 mod api;
 mod arm;
+mod classes;
 mod collector;
 mod demo;
 mod dist;
@@ -104,6 +105,8 @@ enum Task {
         seconds: u32,
     },
     /// Write the files that follow from the contracts: dictionary, schemas, tables, allow-list
+    ///
+    /// Also checks that the changelog names every class of data that a contract sends.
     Generate {
         /// Only name the files that differ
         #[arg(long)]

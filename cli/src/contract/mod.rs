@@ -8,6 +8,7 @@ mod subject;
 
 pub(crate) use chosen::{Chosen, every_engine, given, whole};
 pub(crate) use command::{Command, run};
+pub(crate) use known::Installed;
 #[cfg(feature = "bridge")]
 pub(crate) use known::from_file;
 pub(crate) use subject::Subject;

@@ -3,19 +3,41 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use otel_usage::clock::Clock;
 use otel_usage::settings::{Inspection, SpoolFile, SpoolFolder};
 
-use super::{many, now};
-use crate::files;
+use super::{WHAT, folder, here, ids, many, now};
+use crate::contract::Chosen;
 use crate::look::within;
+use crate::{files, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let inspection = here()?;
+    let contracts = ids(&args.chosen)?;
+    if contracts.is_none() {
+        forbid_older(&inspection)?;
+    }
+    let folder = folder(&inspection);
+    let partly = contracts.is_some();
+    let gone = purge(folder.as_deref(), contracts)?;
+    let mut text = told(&gone, folder.as_deref());
+    if partly && gone.iter().any(|file| file.owner.is_some()) {
+        text += "Running engines have theirs in memory too, and send them unless you stop the engines.\n";
+    }
+    output::show(&text)
+}
 
 /// Notes that no message made until now may ever be sent, also by engines that have it in memory.
 pub(crate) fn forbid_older(inspection: &Inspection) -> anyhow::Result<()> {
     let path = inspection.cutoff_file().ok_or_else(|| {
         anyhow!("no home directory is known: set HOME or XDG_CONFIG_HOME, for the engines too")
     })?;
-    files::replace(path, &format!("{}\n", now(&Clock::system())))
+    files::replace(path, &format!("{}\n", now()))
         .with_context(|| format!("{} cannot be written: make it writable", path.display()))
 }
 
@@ -26,7 +48,7 @@ pub(crate) fn purge(
 ) -> anyhow::Result<Vec<SpoolFile>> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let path = folder.to_owned();
-    let purged = within("the folder of messages that wait", move || {
+    let purged = within(WHAT, move || {
         let folder = SpoolFolder::new(&path);
         let there = folder.list()?;
         let ids: Option<Vec<&str>> =
@@ -44,7 +66,7 @@ pub(crate) fn purge(
     })
 }
 
-/// Says what was deleted, as one line.
+/// Says what was deleted: a line for each contract below the number.
 pub(crate) fn told(gone: &[SpoolFile], folder: Option<&Path>) -> String {
     let Some(folder) = folder else {
         return "no message waits on disk, because there is no folder for them\n".to_owned();
@@ -53,10 +75,22 @@ pub(crate) fn told(gone: &[SpoolFile], folder: Option<&Path>) -> String {
     if gone.is_empty() {
         return format!("no message waits in {folder}\n");
     }
-    let living = gone.iter().filter(|file| file.owner.is_some()).count();
-    let living = match living {
+    let living = match gone.iter().filter(|file| file.owner.is_some()).count() {
         0 => String::new(),
         count => format!(", {count} of them of running engines"),
     };
-    format!("deleted {} that waited in {folder}{living}\n", many(gone.len(), "message"))
+    let mut text =
+        format!("deleted {} that waited in {folder}{living}\n", many(gone.len(), "message"));
+    let mut contracts: Vec<&str> = Vec::new();
+    for file in gone {
+        let id = file.message.as_ref().map_or("unreadable", |message| &message.contract);
+        contracts.push(id);
+    }
+    contracts.sort_unstable();
+    for of_one in contracts.chunk_by(|one, other| one == other) {
+        if let Some(id) = of_one.first() {
+            text += &format!("  {id}: {}\n", of_one.len());
+        }
+    }
+    text
 }

@@ -5,8 +5,12 @@
 mod bridge;
 #[cfg(target_os = "linux")]
 mod bridge_limits;
+#[cfg(unix)]
+mod check;
 mod config;
 mod contract;
+#[cfg(unix)]
+mod forget;
 mod mock_server;
 mod mode;
 mod people;
@@ -16,6 +20,8 @@ mod same_bytes;
 mod schema;
 mod sent;
 mod shell;
+#[cfg(unix)]
+mod spool;
 mod status;
 #[cfg(unix)]
 mod waiting;

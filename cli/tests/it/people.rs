@@ -40,8 +40,8 @@ fn every_subcommand_has_a_manual_page_and_a_completion() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let script = shell.run("completions bash").out;
     for name in [
-        "bridge", "config", "contract", "off", "preview", "probe", "receipts", "schema", "sent",
-        "status",
+        "bridge", "config", "contract", "forget", "off", "preview", "probe", "receipts", "schema",
+        "sent", "spool", "status",
     ] {
         let page = std::fs::read_to_string(out.join(format!("otel-usage-{name}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{page}");

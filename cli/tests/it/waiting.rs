@@ -6,7 +6,7 @@ use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
 use otel_usage::{Flush, Usage};
 use otel_usage_testing::receiver::{Answer, Receiver};
-use otel_usage_testing::{PATIENCE, sample, to_test_runner};
+use otel_usage_testing::{PATIENCE, sample, settled, to_test_runner};
 
 use crate::shell::Shell;
 
@@ -17,6 +17,19 @@ pub(crate) fn engine(shell: &Shell, url: &str) -> Usage {
         ("HOME", home.as_str()),
         ("OTEL_USAGE_EXPORTERS", "server"),
         ("VLLM_USAGE_STATS_SERVER", url),
+    ]);
+    let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
+    builder.with_environment(environment).on_notice(to_test_runner).try_init().unwrap()
+}
+
+/// Starts an engine that sends compressed OTLP to the receiver at `url`.
+pub(crate) fn otlp_engine(shell: &Shell, url: &str) -> Usage {
+    let home = shell.home().display().to_string();
+    let environment = Env::given([
+        ("HOME", home.as_str()),
+        ("OTEL_USAGE_EXPORTERS", "otlp"),
+        ("OTEL_USAGE_OTLP_ENDPOINT", url),
+        ("OTEL_USAGE_OTLP_COMPRESSION", "gzip"),
     ]);
     let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
     builder.with_environment(environment).on_notice(to_test_runner).try_init().unwrap()
@@ -37,6 +50,33 @@ pub(crate) fn leave_one(shell: &Shell, server: &Receiver) -> (Usage, Vec<u8>) {
     (usage, body)
 }
 
+/// A message of an engine that ended, whose server is away once more.
+pub(crate) struct Left {
+    pub(crate) shell: Shell,
+    pub(crate) server: Receiver,
+    pub(crate) body: Vec<u8>,
+    /// It would delete the message if it ended now, because consent was withdrawn.
+    _usage: Usage,
+}
+
+/// Leaves a message in a shell that has the server of the engine.
+///
+/// The engine runs on in this process, so its file is put under the name of another owner.
+pub(crate) fn left_by_one_that_ended() -> Left {
+    let server = Receiver::scripted(vec![Answer::Status(503, ""); 3], Answer::Status(200, ""));
+    let shell = Shell::new().with("VLLM_USAGE_STATS_SERVER", &server.url());
+    let (usage, body) = leave_one(&shell, &server);
+    let [file] = messages(&shell).try_into().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    usage.withdraw();
+    settled(&usage);
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let (owner, rest) = name.split_once('.').unwrap();
+    let ended = format!("{}{}.{rest}", &owner[..34], "0".repeat(32));
+    std::fs::write(folder(&shell).join(ended), bytes).unwrap();
+    Left { shell, server, body, _usage: usage }
+}
+
 pub(crate) fn folder(shell: &Shell) -> PathBuf {
     shell.home().join(".local/state/otel-usage")
 }
@@ -46,7 +86,7 @@ pub(crate) fn messages(shell: &Shell) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder(shell)).into_iter().flatten();
     let mut files: Vec<PathBuf> = files
         .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|end| end != "lock"))
+        .filter(|path| path.extension().is_some_and(|end| end != "lock" && end != "jsonl"))
         .collect();
     files.sort();
     files

@@ -157,6 +157,31 @@ impl Client {
     pub(super) const fn host(&self) -> &Host {
         &self.host
     }
+
+    /// Asks for the head of the root of `to`, within `limit`, and returns the status. The request holds neither path,
+    /// query, body nor credentials, apart from those of the proxy.
+    pub(super) fn reach(&self, to: &Destination, limit: Duration) -> Result<u16, ureq::Error> {
+        let via = self.proxy.as_ref().unwrap_or(to);
+        let request = http::Request::head(via.origin()).body(())?;
+        let request = self.agent.configure_request(request);
+        // The shorter limit tells a connection that does not come from an answer that does not.
+        let connect = limit.checked_div(2);
+        let request = request.timeout_global(Some(limit)).timeout_connect(connect).build();
+        let absolute = if self.proxy.is_some() { to.origin() } else { String::new() };
+        let mut head = format!(
+            "HEAD {absolute}/ HTTP/1.1\r\nhost: {}\r\naccept: */*\r\nuser-agent: {}\r\n",
+            host(to),
+            self.user_agent
+        );
+        if let Some(value) = self.proxy.as_ref().and_then(Destination::authorization) {
+            head += &format!("proxy-authorization: {value}\r\n");
+        }
+        head += "\r\n";
+        self.next.set(Some(head.into_bytes()));
+        let answer = self.agent.run(request);
+        self.next.set(None);
+        Ok(answer?.status().as_u16())
+    }
 }
 
 impl Post for Client {
@@ -271,17 +296,22 @@ fn tunnel(proxy: &Destination) -> Result<Proxy, ureq::Error> {
     Proxy::builder(protocol).host(proxy.uri().host().unwrap_or("")).port(proxy.port()).build()
 }
 
+/// Returns the host of a destination, with its port unless that is the usual one.
+fn host(to: &Destination) -> String {
+    let host = to.uri().host().unwrap_or("");
+    let usual = if to.uri().scheme_str() == Some("https") { 443 } else { 80 };
+    if to.port() == usual { host.to_owned() } else { format!("{host}:{}", to.port()) }
+}
+
 /// Returns the head of `request`, in the absolute form if it goes to `proxy` itself.
 fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec<u8> {
     let to = &request.destination;
     let uri = to.uri();
     let origin = to.origin();
-    let host = uri.host().unwrap_or("");
-    let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    let port = if to.port() == default_port { String::new() } else { format!(":{}", to.port()) };
+    let host = host(to);
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut head = format!(
-        "POST {}{}{query} HTTP/1.1\r\nhost: {host}{port}\r\ncontent-length: {}\r\n",
+        "POST {}{}{query} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n",
         if proxy.is_some() { origin.as_str() } else { "" },
         uri.path(),
         request.entry.body.len(),

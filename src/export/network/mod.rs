@@ -6,10 +6,12 @@ mod flight;
 mod hosts;
 mod late;
 mod ledger;
+mod operate;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outbox;
 mod policy;
+mod reach;
 mod server;
 mod waiting;
 mod wire;
@@ -24,6 +26,9 @@ use ureq::http::{HeaderName, HeaderValue};
 #[cfg(feature = "otlp")]
 pub(super) use otlp::{check as check_otlp, exporter as otlp};
 pub(super) use server::exporter as server;
+
+pub use operate::Delivered;
+pub use reach::{Reached, Route, Stage};
 
 use self::client::{Client, Request};
 use self::late::Lateness;
@@ -86,10 +91,9 @@ impl<E: Encoding> Network<E> {
             Spool::new(Box::new(Folder::new(path)), &contract.id, address(&destination))
                 .with_cutoff(settings.cutoff.clone())
         });
-        let all = encoding.destinations(contract).into_iter();
         Self {
             contract: contract.clone(),
-            destinations: all.map(|to| (address(&to), to)).collect(),
+            destinations: operate::addressed(&encoding, contract),
             encoding,
             destination,
             outbox: Outbox::new(

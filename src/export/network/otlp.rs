@@ -135,12 +135,36 @@ pub(in crate::export) fn exporter(
     contract: &Contract,
     notifier: &Notifier,
 ) -> Result<Network<Otlp>, String> {
-    let (destination, headers) = target(otlp)?;
+    let encoding = encoding(otlp)?;
+    let destination = encoding.destination.clone();
+    let client = client(otlp, &destination, settings, notifier)?;
+    Ok(Network::new(encoding, destination, client, settings, contract, notifier))
+}
+
+/// Makes the client, which reads the files of certificates.
+///
+/// # Errors
+///
+/// The beginning of the warning to give.
+pub(super) fn client(
+    otlp: &OtlpSettings,
+    destination: &Destination,
+    settings: &Settings,
+    notifier: &Notifier,
+) -> Result<Client, String> {
     let (roots, identity) = credentials(otlp)?;
     let manner = Manner { user_agent: USER_AGENT, meaning, identity };
-    let client = Client::new(&destination, settings, otlp.timeout, roots, notifier, manner)?;
-    let encoding = Otlp { destination: destination.clone(), headers, gzip: otlp.gzip };
-    Ok(Network::new(encoding, destination, client, settings, contract, notifier))
+    Client::new(destination, settings, otlp.timeout, roots, notifier, manner)
+}
+
+/// Returns the encoding of these settings. Reads no file.
+///
+/// # Errors
+///
+/// The beginning of the warning to give.
+pub(super) fn encoding(otlp: &OtlpSettings) -> Result<Otlp, String> {
+    let (destination, headers) = target(otlp)?;
+    Ok(Otlp { destination, headers, gzip: otlp.gzip })
 }
 
 /// Reads an answer as the specification says: four statuses are temporary, and a 2xx may still refuse

@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(in crate::export) struct Flat {
-    base: Destination,
+    pub(super) base: Destination,
 }
 
 impl Encoding for Flat {
@@ -54,6 +54,20 @@ pub(in crate::export) fn exporter(
     contract: &Contract,
     notifier: &Notifier,
 ) -> Result<Network<Flat>, String> {
+    let client = client(&base, settings, notifier)?;
+    Ok(Network::new(Flat { base: base.clone() }, base, client, settings, contract, notifier))
+}
+
+/// Makes the client for the usage server at `base`.
+///
+/// # Errors
+///
+/// As [`Client::new`].
+pub(super) fn client(
+    base: &Destination,
+    settings: &Settings,
+    notifier: &Notifier,
+) -> Result<Client, String> {
     let manner = Manner {
         user_agent: concat!("otel-usage/", env!("CARGO_PKG_VERSION")),
         meaning: |status, _| match status {
@@ -63,6 +77,5 @@ pub(in crate::export) fn exporter(
         },
         identity: None,
     };
-    let client = Client::new(&base, settings, TIMEOUT, None, notifier, manner)?;
-    Ok(Network::new(Flat { base: base.clone() }, base, client, settings, contract, notifier))
+    Client::new(base, settings, TIMEOUT, None, notifier, manner)
 }

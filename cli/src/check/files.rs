@@ -1,0 +1,275 @@
+//! The files and folders: switches, the time of the last off, and the place of messages that wait.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use otel_usage::Consent;
+use otel_usage::settings::Inspection;
+
+use super::Finding;
+use crate::fails::may_write;
+
+/// The places of one engine.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    mode: Option<PathBuf>,
+    pub(super) cutoff: Option<PathBuf>,
+    pub(super) spool: Option<PathBuf>,
+    /// Whether messages may leave the machine.
+    sends: bool,
+}
+
+impl Places {
+    pub(super) fn of(inspection: &Inspection) -> Self {
+        let settings = inspection.settings();
+        let consent = inspection.decision().consent;
+        Self {
+            mode: inspection.mode_file().map(Path::to_owned),
+            cutoff: inspection.cutoff_file().map(Path::to_owned),
+            spool: settings.spool.clone(),
+            sends: settings.exporters.iter().any(|one| one.is_network())
+                && consent == Consent::Granted,
+        }
+    }
+}
+
+/// Free bytes below which a disk counts as full: all messages that may wait, and the file system's own needs.
+const FREE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Free files below which a disk counts as full: those that may wait.
+const FREE_FILES: u64 = 256;
+
+/// Seconds by which a time may lie in the future. Clocks of a network file system differ a little.
+pub(super) const AHEAD: i64 = 300;
+
+pub(super) fn check(places: &[Places]) -> Vec<Finding> {
+    // All contracts share these.
+    let Some(first) = places.first() else { return Vec::new() };
+    let mut findings = Vec::new();
+    match &first.mode {
+        None => findings.push(Finding::problem(
+            "switches",
+            "no home directory is known, so that no switch can be found there",
+            "set HOME or XDG_CONFIG_HOME, for the engines too",
+        )),
+        Some(mode) => findings.push(switches(mode)),
+    }
+    findings.extend(first.cutoff.as_deref().and_then(cutoff));
+    if places.iter().any(|one| one.sends) {
+        match &first.spool {
+            None => findings.push(Finding::note(
+                "spool",
+                "messages that cannot be delivered wait in memory only, and are lost with the process",
+                "name a folder in OTEL_USAGE_SPOOL_DIR, as an absolute path",
+            )),
+            Some(path) => findings.extend(spool(path)),
+        }
+    }
+    findings
+}
+
+/// Checks whether others can change the switches.
+fn switches(mode: &Path) -> Finding {
+    let folder = mode.parent().unwrap_or_else(|| Path::new("/"));
+    for path in [mode, folder] {
+        if let Some(others) = changeable_by_others(path) {
+            return Finding::problem(
+                "switches",
+                format!("{} can be changed by {others}", path.display()),
+                format!("chmod go-w {}", path.display()),
+            );
+        }
+    }
+    let there = nearest(folder);
+    match may_write(&there) {
+        Ok(()) => Finding::fine("switches", folder.display().to_string()),
+        Err(error) => Finding::note(
+            "switches",
+            format!("{}: {error}, so that `otel-usage off` fails", there.display()),
+            "make it writable, or switch off by DO_NOT_TRACK=1",
+        ),
+    }
+}
+
+/// Checks the time of the last off.
+fn cutoff(path: &Path) -> Option<Finding> {
+    let again = "run `otel-usage off`, then `otel-usage on` if you want that";
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => {
+            let what =
+                format!("{}: {error}, so that nothing is sent that waits on disk", path.display());
+            return Some(Finding::problem("last off", what, again));
+        }
+    };
+    let Ok(time) = text.trim().parse::<i64>() else {
+        let what =
+            format!("{} holds no time, so that nothing is sent that waits on disk", path.display());
+        return Some(Finding::problem("last off", what, again));
+    };
+    let ahead = time.saturating_sub(super::machine::now());
+    (ahead > AHEAD).then(|| {
+        let what = format!(
+            "{} names a time in the future, so that nothing is sent that waits on disk",
+            path.display()
+        );
+        Finding::problem("last off", what, again)
+    })
+}
+
+/// Checks the place of messages that wait.
+fn spool(path: &Path) -> Vec<Finding> {
+    let shown = path.display();
+    let there = nearest(path);
+    let choose = "choose another folder with OTEL_USAGE_SPOOL_DIR";
+    match fs::metadata(&there) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            let what = format!("{} is not a folder", there.display());
+            return vec![Finding::problem("spool", what, choose)];
+        }
+        Err(error) => {
+            return vec![Finding::problem(
+                "spool",
+                format!("{}: {error}", there.display()),
+                choose,
+            )];
+        }
+    }
+    if let Err(error) = may_write(&there) {
+        let what = format!("{}: {error}, so that messages wait in memory only", there.display());
+        return vec![Finding::problem("spool", what, format!("make it writable, or {choose}"))];
+    }
+    let mut findings = Vec::new();
+    if there == path {
+        findings.extend(private(path));
+    }
+    findings.extend(file_system(path, &there));
+    if findings.is_empty() {
+        findings.push(Finding::fine("spool", format!("{shown}")));
+    }
+    findings
+}
+
+#[cfg(unix)]
+fn private(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path).ok()?;
+    let shown = path.display();
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        let hint = "choose a folder of this user with OTEL_USAGE_SPOOL_DIR";
+        return Some(Finding::problem("spool", format!("{shown} belongs to another user"), hint));
+    }
+    (metadata.mode() & 0o077 != 0).then(|| {
+        let what = format!("{shown} can be read by others (mode {:o})", metadata.mode() & 0o777);
+        Finding::problem("spool", what, format!("chmod 700 {shown}"))
+    })
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> Option<Finding> {
+    None
+}
+
+#[cfg(unix)]
+fn changeable_by_others(path: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path).ok()?;
+    let owner = metadata.uid();
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Some("the other user to whom it belongs");
+    }
+    match metadata.mode() & 0o022 {
+        0 => None,
+        mode if mode & 0o002 != 0 => Some("every user"),
+        _ => Some("its group"),
+    }
+}
+
+#[cfg(not(unix))]
+fn changeable_by_others(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// Checks the room and the kind of the file system of `there`, where `path` is or would be.
+#[cfg(unix)]
+fn file_system(path: &Path, there: &Path) -> Vec<Finding> {
+    let shown = path.display();
+    let mut findings = Vec::new();
+    if let Ok(room) = rustix::fs::statvfs(there) {
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        // Some file systems count no files.
+        let files = room.f_files > 0 && room.f_favail < FREE_FILES;
+        if free < FREE_BYTES || files {
+            let what = if files {
+                format!("{shown}: the file system has room for {} files only", room.f_favail)
+            } else {
+                format!("{shown}: the disk has {} kB left", free / 1000)
+            };
+            findings.push(Finding::problem(
+                "disk",
+                what,
+                "free some space, or choose another folder with OTEL_USAGE_SPOOL_DIR",
+            ));
+        }
+    }
+    if let Some(name) = network_file_system(there) {
+        findings.push(Finding::problem(
+            "spool",
+            format!("{shown} is on a network file system ({name}), where locks and syncs cannot be relied on"),
+            "choose a local folder with OTEL_USAGE_SPOOL_DIR",
+        ));
+    }
+    findings
+}
+
+#[cfg(not(unix))]
+fn file_system(_: &Path, _: &Path) -> Vec<Finding> {
+    Vec::new()
+}
+
+/// Returns the name of the network file system on which a folder is.
+#[cfg(target_os = "linux")]
+fn network_file_system(path: &Path) -> Option<&'static str> {
+    // The numbers are those of statfs(2).
+    let known = [
+        (0x6969, "NFS"),
+        (0x517B, "SMB"),
+        (0xFF53_4D42, "CIFS"),
+        (0xFE53_4D42, "SMB 2"),
+        (0x0BD0_0BD0, "Lustre"),
+        (0x00C3_6400, "Ceph"),
+        (0x5346_414F, "AFS"),
+        (0x7375_7245, "Coda"),
+        (0x0102_1997, "9P"),
+        (0x4750_4653, "GPFS"),
+        (0x1980_0202, "BeeGFS"),
+    ];
+    let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xFFFF_FFFF;
+    known.into_iter().find(|(number, _)| *number == kind).map(|(_, name)| name)
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn network_file_system(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// Returns the path, or the nearest folder above it that is there.
+pub(super) fn nearest(path: &Path) -> PathBuf {
+    let there = path.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
+    there.unwrap_or_else(|| Path::new("/")).to_owned()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_folder_is_no_network_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(network_file_system(folder.path()), None);
+        assert_eq!(network_file_system(Path::new("/proc")), None);
+    }
+}

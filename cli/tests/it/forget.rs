@@ -1,0 +1,118 @@
+//! Tests `otel-usage forget`: identities are printed first, and then nothing of them is left.
+
+use std::fs;
+use std::path::PathBuf;
+
+use otel_usage_testing::sample;
+
+use crate::shell::Shell;
+use crate::waiting::{self, Left};
+
+const ID: &str = "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b";
+
+/// Writes LMCache's file and a journal with one line of each engine. Returns the paths.
+fn leave(shell: &Shell) -> [PathBuf; 2] {
+    let id = shell.home().join(".config/lmcache/machine_id");
+    fs::create_dir_all(id.parent().unwrap()).unwrap();
+    fs::write(&id, format!("{ID}\n")).unwrap();
+    let journal = shell.home().join(".local/state/otel-usage/receipts.jsonl");
+    fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    let line = |attempt: u32, contract: &str, identity: &str, body: &str| {
+        serde_json::json!({
+            "unix_millis": 1, "attempt": attempt.to_string(), "contract": contract, "exporter": "server",
+            "message": "report", "destination": "https://stats.example", "identity": identity, "bytes": 2,
+            "body": body,
+        })
+    };
+    let lines = [
+        line(
+            1,
+            "vllm/current",
+            "0a",
+            r#"{"uuid": "11111111-1111-4111-8111-111111111111", "num_cpu": 4}"#,
+        ),
+        serde_json::json!({"unix_millis": 2, "attempt": "1", "outcome": "delivered", "status": 200}),
+        line(2, "lmcache/1", "0b", ""),
+        serde_json::json!({"unix_millis": 3, "attempt": "2", "outcome": "failed", "status": null}),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&journal, text).unwrap();
+    [id, journal]
+}
+
+#[test]
+fn identities_are_printed_before_everything_is_removed() {
+    let left = waiting::left_by_one_that_ended();
+    let Left { shell, body, .. } = &left;
+    let [id, journal] = leave(shell);
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let run = body["uuid"].as_str().unwrap();
+    let wanted = [ID, run, "11111111-1111-4111-8111-111111111111", "0b"];
+
+    let dry = shell.run("forget --dry-run");
+    assert_eq!(dry.code, 0, "{dry:?}");
+    assert!(wanted.iter().all(|identity| dry.out.contains(identity)), "{dry:?}");
+    assert!(dry.out.contains("would remove 1 message that waits\n"), "{dry:?}");
+    assert!(id.exists() && journal.exists() && waiting::messages(shell).len() == 1);
+
+    let ran = shell.run("forget");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let place = |text: &str| ran.out.find(text).unwrap_or_else(|| panic!("{text}: {ran:?}"));
+    let removed = place("removed ");
+    assert!(wanted.iter().all(|identity| place(identity) < removed), "{ran:?}");
+    place("What was sent is not deleted by this.");
+    assert!(!id.exists() && !journal.exists());
+    assert_eq!(waiting::messages(shell), Vec::<PathBuf>::new());
+    let again = shell.run("forget");
+    assert!(again.out.starts_with("No identity of this machine"), "{again:?}");
+}
+
+#[test]
+fn one_engine_is_forgotten_and_the_other_stays() {
+    let left = waiting::left_by_one_that_ended();
+    let Left { shell, .. } = &left;
+    let [id, journal] = leave(shell);
+    let ran = shell.run("forget --engine lmcache");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains(ID) && !ran.out.contains("11111111"), "{ran:?}");
+    assert!(!id.exists());
+    assert_eq!(waiting::messages(shell).len(), 1);
+    let text = fs::read_to_string(&journal).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains("vllm/current") && !text.contains("lmcache"), "{text}");
+    let ran = shell.run("forget --contract vllm");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(waiting::messages(shell), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_to_string(&journal).unwrap(), "");
+    let ran = shell.run("forget --engine lmcahe");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(
+        ran.err.contains("no engine `lmcahe` is known here (did you mean `lmcache`?)"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_an_error_after_the_rest() {
+    let shell = Shell::new();
+    let [id, journal] = leave(&shell);
+    fs::remove_file(&id).unwrap();
+    fs::create_dir_all(id.join("below")).unwrap();
+    let ran = shell.run("forget");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("machine_id cannot be removed"), "{ran:?}");
+    assert!(!journal.exists());
+}
+
+#[test]
+fn identities_are_found_in_compressed_otlp_too() {
+    let server = waiting::away_at_first();
+    let shell = Shell::new();
+    let usage = waiting::otlp_engine(&shell, &server.url());
+    usage.record(sample::vllm_report());
+    let _ = server.next();
+    assert_eq!(usage.flush(otel_usage_testing::PATIENCE), otel_usage::Flush::Durable);
+    let ran = shell.run("forget --dry-run");
+    assert!(ran.out.contains("service.instance.id"), "{ran:?}");
+    usage.withdraw();
+}
