@@ -232,7 +232,8 @@ impl Builder {
         let mut parts = self.parts(operator, &Arc::default())?;
         // It runs on the caller's thread, which no disk may hold up.
         if let Some(parts) = &mut parts {
-            parts.settings.spool = None;
+            let why = "a span exporter for a provider of the caller has no thread of its own";
+            parts.settings.memory_only = Some(why.to_owned());
         }
         Ok(UsageSpanExporter::new(parts.map(Pipeline::new)))
     }

@@ -5,9 +5,7 @@
 //! every deadline, so that a clock that jumps causes neither a burst nor a stall.
 
 use std::sync::Arc;
-#[cfg(test)]
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{SpanId, TraceId};
@@ -23,8 +21,10 @@ enum Source {
     #[default]
     System,
     Fixed {
-        unix_nanos: i64,
+        unix_nanos: Arc<AtomicI64>,
         next_id: Arc<AtomicU64>,
+        /// How many times the process was restored.
+        restored: Arc<AtomicU64>,
     },
     #[cfg(test)]
     Simulated(Arc<Simulated>),
@@ -54,7 +54,11 @@ impl Clock {
     /// time goes on.
     #[must_use]
     pub fn fixed(unix_nanos: i64) -> Self {
-        Self(Source::Fixed { unix_nanos, next_id: Arc::new(AtomicU64::new(1)) })
+        Self(Source::Fixed {
+            unix_nanos: Arc::new(AtomicI64::new(unix_nanos)),
+            next_id: Arc::new(AtomicU64::new(1)),
+            restored: Arc::default(),
+        })
     }
 
     /// Returns a clock that only moves when a test moves it, and its times.
@@ -75,9 +79,37 @@ impl Clock {
                 reason = "the one place that reads the wall clock"
             )]
             Source::System => unix_nanos(SystemTime::now()),
-            Source::Fixed { unix_nanos, .. } => *unix_nanos,
+            Source::Fixed { unix_nanos, .. } => unix_nanos.load(Ordering::Relaxed),
             #[cfg(test)]
             Source::Simulated(times) => times.unix_nanos.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns a text that changes when the process is restored from a checkpoint: the boot of the machine, and
+    /// the time at which the kernel made the process. A checkpoint keeps neither. `None` if the system does not
+    /// say.
+    pub(crate) fn birth(&self) -> Option<String> {
+        match &self.0 {
+            Source::System => {
+                let read = |path: &str| std::fs::read_to_string(path).ok();
+                let stat = read("/proc/self/stat")?;
+                // The name of the program, which is in parentheses, may hold anything.
+                let (_, fields) = stat.rsplit_once(')')?;
+                let time = fields.split_whitespace().nth(19)?;
+                Some(read("/proc/sys/kernel/random/boot_id")? + time)
+            }
+            Source::Fixed { restored, .. } => Some(restored.load(Ordering::Relaxed).to_string()),
+            #[cfg(test)]
+            Source::Simulated(_) => None,
+        }
+    }
+
+    /// Restores the process an hour later, as far as a fixed clock can tell.
+    #[cfg(test)]
+    pub(crate) fn restore(&self) {
+        if let Source::Fixed { unix_nanos, restored, .. } = &self.0 {
+            unix_nanos.fetch_add(3_600_000_000_000, Ordering::Relaxed);
+            restored.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -24,6 +24,18 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Runs a read of the file system within a second.
+///
+/// # Errors
+///
+/// `TimedOut`, and those of the read.
+#[cfg(feature = "http")]
+pub(crate) fn in_time<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    in_time::run(read)
+}
+
 /// Runs a read on a short-lived thread, because a read below a dead mount cannot be cancelled.
 ///
 /// A thread costs as much as all of `init`. Only files that a variable names are read on one. The files of

@@ -61,6 +61,11 @@ impl Losses {
         }
     }
 
+    fn of(&self, wanted: impl Fn(Loss) -> bool) -> u64 {
+        let counts = Loss::ALL.iter().zip(&self.0).filter(|(loss, _)| wanted(**loss));
+        counts.fold(0, |sum, (_, count)| sum.saturating_add(count.load(Ordering::Relaxed)))
+    }
+
     fn snapshot(&self) -> BTreeMap<Loss, u64> {
         let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
         Loss::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect()
@@ -119,6 +124,18 @@ impl Counters {
         sum
     }
 
+    /// Returns how many messages were lost, and records that never became one. What an opt-out or a newer
+    /// message dropped is no loss, and what became of an attribute is none of a message.
+    pub(crate) fn lost_messages(&self) -> u64 {
+        let records =
+            self.lost.of(|loss| matches!(loss, Loss::QueueFull | Loss::Panicked | Loss::TooLate));
+        let exporters = self.exporters.get().into_iter().flatten();
+        exporters.fold(records, |sum, exporter| {
+            sum.saturating_add(exporter.dropped.of(is_lost))
+                .saturating_sub(exporter.left_over.load(Ordering::Relaxed))
+        })
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         let exporters = self.exporters.get().into_iter().flatten();
         Stats {
@@ -129,6 +146,11 @@ impl Counters {
     }
 }
 
+/// Returns whether a message that was dropped for this reason should have arrived.
+const fn is_lost(loss: Loss) -> bool {
+    !matches!(loss, Loss::Consent | Loss::Superseded)
+}
+
 /// The account of one exporter.
 #[derive(Debug, Default)]
 pub(crate) struct ExporterCounters {
@@ -137,6 +159,8 @@ pub(crate) struct ExporterCounters {
     delivered: AtomicU64,
     in_flight: AtomicU64,
     spooled: AtomicU64,
+    /// Losses of what processes left that ended, of which no caller of this one is told.
+    left_over: AtomicU64,
     dropped: Losses,
     pub(crate) deliveries: Deliveries,
 }
@@ -158,6 +182,26 @@ impl ExporterCounters {
         self.dropped.add(loss, count);
     }
 
+    /// Counts the loss of a message of a process that ended.
+    pub(crate) fn lost_left_over(&self, loss: Loss) {
+        self.accepted();
+        if is_lost(loss) {
+            self.left_over.fetch_add(1, Ordering::Relaxed);
+        }
+        self.dropped(loss, 1);
+    }
+
+    /// Begins at zero.
+    pub(crate) fn begin_again(&self) {
+        // The ends first, so that nothing counts as delivered that was not accepted.
+        for loss in &self.dropped.0 {
+            loss.store(0, Ordering::Relaxed);
+        }
+        self.delivered.store(0, Ordering::Relaxed);
+        self.accepted.store(0, Ordering::Relaxed);
+        self.set_places(0, 0);
+    }
+
     /// Sets how many messages are on disk, and how many others are on their way.
     pub(crate) fn set_places(&self, spooled: u64, in_flight: u64) {
         self.spooled.store(spooled, Ordering::Relaxed);
@@ -174,7 +218,7 @@ impl ExporterCounters {
         ExporterStats { deliveries: self.deliveries.snapshot(), ..self.counts() }
     }
 
-    fn counts(&self) -> ExporterStats {
+    pub(crate) fn counts(&self) -> ExporterStats {
         // The ends are read before the beginning, so that a message that moves on meanwhile counts as
         // queued.
         let dropped = self.dropped.snapshot();

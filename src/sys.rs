@@ -230,6 +230,30 @@ fn whole_file() -> libc::flock {
     lock
 }
 
+/// Returns the number of the file system on which `path` lies. Only Linux numbers them.
+#[cfg(feature = "http")]
+pub(crate) fn file_system(path: &std::path::Path) -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+        let mut found = core::mem::MaybeUninit::<libc::statfs>::zeroed();
+        // SAFETY: the path ends with a zero byte, and the pointer is valid for writes for the whole call.
+        if unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        // SAFETY: the structure is made of integers, for which zero is valid, and the call filled it.
+        let number = unsafe { found.assume_init() }.f_type;
+        // The type differs between C libraries; the numbers have 32 bits.
+        Some(number as u32)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// The process that made a value, as opposed to the children that it forks.
 ///
 /// Process ids do not tell them apart: ids are used again, and the first process of a pid namespace has the

@@ -56,14 +56,17 @@ pub struct Usage {
 #[non_exhaustive]
 #[must_use]
 pub enum Flush {
-    /// No message waits: each was answered by its server, or is lost for a reason in
-    /// [`Usage::stats`].
+    /// No message waits, and none was lost since the last flush.
     Settled,
     /// What still waits for its server is on disk, and survives the end of the process and a power cut. The
     /// next process with the same destination sends it, unless it is then too late for it.
     Durable,
     /// This many messages wait in memory. They are lost if the process dies now.
     Memory(usize),
+    /// This many messages were lost since the last flush, for reasons in [`Usage::stats`]: refused by their
+    /// server, too old, without room, or not written to a file. Those that an opt-out or a newer heartbeat
+    /// dropped do not count. The next flush says what becomes of the others.
+    Lost(usize),
 }
 
 /// Prints only whether reporting is enabled, because settings may hold secrets.
@@ -264,7 +267,9 @@ impl Usage {
     /// What waits is tried once more, and what cannot be sent then goes to disk.
     pub fn flush(&self, wait: Duration) -> Flush {
         let left = self.live().map(|live| live.queue.settle(wait, &live.context.clock));
+        let lost = self.live().map_or(0, |live| live.queue.take_lost());
         match left.unwrap_or_default() {
+            _ if lost > 0 => Flush::Lost(lost),
             Left { queued: 0, spooled: 0 } => Flush::Settled,
             Left { queued: 0, .. } => Flush::Durable,
             Left { queued, .. } => Flush::Memory(queued),

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use otel_usage::schema::Loss;
-use otel_usage::schema::lmcache;
+use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Env;
 use otel_usage::{Attributes, Consent, Flush, Usage};
 use tracing_subscriber::prelude::*;
@@ -149,6 +149,70 @@ fn no_call_in_a_child_waits_for_a_lock_that_another_thread_held() {
         }
         drop(stop);
     });
+}
+
+/// Starts an engine whose messages wait on disk, because nobody listens at its server.
+fn waiting(home: &tempfile::TempDir, server: &str) -> Usage {
+    Usage::builder(&vllm::CURRENT)
+        .with_sample_data()
+        .with_environment(Env::given([
+            ("HOME", home.path().to_str().unwrap()),
+            ("OTEL_USAGE_MODE", "on"),
+            ("OTEL_USAGE_EXPORTERS", "server"),
+            ("VLLM_USAGE_STATS_SERVER", server),
+        ]))
+        .on_notice(|_, _| {})
+        .try_init()
+        .unwrap()
+}
+
+/// The worker and callers hold, one after another, the locks of the queue, the accounts, the outbox, the notice
+/// and the table of the spool, while this thread forks.
+#[test]
+fn a_child_that_is_forked_while_the_worker_saves_waits_for_nothing_and_may_begin_its_own_run() {
+    let home = tempfile::tempdir().unwrap();
+    let server = std::net::TcpListener::bind("127.0.0.84:0").unwrap().local_addr().unwrap();
+    let server = format!("http://{server}");
+    let usage = waiting(&home, &server);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    usage.record(vllm::Report::default());
+                    let _ = usage.flush(Duration::from_millis(2));
+                    let _ = usage.stats();
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // Its worker takes and gives back the lock of its files.
+                let other = waiting(&home, &server);
+                other.record(vllm::Report::default());
+                let _ = other.flush(Duration::from_millis(200));
+                other.withdraw();
+            }
+        });
+        let stop = Stop(&stop);
+        for _ in 0..100 {
+            in_fork(|| {
+                usage.record(vllm::Report::default());
+                usage.set_heartbeat(Attributes::new(""));
+                let flushed = usage.flush(Duration::from_secs(60)) == Flush::Settled;
+                usage.withdraw();
+                usage.finish();
+                let counted = usage.stats().lost.get(&Loss::Forked) >= Some(&1);
+                let own = waiting(&home, &server);
+                own.record(vllm::Report::default());
+                // Where it waits depends on which lock the parent held.
+                let waits = own.flush(Duration::from_millis(100)) != Flush::Settled;
+                counted && flushed && waits
+            });
+        }
+        drop(stop);
+    });
+    usage.withdraw();
 }
 
 #[test]

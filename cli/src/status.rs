@@ -46,6 +46,7 @@ struct Document<'a> {
     spool: Option<&'a str>,
     require_tls: Option<&'a str>,
     receipts: &'static str,
+    memory_only: Option<&'a str>,
     contracts: &'a [Status],
 }
 
@@ -71,6 +72,9 @@ pub(crate) struct Status {
     /// The journal of what is sent; the same for every contract, too.
     #[serde(skip)]
     receipts: ReceiptsSettings,
+    /// The reason why they wait in memory only, if they do.
+    #[serde(skip)]
+    memory_only: Option<String>,
 }
 
 /// An exporter and its destination.
@@ -143,6 +147,7 @@ impl Status {
             spool: settings.spool.map(|path| path.display().to_string()),
             require_tls: settings.require_tls,
             receipts: settings.receipts,
+            memory_only: settings.memory_only,
         })
     }
 }
@@ -192,6 +197,7 @@ fn json(statuses: &[Status], overall: Consent) -> anyhow::Result<String> {
         spool: spool(statuses),
         require_tls: require_tls(statuses),
         receipts: receipts(statuses).mode.as_str(),
+        memory_only: memory_only(statuses),
         contracts: statuses,
     };
     Ok(serde_json::to_string(&document).context("the status cannot be written as JSON")? + "\n")
@@ -213,6 +219,10 @@ fn receipts(statuses: &[Status]) -> ReceiptsSettings {
     statuses.first().map(|status| status.receipts.clone()).unwrap_or_default()
 }
 
+fn memory_only(statuses: &[Status]) -> Option<&str> {
+    statuses.iter().find_map(|status| status.memory_only.as_deref())
+}
+
 fn readable(statuses: &[Status]) -> String {
     let mut text = pipelines(statuses);
     if let Some(path) = config_file(statuses) {
@@ -220,7 +230,10 @@ fn readable(statuses: &[Status]) -> String {
         let _ = writeln!(text, "configuration file: {path}");
     }
     if statuses.iter().any(Status::sends) {
-        let place = spool(statuses).unwrap_or("memory only");
+        let place = match memory_only(statuses) {
+            Some(why) => format!("memory only ({why})"),
+            None => spool(statuses).unwrap_or("memory only").to_owned(),
+        };
         let _ = writeln!(text, "messages that cannot be delivered wait in: {place}");
         let ReceiptsSettings { mode, journal, .. } = receipts(statuses);
         if let (ReceiptsMode::On | ReceiptsMode::Bodies, Some(journal)) = (mode, journal) {

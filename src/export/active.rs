@@ -170,6 +170,12 @@ impl Turn<'_> {
         self.counters.accepted();
     }
 
+    /// Counts the loss of a message of a process that ended.
+    #[cfg(feature = "http")]
+    pub(crate) fn lost_left_over(&mut self, loss: Loss) {
+        self.counters.lost_left_over(loss);
+    }
+
     /// Notes an attempt to deliver a message.
     #[cfg(feature = "http")]
     pub(crate) fn tried(&self, delivery: crate::delivery::Delivery) {
@@ -271,6 +277,13 @@ impl ActiveExporter {
                 Sent::default()
             }
         }
+    }
+
+    /// Begins anew in a restored process, with an empty account.
+    pub(crate) fn begin_again(&mut self) {
+        let exporter = &mut self.exporter;
+        let _ = catch_unwind(AssertUnwindSafe(|| exporter.begin_again()));
+        self.counters.begin_again();
     }
 
     /// Counts all that waits as lost.

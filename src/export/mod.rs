@@ -87,6 +87,12 @@ pub trait Exporter: Send + Debug {
     /// Forgets the queued messages, because consent was withdrawn or sending panicked. Default: nothing
     /// is queued.
     fn discard_queued(&mut self) {}
+
+    /// Begins anew, because the process was restored from a checkpoint: connections are dead, and what is
+    /// queued in memory belongs to the process before. Default: forgets the queued messages.
+    fn begin_again(&mut self) {
+        self.discard_queued();
+    }
 }
 
 /// The result of [`Exporter::export`].

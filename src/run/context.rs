@@ -14,7 +14,7 @@ use crate::detectors::{EngineFacts, Machine};
 use crate::export::{SpanIds, SpanRecord};
 use crate::instruments::Instruments;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunContext {
     pub(crate) contract: Arc<CompiledContract>,
     pub(crate) clock: Clock,
@@ -24,7 +24,7 @@ pub(crate) struct RunContext {
 }
 
 /// The start of the run: the moment of initialisation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunStart {
     ids: SpanIds,
     nanos: i64,
@@ -64,6 +64,14 @@ impl Made {
 }
 
 impl RunContext {
+    /// Returns the context of a new instance on the same machine or another.
+    pub(super) fn again(&self) -> Self {
+        let mut again = self.clone();
+        again.engine.instance_id = self.clock.uuid();
+        again.start = RunStart::now(&self.clock);
+        again
+    }
+
     /// Returns the records to send when the engine makes `record`, in order: those that come before it,
     /// the record itself, and those that come after it.
     pub(crate) fn expand(&self, record: SpanRecord, made: &mut Made) -> Vec<SpanRecord> {

@@ -12,6 +12,7 @@
 
 mod bounds;
 mod context;
+mod life;
 mod pipeline;
 mod provider;
 mod queue;

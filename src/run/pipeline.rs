@@ -231,6 +231,22 @@ impl Pipeline {
         resource
     }
 
+    /// Begins a new instance with an identity of its own, because the process was restored from a checkpoint,
+    /// perhaps not for the only time.
+    ///
+    /// What waits in memory and what was counted belongs to the instance before, and each copy would send it.
+    pub(crate) fn begin_again(&mut self) {
+        self.context = Arc::new(self.context.again());
+        self.resource = None;
+        self.made = Made::default();
+        for message in self.schedule.begin_again(self.context.clock.monotonic()) {
+            drop(self.instruments.take(message));
+        }
+        for exporter in &mut self.exporters {
+            exporter.begin_again();
+        }
+    }
+
     /// Sends what is due. `wake` is called when an answer has come, after which there is more to do.
     pub(crate) fn send_queued(&mut self, need: Need, wake: &Wake) -> Sent {
         let clock = &self.context.clock;

@@ -66,6 +66,8 @@ struct State {
     in_flight: bool,
     /// Whether the worker has ended.
     gone: bool,
+    /// The losses of which a caller was told.
+    told: u64,
 }
 
 /// A thread that waits for what is queued.
@@ -261,6 +263,17 @@ impl Queue {
             let waited = self.settled.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Returns how many messages were lost since the last call.
+    pub(crate) fn take_lost(&self) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
+        let mut state = self.lock();
+        let lost = self.counters.lost_messages();
+        let new = lost.saturating_sub(std::mem::replace(&mut state.told, lost));
+        usize::try_from(new).unwrap_or(usize::MAX)
     }
 
     /// Sleeps until there is work or until `due`, and takes the work. Called by the worker.

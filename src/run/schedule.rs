@@ -92,6 +92,16 @@ impl Schedule {
         given.unwrap_or_else(|| Duration::from_secs(seconds.into())).max(SHORTEST)
     }
 
+    /// Begins all intervals at `now`, and returns the messages whose intervals ended without one.
+    pub(crate) fn begin_again(&mut self, now: Instant) -> Vec<usize> {
+        for running in &mut self.running {
+            running.since = now;
+            running.sequence = 0;
+            running.due = now.checked_add(running.interval).unwrap_or(running.due);
+        }
+        self.running.iter().map(|running| running.message).collect()
+    }
+
     /// Returns the time at which the next message is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.running.iter().map(|running| running.due).min()

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use otel_usage_schema::Loss;
 
+use super::life::Life;
 use super::queue::Work;
 use super::{Pipeline, PipelineParts, Queue};
 use crate::export::{Need, Sent, Wake};
@@ -19,6 +20,7 @@ struct Worker {
     pipeline: Pipeline,
     /// What the answer to a request calls.
     wake: Wake,
+    life: Life,
     next_retry: Option<Instant>,
     finished: bool,
 }
@@ -32,7 +34,8 @@ pub(super) fn start(queue: Arc<Queue>, parts: PipelineParts) -> bool {
             let answered = Arc::clone(&queue);
             let wake = Wake::new(move || answered.wake_worker());
             let queue = Arc::clone(&queue);
-            Worker { queue, pipeline, wake, next_retry: None, finished: false }.run();
+            let life = Life::begin(&pipeline.context().clock);
+            Worker { queue, pipeline, wake, life, next_retry: None, finished: false }.run();
         });
         if catch_unwind(work).is_err() {
             counters.lost.add(Loss::Panicked, 1);
@@ -48,6 +51,9 @@ impl Worker {
             let due = [self.next_retry, self.pipeline.next_due()].into_iter().flatten().min();
             let clock = &self.pipeline.context().clock;
             let work = self.queue.wait(due, self.finished, clock);
+            if self.life.is_another(clock) {
+                self.guarded(|worker| worker.pipeline.begin_again());
+            }
             self.record(&work);
             // Local exporters are done. Waiting threads learn it before the network has its turn.
             self.queue.publish(self.pipeline.waiting(), false, true);

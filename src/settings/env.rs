@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 
 use otel_usage_schema::{Contract, Directory, Origin};
 
+#[cfg(feature = "http")]
+use super::shown;
+#[cfg(feature = "http")]
+use crate::spool::place::Refused;
+
 /// The environment variables that this crate reads, beside those that a contract names.
 pub const VARIABLES: &[&str] = &[
     // Consent.
@@ -245,16 +250,38 @@ impl Env {
         Some(self.config_home()?.join("otel-usage"))
     }
 
-    /// Returns the folder of messages that wait on disk. `None` if the operator wants none, or if no home
-    /// directory is known.
+    /// Returns the folder of messages that wait on disk.
+    ///
+    /// # Errors
+    ///
+    /// They wait in memory only.
     #[cfg(feature = "http")]
-    pub(crate) fn spool(&self) -> Option<PathBuf> {
+    pub(crate) fn spool(&self) -> Result<PathBuf, Refused> {
+        let refused = |why: String, is_mistake| Err(Refused { why, is_mistake });
+        if cfg!(not(unix)) {
+            let why = "this system has no lock that a process loses when it is killed";
+            return refused(why.to_owned(), false);
+        }
         let named = self.os("OTEL_USAGE_SPOOL_DIR");
         if let Some(path) = named.filter(|path| !path.to_string_lossy().trim().is_empty()) {
-            let none = path.to_string_lossy().trim().eq_ignore_ascii_case("none");
-            return (!none).then(|| self.expand(path)).filter(|path| path.is_absolute());
+            if path.to_string_lossy().trim().eq_ignore_ascii_case("none") {
+                return refused("OTEL_USAGE_SPOOL_DIR is `none`".to_owned(), false);
+            }
+            let folder = self.expand(&path);
+            if folder.is_absolute() {
+                return Ok(folder);
+            }
+            let why = format!(
+                "OTEL_USAGE_SPOOL_DIR is `{}`, which is not an absolute path; write one that begins with / or \
+                 ~/, or `none`",
+                shown(&path.to_string_lossy())
+            );
+            return refused(why, true);
         }
-        self.state_home()
+        match self.state_home() {
+            Some(folder) => Ok(folder),
+            None => refused("no home directory is known".to_owned(), false),
+        }
     }
 
     /// Returns `${XDG_STATE_HOME:-~/.local/state}/otel-usage`.

@@ -56,13 +56,15 @@ pub struct Settings {
     pub local_log: Option<PathBuf>,
     /// The settings of the `otlp` exporter, if it runs.
     pub otlp: Option<OtlpSettings>,
-    /// The folder of messages that wait on disk. `None` if they wait in memory only.
+    /// The folder of messages that wait on disk. `None` if there is none.
     pub spool: Option<PathBuf>,
     /// The journal of what is sent.
     pub receipts: ReceiptsSettings,
     /// The variable or the place in the file that forbids plain `http` to another machine. `None` if nothing
     /// does.
     pub require_tls: Option<String>,
+    /// The reason why messages wait in memory only, if they do.
+    pub memory_only: Option<String>,
     /// The configuration file, if one was named and read.
     pub config_file: Option<PathBuf>,
     /// Mistakes. Each names the variable or the place in the file, and its remedy.
@@ -96,6 +98,7 @@ impl std::fmt::Debug for Settings {
             .field("spool", &self.spool)
             .field("receipts", &self.receipts)
             .field("require_tls", &self.require_tls)
+            .field("memory_only", &self.memory_only)
             .field("config_file", &self.config_file)
             .field("warnings", &self.warnings)
             .field("notes", &self.notes)
@@ -124,6 +127,15 @@ impl Settings {
         Vec::new()
     }
 
+    /// Notes that messages wait in memory only, with a warning if that is a mistake.
+    #[cfg(feature = "http")]
+    pub(crate) fn keep_in_memory(&mut self, refused: crate::spool::place::Refused) {
+        if refused.is_mistake {
+            self.warnings.push(format!("{}; messages wait in memory only", refused.why));
+        }
+        self.memory_only = Some(refused.why);
+    }
+
     /// Resolves the settings for `contract`, consent aside.
     pub(crate) fn resolve(
         contract: &Contract,
@@ -134,8 +146,6 @@ impl Settings {
         let mut settings = Self {
             #[cfg(feature = "http")]
             proxies: otel_usage_schema::Proxies::read(|name| env.text(name)),
-            #[cfg(feature = "http")]
-            spool: env.spool(),
             #[cfg(feature = "http")]
             authorities: otel_usage_schema::authorities(|name| env.text(name))
                 .map(|(name, path)| (name, env.expand(path))),
@@ -152,6 +162,11 @@ impl Settings {
         let (require_tls, unclear) = tls::required(env, file);
         settings.require_tls = require_tls;
         settings.warnings.extend(unclear);
+        #[cfg(feature = "http")]
+        match env.spool() {
+            Ok(folder) => settings.spool = Some(folder),
+            Err(refused) => settings.keep_in_memory(refused),
+        }
         let named = settings.named_exporters(env, file, over);
         let server = settings.server_url(contract, env, file, over);
         let wanted =

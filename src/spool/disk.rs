@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// A file of the folder, as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,14 @@ pub(crate) type Lock = Box<dyn Any + Send>;
 
 /// One folder.
 pub(crate) trait Disk: Send + Debug {
-    /// Makes the folder, and syncs the folder above it. It may be there already.
-    fn make_folder(&self) -> io::Result<()>;
+    /// Returns the folder and those above it that a process of this user may have made, the highest first.
+    fn folders(&self) -> Vec<PathBuf>;
+
+    /// Makes one folder. Returns `false` if it is there already.
+    fn make_folder(&self, path: &Path) -> io::Result<bool>;
+
+    /// Makes a folder that was made survive a power cut: syncs the one above it.
+    fn sync_above(&self, path: &Path) -> io::Result<()>;
 
     /// Returns the files. A folder that is not there has none.
     fn list(&self) -> io::Result<Vec<Found>>;

@@ -1,21 +1,18 @@
 //! A folder of the file system.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Mutex;
 
 use super::disk::{Disk, Found, Lock, NewFile};
 use crate::files;
 use crate::sys::{self, Process};
+use crate::thread::lock_unless_forked;
 
 /// The locks of this process. The system's lock belongs to the process, so that two threads do not see each
 /// other's; and it is lost when any descriptor of the file is closed.
 static HELD: Mutex<Vec<(Process, PathBuf)>> = Mutex::new(Vec::new());
-
-/// Looks for the lock of [`HELD`] before it is given up. A thread holds it for less than a microsecond; in a
-/// child that was forked then, it is never free.
-const LOOKS: usize = 1000;
 
 /// Most files of a listing, so that a folder that others filled costs a bounded time.
 const LISTED: usize = 4096;
@@ -44,12 +41,26 @@ impl Folder {
 }
 
 impl Disk for Folder {
-    fn make_folder(&self) -> io::Result<()> {
-        if self.0.is_dir() {
-            return Ok(());
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> =
+            self.0.ancestors().take_while(|path| may_be_new(path)).map(Path::to_owned).collect();
+        folders.reverse();
+        folders
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<bool> {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+            Err(error) => Err(error),
         }
-        files::make_folder(&self.0)?;
-        self.0.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
+    }
+
+    fn sync_above(&self, path: &Path) -> io::Result<()> {
+        path.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
     }
 
     fn list(&self) -> io::Result<Vec<Found>> {
@@ -108,6 +119,17 @@ impl Disk for Folder {
     }
 }
 
+/// Returns whether a folder is missing, or a process of this user may have made it a moment ago.
+fn may_be_new(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        #[cfg(unix)]
+        Ok(metadata) => std::os::unix::fs::MetadataExt::uid(&metadata) == sys::user_id(),
+        #[cfg(not(unix))]
+        Ok(_) => false,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
 struct Written(File);
 
 impl NewFile for Written {
@@ -131,7 +153,7 @@ struct Claim(PathBuf);
 
 impl Claim {
     fn new(path: &Path) -> Option<Self> {
-        let mut held = held()?;
+        let mut held = lock_unless_forked(&HELD)?;
         // What a parent held is nothing to its child.
         held.retain(|(process, _)| !process.is_forked());
         if held.iter().any(|(_, other)| other == path) {
@@ -144,19 +166,8 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some(mut held) = held() {
+        if let Some(mut held) = lock_unless_forked(&HELD) {
             held.retain(|(_, path)| *path != self.0);
         }
     }
-}
-
-fn held() -> Option<MutexGuard<'static, Vec<(Process, PathBuf)>>> {
-    for _ in 0..LOOKS {
-        match HELD.try_lock() {
-            Ok(held) => return Some(held),
-            Err(TryLockError::Poisoned(held)) => return Some(PoisonError::into_inner(held)),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-        }
-    }
-    None
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use super::entry::{Address, Entry, Unreadable};
 use super::folder::Folder;
-use super::store::{FILE_BYTES, Name, lock_of, of_contract};
+use super::name::{Name, lock_of, of_contract};
+use super::store::FILE_BYTES;
 
 /// The folder of messages that wait on disk.
 #[derive(Debug)]

@@ -7,6 +7,9 @@ mod disk;
 mod entry;
 mod folder;
 mod inspect;
+mod left_over;
+mod name;
+pub(crate) mod place;
 mod store;
 
 #[cfg(any(test, fuzzing))]
@@ -36,4 +39,6 @@ mod tests;
 pub(crate) use entry::{Address, Entry};
 pub(crate) use folder::Folder;
 pub use inspect::{SpoolFile, SpoolFolder, SpoolMessage};
+#[cfg(test)]
+pub(crate) use simulated::Simulated;
 pub(crate) use store::{Spool, Taken};

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Disk, Found, Lock, NewFile};
@@ -60,6 +61,9 @@ struct State {
     /// The states of each name that changed since the last sync of the folder, the synced one first.
     changes: BTreeMap<String, Vec<Option<usize>>>,
     place: Place,
+    /// The folders on the way that were made, and whose names were synced.
+    made: BTreeSet<PathBuf>,
+    safe: BTreeSet<PathBuf>,
     locks: BTreeSet<String>,
     calls: usize,
     /// The calls that fail, each with its error, and whether they do their work nevertheless.
@@ -93,11 +97,11 @@ impl State {
 
 /// Clones share one disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Simulated(Arc<Mutex<State>>);
+pub(crate) struct Simulated(Arc<Mutex<State>>);
 
 impl Simulated {
     /// Makes the calls of `range` fail, which do their work nevertheless if they are `done`.
-    pub(super) fn fail(&self, range: std::ops::Range<usize>, code: i32, done: bool) {
+    pub(crate) fn fail(&self, range: std::ops::Range<usize>, code: i32, done: bool) {
         self.0.lock().unwrap().failing = Some((range, code, done));
     }
 
@@ -106,17 +110,29 @@ impl Simulated {
         self.0.lock().unwrap().off_at = Some(at);
     }
 
-    pub(super) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.0.lock().unwrap().calls
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().unwrap().names.keys().cloned().collect()
     }
 
     pub(super) fn content(&self, name: &str) -> Vec<u8> {
         let state = self.0.lock().unwrap();
         state.contents[state.names[name]].written.clone()
+    }
+
+    /// Deletes a file, as another process does.
+    pub(crate) fn lose(&self, name: &str) {
+        self.0.lock().unwrap().set(name, None);
+    }
+
+    /// Returns whether a call failed after the first `calls`.
+    pub(crate) fn failed_since(&self, calls: usize) -> bool {
+        let state = self.0.lock().unwrap();
+        let failing = state.failing.as_ref().map(|(range, ..)| range.clone());
+        failing.is_some_and(|range| range.start < state.calls && range.end > calls)
     }
 
     /// Puts a file there, synced.
@@ -153,7 +169,7 @@ impl Simulated {
     }
 
     /// Frees all locks, because their processes were killed.
-    pub(super) fn after_kill(&self) -> Self {
+    pub(crate) fn after_kill(&self) -> Self {
         let mut state = self.0.lock().unwrap();
         state.locks.clear();
         state.off_at = None;
@@ -245,6 +261,9 @@ impl NewFile for Open {
     }
 }
 
+/// The folder of the spool and the one above it, neither of which is there at first.
+const FOLDERS: [&str; 2] = ["/state", "/state/spool"];
+
 struct Held(Simulated, String);
 
 impl Drop for Held {
@@ -254,18 +273,29 @@ impl Drop for Held {
 }
 
 impl Disk for Simulated {
-    fn make_folder(&self) -> io::Result<()> {
-        let turn = |place| {
-            self.call(|state| {
-                state.place = place;
-                Ok(())
-            })
-        };
-        let place = self.0.lock().unwrap().place;
-        if place == Place::Missing {
-            turn(Place::Made)?;
-        }
-        turn(Place::Safe)
+    fn folders(&self) -> Vec<PathBuf> {
+        FOLDERS.map(PathBuf::from).to_vec()
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<bool> {
+        self.call(|state| {
+            let made = state.place == Place::Missing && state.made.insert(path.to_owned());
+            if state.made.len() == FOLDERS.len() && state.place == Place::Missing {
+                state.place = Place::Made;
+            }
+            Ok(made)
+        })
+    }
+
+    fn sync_above(&self, path: &Path) -> io::Result<()> {
+        self.call(|state| {
+            // It is safe once its own name and that of the folder above it are.
+            state.safe.insert(path.to_owned());
+            if state.safe.len() == FOLDERS.len() {
+                state.place = Place::Safe;
+            }
+            Ok(())
+        })
     }
 
     fn list(&self) -> io::Result<Vec<Found>> {

@@ -214,8 +214,8 @@ fn one_sync_of_the_folder_serves_all_entries_of_a_save() {
         spool(&disk).save(&entries).unwrap();
         disk.calls()
     };
-    // Create, write and sync for each entry; folder, sync above it, list, lock and sync for all.
-    assert_eq!([calls(1), calls(2), calls(16)], [5 + 3, 5 + 6, 5 + 48]);
+    // Create, write and sync for each entry; two folders, two syncs above them, list, lock and sync for all.
+    assert_eq!([calls(1), calls(2), calls(16)], [7 + 3, 7 + 6, 7 + 48]);
 }
 
 #[test]
@@ -247,6 +247,33 @@ fn the_oldest_entries_make_room_and_are_counted() {
     }
     let large = Entry { body: vec![b'x'; 258 * 1024], ..entry(1) };
     assert_eq!(spool.save(&[large]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn what_another_process_deleted_is_not_called_safe() {
+    let disk = Simulated::default();
+    let (mut one, mut other) = (spool(&disk), spool(&disk));
+    let old = one.save(&[Entry { time: NOW - 5, ..entry(0) }]).unwrap();
+    for number in 1..257 {
+        other.save(&[Entry { time: NOW + i64::from(number), ..entry(number) }]).unwrap();
+    }
+    assert!(!disk.names().contains(&old[0]));
+    // The other does not count it, because the first has it in memory.
+    assert_eq!(other.take_losses(), []);
+    one.refresh().unwrap();
+    assert!(!one.holds(&old[0]));
+}
+
+#[test]
+fn a_folder_that_was_removed_is_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    let place = home.path().join("a/b");
+    let mut spool = on(Box::new(super::Folder::new(place.clone())));
+    spool.save(&[entry(1)]).unwrap();
+    std::fs::remove_dir_all(home.path().join("a")).unwrap();
+    let names = spool.save(&[entry(1)]).unwrap();
+    let owner = names[0].split('.').next().unwrap();
+    assert!(place.join(&names[0]).exists() && place.join(format!("{owner}.lock")).exists());
 }
 
 #[test]

@@ -134,7 +134,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub fn settled(usage: &Usage) {
     let mut result = usage.flush(PATIENCE);
     for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
-        if result != Flush::Durable {
+        // What was lost is told once, and then what waits.
+        if !matches!(result, Flush::Durable | Flush::Lost(_)) {
             break;
         }
         std::thread::park_timeout(PAUSE);

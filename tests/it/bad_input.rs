@@ -46,9 +46,9 @@ fn with_mistake(variables: &[(&str, &str)]) -> Vec<String> {
         .try_init()
         .expect("a mistake in the environment is no error");
     usage.record(sample::vllm_report());
-    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    settled(&usage);
     usage.record(sample::vllm_report());
-    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    settled(&usage);
     drop(usage);
     warnings.all()
 }

@@ -16,9 +16,14 @@ fn engine(variables: &[(&str, &str)]) -> Option<String> {
         all.push((name, value.replace("DEAD", dead.path().to_str().unwrap())));
     }
     let all: Vec<_> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    run("dead_mount::child", &dead, &all)
+}
+
+/// Runs an ignored test of this program as a process for which `dead` does not answer.
+fn run(test: &str, dead: &tempfile::TempDir, all: &[(&str, &str)]) -> Option<String> {
     let program = std::env::current_exe().unwrap();
-    let args = ["--exact", "dead_mount::child", "--ignored", "--nocapture"];
-    let output = dead_mount::run(dead.path(), &program, &args, &all)?;
+    let args = ["--exact", test, "--ignored", "--nocapture"];
+    let output = dead_mount::run(dead.path(), &program, &args, all)?;
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{:?}\n{out}{err}", output.status);
@@ -73,4 +78,36 @@ fn certificates_that_do_not_answer_cost_their_exporter_only_and_init_does_not_re
     assert_eq!(out.matches("warning: ").count(), 2, "{out}");
     assert!(out.contains("otlp.pem: the file does not answer"), "{out}");
     assert!(out.contains("authority.pem: an earlier read still hangs"), "{out}");
+}
+
+/// Runs in a child process, whose server is away.
+#[test]
+#[ignore = "a child process of the test below"]
+fn child_whose_spool_hangs() {
+    let usage = Usage::builder(&vllm::CURRENT).on_notice(|_, _| {}).init();
+    usage.record(sample::vllm_report());
+    // The worker looks at the folder first, for a second.
+    let flushes: Vec<_> = (0..20).map(|_| usage.flush(Duration::from_millis(200))).collect();
+    assert_eq!(flushes.last(), Some(&Flush::Memory(1)));
+    assert!(!flushes.contains(&Flush::Durable));
+    let stats = usage.stats();
+    usage.finish();
+    usage.withdraw();
+    let accounts = stats.exporters.iter().map(|one| (&one.name, one.delivered, one.queued));
+    println!("exporters {:?}", accounts.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_disk_that_hangs_holds_up_no_call_of_the_engine() {
+    let (home, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let spool = dead.path().join("spool");
+    let variables = [
+        ("OTEL_USAGE_MODE", "on"),
+        ("HOME", home.path().to_str().unwrap()),
+        ("OTEL_USAGE_SPOOL_DIR", spool.to_str().unwrap()),
+        ("OTEL_USAGE_EXPORTERS", "file,server"),
+        ("VLLM_USAGE_STATS_SERVER", "http://127.0.0.1:1"),
+    ];
+    let Some(out) = run("dead_mount::child_whose_spool_hangs", &dead, &variables) else { return };
+    assert!(out.contains(r#"exporters [("file", 1, 0), ("server", 0, 1)]"#), "{out}");
 }

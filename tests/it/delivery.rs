@@ -5,7 +5,7 @@ use std::time::Duration;
 use otel_usage::Flush;
 use otel_usage::export::{ExportRecord, Exporter, Outcome};
 use otel_usage::schema::{Loss, lmcache, vllm};
-use otel_usage_testing::{Collected, Operator, sample, settled};
+use otel_usage_testing::{Collected, Operator, PATIENCE, sample, settled};
 
 use crate::exporters::exporter;
 use crate::receiver::{Answer, Receiver};
@@ -50,6 +50,50 @@ fn flush_returns_how_many_messages_wait() {
     let _ = server.next();
     assert_eq!(usage.flush(Duration::from_millis(300)), Flush::Memory(3));
     assert_eq!(exporter(&usage.stats(), "server").queued, 3);
+}
+
+#[test]
+fn a_flush_says_once_what_was_lost() {
+    let server = Receiver::scripted(vec![Answer::Status(400, "")], Answer::Status(200, ""));
+    let operator = Operator::new().with("VLLM_USAGE_STATS_SERVER", server.url());
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
+    assert_eq!(usage.flush(PATIENCE), Flush::Lost(1));
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    usage.record(sample::vllm_report());
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
+    usage.finish();
+    usage.record(sample::vllm_report());
+    assert_eq!(usage.flush(PATIENCE), Flush::Lost(1), "it came too late");
+}
+
+#[test]
+fn a_full_outbox_loses_the_oldest_and_no_flush_calls_that_durable() {
+    for place in ["none", "~/spool"] {
+        let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
+        let operator = Operator::new()
+            .with("VLLM_USAGE_STATS_SERVER", server.url())
+            .with("OTEL_USAGE_EXPORTERS", "server")
+            .with("OTEL_USAGE_SPOOL_DIR", place);
+        let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+        for number in 0..20 {
+            usage.record(vllm::Report { block_size: Some(number), ..sample::vllm_report() });
+            // One after another, because the span queue is drained at once.
+            let _ = usage.flush(Duration::from_millis(if number == 0 { 300 } else { 0 }));
+        }
+        let mut flush = usage.flush(Duration::from_millis(500));
+        if let Flush::Lost(_) = flush {
+            flush = usage.flush(Duration::from_millis(500));
+        }
+        let account = exporter(&usage.stats(), "server");
+        assert_eq!(account.accepted, 20);
+        assert_eq!(account.dropped.get(&Loss::QueueFull), Some(&4), "{place}: {account:?}");
+        let waiting = account.queued + account.in_flight + account.spooled;
+        assert_eq!((waiting, account.delivered), (16, 0), "{place}");
+        let safe = place != "none";
+        assert_eq!(flush, if safe { Flush::Durable } else { Flush::Memory(16) }, "{place}");
+        usage.withdraw();
+    }
 }
 
 #[test]

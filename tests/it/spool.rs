@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 #[cfg(target_os = "linux")]
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use otel_usage::schema::{Contract, Loss, vllm};
 use otel_usage::{Attributes, Flush, Usage};
+use tracing::Level;
+
 use otel_usage_testing::{Operator, PATIENCE, sample, settled};
 
 use crate::exporters::exporter;
@@ -117,13 +120,32 @@ fn without_a_place_messages_wait_in_memory() {
     let server = Receiver::scripted(Vec::new(), Answer::Status(503, ""));
     let file = Operator::new();
     std::fs::write(file.path("file"), "").unwrap();
-    let no_folder = file.path("file/below").display().to_string();
-    for place in ["none", " None ", no_folder.as_str(), "relative/path"] {
+    let open = file.path("open");
+    std::fs::create_dir(&open).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let (open, below) = (open.display().to_string(), file.path("file/below").display().to_string());
+    let places =
+        [("none", 0), (" None ", 0), (&below, 0), ("relative/path", 1), ("~bob/a", 1), (&open, 1)];
+    for (place, warnings) in places {
         let operator = operator(server.address).with("OTEL_USAGE_SPOOL_DIR", place);
-        let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+        let inspection = operator.engine(&vllm::CURRENT).inspect().unwrap();
+        assert!(inspection.settings().memory_only.is_some(), "{place}");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&said);
+        let tell = move |level: Level, text: &str| {
+            if level == Level::WARN {
+                listener.lock().unwrap().push(text.to_owned());
+            }
+        };
+        let engine = operator.engine(&vllm::CURRENT).on_notice(tell);
+        let usage = engine.try_init().unwrap();
         usage.record(sample::vllm_report());
         let _ = server.next();
         assert_eq!(usage.flush(Duration::from_millis(100)), Flush::Memory(1), "{place}");
+        let said = said.lock().unwrap();
+        assert_eq!(said.len(), warnings, "{place}: {said:?}");
+        assert!(said.iter().all(|text| text.contains("OTEL_USAGE_SPOOL_DIR")), "{said:?}");
         assert!(!operator.path(".local").exists());
     }
 }

@@ -242,6 +242,7 @@ impl NativeUsage {
                 Flush::Settled => ("settled", 0),
                 Flush::Durable => ("durable", 0),
                 Flush::Memory(count) => ("memory", count),
+                Flush::Lost(count) => ("lost", count),
                 _ => ("unknown", 0),
             }))
             .unwrap_or(("settled", 0))

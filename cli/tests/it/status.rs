@@ -47,6 +47,7 @@ fn json_is_one_stable_document() {
             "spool": format!("{home}/.local/state/otel-usage"),
             "require_tls": null,
             "receipts": "off",
+            "memory_only": null,
             "contracts": [
                 {
                     "contract": "vllm/current",

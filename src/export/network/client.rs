@@ -4,9 +4,11 @@ use std::io::Read as _;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use otel_usage_schema::{Destination, retry_after};
+use ureq::config::Config;
 use ureq::http::header::{DATE, RETRY_AFTER};
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Uri};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -72,7 +74,9 @@ pub(super) enum Answer {
 
 /// Sends requests to one destination, through the operator's proxy if there is one.
 pub(super) struct Client {
-    agent: Agent,
+    agent: Mutex<Agent>,
+    /// The lines for the request of a tunnel.
+    tunnel: Option<Vec<u8>>,
     user_agent: &'static str,
     meaning: fn(u16, &[u8]) -> Answer,
     next: NextHead,
@@ -136,11 +140,10 @@ impl Client {
             .output_buffer_size(BUFFER_BYTES)
             .build();
         let next = NextHead::default();
-        let heads = HeadConnector { next: next.clone(), tunnel: line };
         let stage = Stage::default();
-        let resolver = HereResolver { stage: stage.clone() };
         Ok(Self {
-            agent: Agent::with_parts(config, connector(stage.clone(), heads), resolver),
+            agent: Mutex::new(agent(config, &stage, &next, &line)),
+            tunnel: line,
             user_agent: manner.user_agent,
             meaning: manner.meaning,
             next,
@@ -184,7 +187,19 @@ impl Client {
     }
 }
 
+/// Makes a client without connections.
+fn agent(config: Config, stage: &Stage, next: &NextHead, tunnel: &Option<Vec<u8>>) -> Agent {
+    let heads = HeadConnector { next: next.clone(), tunnel: tunnel.clone() };
+    let resolver = HereResolver { stage: stage.clone() };
+    Agent::with_parts(config, connector(stage.clone(), heads), resolver)
+}
+
 impl Post for Client {
+    fn begin_again(&self) {
+        let mut old = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        *old = agent(old.config().clone(), &self.stage, &self.next, &self.tunnel);
+    }
+
     fn post(
         &self,
         request: &Request,
@@ -197,12 +212,13 @@ impl Post for Client {
         let Ok(to) = http::Request::post(via.origin()).body(request.entry.body.as_slice()) else {
             return Answer::Refused;
         };
-        let timeout = self.agent.config().timeouts().global;
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let timeout = agent.config().timeouts().global;
         let timeout = timeout.into_iter().chain(limit).min();
-        let to = self.agent.configure_request(to).timeout_global(timeout).build();
+        let to = agent.configure_request(to).timeout_global(timeout).build();
         self.next.set(Some(head(request, self.proxy.as_ref(), self.user_agent)));
         self.stage.begin();
-        let answer = self.agent.run(to);
+        let answer = agent.run(to);
         self.next.set(None);
         match answer {
             Ok(mut response) => {
@@ -358,7 +374,7 @@ impl Resolver for HereResolver {
     fn resolve(
         &self,
         uri: &Uri,
-        _: &ureq::config::Config,
+        _: &Config,
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         self.stage.look_up();

@@ -29,6 +29,8 @@ pub(super) trait Post: Send + Sync + Debug {
 
     /// Tells the operator that no attempt led to a connection.
     fn tell_unreached(&self) {}
+    /// Forgets its connections, because the process was restored.
+    fn begin_again(&self) {}
 }
 
 /// What became of a request.

@@ -1,5 +1,8 @@
 //! The network exporters: one outbox with two encodings, flat JSON and OTLP.
 
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
+mod accounts;
 mod client;
 mod connect;
 mod flight;
@@ -87,7 +90,8 @@ impl<E: Encoding> Network<E> {
         let journal = Journal::new(&settings.receipts, notifier);
         let ledger = Ledger { exporter: E::NAME, text: E::text, journal };
         let address = |to: &Destination| Address::new(E::NAME, &contract.id, to);
-        let spool = settings.spool.clone().map(|path| {
+        let place = settings.spool.clone().filter(|_| settings.memory_only.is_none());
+        let spool = place.map(|path| {
             Spool::new(Box::new(Folder::new(path)), &contract.id, address(&destination))
                 .with_cutoff(settings.cutoff.clone())
         });
@@ -189,5 +193,9 @@ impl<E: Encoding> Exporter for Network<E> {
 
     fn discard_queued(&mut self) {
         self.outbox.discard();
+    }
+
+    fn begin_again(&mut self) {
+        self.outbox.begin_again();
     }
 }

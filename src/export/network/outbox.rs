@@ -72,6 +72,16 @@ impl Outbox {
         self.urgent = false;
     }
 
+    /// Begins anew in a restored process. What is on disk stays there, for whichever process takes it over.
+    pub(super) fn begin_again(&mut self) {
+        self.waiting.release();
+        // The thread of the request is that of the process before.
+        self.flight = None;
+        self.urgent = false;
+        self.failing = false;
+        self.post.begin_again();
+    }
+
     /// Sends one request after another, until the queue is empty, a request has to pause, or the turn
     /// ends. Returns the time of the next attempt. `next` makes the next request of a process that ended.
     pub(super) fn send(
@@ -89,7 +99,7 @@ impl Outbox {
         self.waiting.drop_late(turn, self.is_in_flight());
         self.waiting.look(turn);
         if self.failing || turn.must_save() {
-            self.waiting.save();
+            self.waiting.save(turn.must_save() || turn.is_urgent());
         }
         self.tell(turn);
         let result = self.attempt(turn, next);
@@ -127,7 +137,7 @@ impl Outbox {
             if let Err(Wait { until, failing }) = self.host.begin(now, urgent) {
                 self.failing |= failing;
                 if self.failing || urgent {
-                    self.waiting.save();
+                    self.waiting.save(false);
                 }
                 return Some(until);
             }
@@ -154,7 +164,7 @@ impl Outbox {
         }
         let slow = flight.slow_at.filter(|slow| turn.now() < *slow);
         if slow.is_none() {
-            self.waiting.save();
+            self.waiting.save(false);
         }
         slow
     }
@@ -194,7 +204,7 @@ impl Outbox {
                 turn.dropped(Loss::Refused);
             }
             // The policy says when to come again.
-            Answer::Later(_) | Answer::Unreached => self.waiting.save(),
+            Answer::Later(_) | Answer::Unreached => self.waiting.save(false),
         }
     }
 
@@ -209,6 +219,26 @@ impl Outbox {
                 landed => self.land(landed, turn),
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn has_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Returns how many messages are in memory, on their way from there, and on disk.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> (u64, u64, u64) {
+        let on_disk = self.waiting.on_disk() as u64;
+        let first = self.waiting.first().filter(|_| self.is_in_flight());
+        let in_flight = u64::from(first.is_some_and(|request| request.file.is_none()));
+        let all = self.waiting.requests().count() as u64;
+        (all - on_disk - in_flight, in_flight, on_disk)
+    }
+
+    #[cfg(test)]
+    pub(super) fn files(&self) -> impl Iterator<Item = &String> {
+        self.waiting.requests().filter_map(|request| request.file.as_ref())
     }
 
     fn is_in_flight(&self) -> bool {

@@ -54,6 +54,11 @@ impl Waiting {
         self.requests.front()
     }
 
+    #[cfg(test)]
+    pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
@@ -132,8 +137,22 @@ impl Waiting {
     }
 
     /// Writes to disk what waits and is not there yet. What cannot be written waits in memory.
-    pub(super) fn save(&mut self) {
+    ///
+    /// With `look` it looks first whether other processes deleted files to make room.
+    pub(super) fn save(&mut self, look: bool) {
         let Some(spool) = &mut self.spool else { return };
+        if look && self.requests.iter().any(|request| request.file.is_some()) {
+            match spool.refresh() {
+                Ok(()) => {
+                    for request in &mut self.requests {
+                        request.file.take_if(|file| !spool.holds(file));
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(target: "otel_usage::spool", %error, "the folder is unreadable");
+                }
+            }
+        }
         let missing = |request: &&Request| request.file.is_none();
         let entries: Vec<Entry> =
             self.requests.iter().filter(missing).map(|request| request.entry.clone()).collect();
@@ -209,8 +228,7 @@ impl Waiting {
     /// Counts messages of processes that ended and are lost.
     pub(super) fn count_losses(&mut self, turn: &mut Turn<'_>) {
         for loss in self.spool.iter_mut().flat_map(Spool::take_losses) {
-            turn.taken_over();
-            turn.dropped(loss);
+            turn.lost_left_over(loss);
         }
     }
 
@@ -226,6 +244,18 @@ impl Waiting {
 
     pub(super) fn on_disk(&self) -> usize {
         self.requests.iter().filter(|request| request.file.is_some()).count()
+    }
+
+    /// Forgets everything in memory, and gives back what is on disk.
+    pub(super) fn release(&mut self) {
+        self.requests.clear();
+        self.bytes = 0;
+        self.dropped.clear();
+        self.look = None;
+        self.more = false;
+        if let Some(spool) = &mut self.spool {
+            spool.release_all();
+        }
     }
 
     /// Forgets everything, also on disk.
