@@ -78,7 +78,7 @@ impl Part {
 pub(crate) fn run(only: Option<Part>, cases: Option<u32>) -> anyhow::Result<()> {
     for part in Part::value_variants() {
         if only.is_none_or(|only| only == *part) {
-            run_part(*part, cases.unwrap_or(part.cases()))?;
+            run_part(*part, cases.unwrap_or_else(|| part.cases()))?;
         }
     }
     Ok(())

@@ -228,6 +228,17 @@ def test_the_first_level_is_probed(bus, sender):
     assert payload["sequence_number"] == 1
 
 
+def test_each_interval_has_its_own_length(sender, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(flush, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    reporter = L1UsageReporter(lambda: (1, 2), sender)
+    for seconds in (5, 3):
+        now[0] += seconds
+        reporter.flush()
+    assert [payload["active_seconds"] for _, payload in sender.sent] == [5, 3]
+    assert [payload["uptime_seconds"] for _, payload in sender.sent] == [5, 8]
+
+
 def test_a_first_level_that_does_not_answer(sender):
     def broken():
         raise RuntimeError("no answer")
