@@ -3,7 +3,7 @@
 //! 1. Each row of the consent table that means off is a run of `tests/optout/` under `strace`, in a sandbox that is
 //!    read-only and has no network. The table counts the calls that leave a mark. A run that is on is counted too,
 //!    because a count that is always zero would prove nothing.
-//! 2. An engine that is on, but cannot reach its server: two days of it in less than a minute, with a clock that
+//! 2. An engine that is on, but cannot reach its server: three hours of it in half a minute, with a clock that
 //!    runs faster.
 
 #[expect(dead_code, reason = "the tests also have rows that are not off")]
