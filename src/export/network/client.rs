@@ -156,6 +156,10 @@ impl Client {
         })
     }
 
+    fn agent(&self) -> Agent {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Returns the host to which the requests go.
     pub(super) const fn host(&self) -> &Host {
         &self.host
@@ -166,7 +170,8 @@ impl Client {
     pub(super) fn reach(&self, to: &Destination, limit: Duration) -> Result<u16, ureq::Error> {
         let via = self.proxy.as_ref().unwrap_or(to);
         let request = http::Request::head(via.origin()).body(())?;
-        let request = self.agent.configure_request(request);
+        let agent = self.agent();
+        let request = agent.configure_request(request);
         // The shorter limit tells a connection that does not come from an answer that does not.
         let connect = limit.checked_div(2);
         let request = request.timeout_global(Some(limit)).timeout_connect(connect).build();
@@ -181,7 +186,7 @@ impl Client {
         }
         head += "\r\n";
         self.next.set(Some(head.into_bytes()));
-        let answer = self.agent.run(request);
+        let answer = agent.run(request);
         self.next.set(None);
         Ok(answer?.status().as_u16())
     }
@@ -212,7 +217,7 @@ impl Post for Client {
         let Ok(to) = http::Request::post(via.origin()).body(request.entry.body.as_slice()) else {
             return Answer::Refused;
         };
-        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let agent = self.agent();
         let timeout = agent.config().timeouts().global;
         let timeout = timeout.into_iter().chain(limit).min();
         let to = agent.configure_request(to).timeout_global(timeout).build();
