@@ -277,7 +277,10 @@ fn asked(headers: &HeaderMap, unix_nanos: i64) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let since_1970 = text(DATE).and_then(|date| retry_after(date, 0));
     let now = since_1970.and_then(|since| i64::try_from(since.as_nanos()).ok());
-    retry_after(text(RETRY_AFTER)?, now.unwrap_or(unix_nanos))
+    let after = text(RETRY_AFTER)?.trim();
+    // A number that is too large for any clock means long.
+    let is_number = !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit());
+    retry_after(after, now.unwrap_or(unix_nanos)).or_else(|| is_number.then_some(Duration::MAX))
 }
 
 /// Returns the certificates to trust for `to` instead of the built-in ones, if the operator names some.
@@ -426,5 +429,7 @@ mod tests {
             let found = asked(&headers, local);
             assert_eq!(found, expected.map(Duration::from_secs), "{after} {of_server:?} {local}");
         }
+        let headers = [(RETRY_AFTER, HeaderValue::from_static("99999999999999999999"))];
+        assert_eq!(asked(&HeaderMap::from_iter(headers), 0), Some(Duration::MAX));
     }
 }
