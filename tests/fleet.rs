@@ -159,7 +159,7 @@ fn an_engine_that_takes_over() {
     let begun = Instant::now();
     let delivered = || usage.stats().exporters.first().map_or(0, |exporter| exporter.delivered);
     while delivered() < 30 && !messages(&home).is_empty() && begun.elapsed() < PATIENCE / 4 {
-        usage.flush(Duration::from_millis(100));
+        let _ = usage.flush(Duration::from_millis(100));
     }
     usage.finish();
 }
@@ -319,7 +319,8 @@ fn processes_with_more_records_than_room_stay_within_their_memory_and_disk() {
             let (now, threads_now, _) = life(engines[*one].id());
             samples += 1;
             growth = growth.max(now.saturating_sub(*memory));
-            assert_eq!(threads_now, *threads, "threads");
+            // A request has a thread of its own for as long as it lasts.
+            assert!(threads_now <= *threads + 1, "{threads_now} threads, {threads} at first");
             assert!(growth <= GROWTH_KIB, "{growth} KiB more than at the first record");
         }
     }

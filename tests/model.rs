@@ -301,20 +301,6 @@ fn in_every_order_a_flush_wakes_a_worker_whose_message_waits() {
 }
 
 #[test]
-fn in_every_order_a_flush_waits_for_the_answer_to_a_request() {
-    in_every_order(|| {
-        let model = Model { way: Way::Request, ..Model::new() };
-        let queue = model.queue();
-        model.record(&queue);
-        assert_eq!(queue.settle(LONG, &model.clock), Left::default());
-        model.record(&queue);
-        queue.finish();
-        assert_eq!(queue.settle(LONG, &model.clock), Left::default());
-        model.check(&queue, 2);
-    });
-}
-
-#[test]
 fn in_every_order_the_end_of_a_worker_releases_a_flush_and_counts_what_comes_later() {
     in_every_order(|| {
         let model = Model::new();
