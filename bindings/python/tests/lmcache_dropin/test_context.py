@@ -295,3 +295,9 @@ def test_torch_is_not_asked_before(monkeypatch):
     monkeypatch.setattr(sys.modules["lmcache"], "torch_dev", device)
     assert collect_env_message().num_cpu > 0
     assert asked == []
+
+
+def test_our_own_sender_does_not_read_the_machine_on_the_calling_thread(config, metadata):
+    environment, engine, _run = UsageContext(config, metadata)._collect_messages()
+    assert vars(environment) == {}
+    assert engine.chunksize == 256
