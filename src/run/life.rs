@@ -34,7 +34,7 @@ impl Life {
         let birth = clock.birth();
         // A system that does not say, for lack of file descriptors for example, says nothing new.
         let is_another = birth.is_some() && self.birth.is_some() && birth != self.birth;
-        self.birth = birth.or(self.birth.take());
+        self.birth = birth.or_else(|| self.birth.take());
         is_another
     }
 }

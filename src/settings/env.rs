@@ -267,7 +267,7 @@ impl Env {
             if path.to_string_lossy().trim().eq_ignore_ascii_case("none") {
                 return refused("OTEL_USAGE_SPOOL_DIR is `none`".to_owned(), false);
             }
-            let folder = self.expand(&path);
+            let folder = self.expand(path);
             if folder.is_absolute() {
                 return Ok(folder);
             }
