@@ -272,7 +272,7 @@ fn latency() -> Result<(), Failure> {
     usage.record(sample::vllm_report());
     let body = server.requests.recv_timeout(PATIENCE)?.body;
     for number in 0..200_usize {
-        usage.flush(PATIENCE);
+        let _ = usage.flush(PATIENCE);
         pause(1);
         let time = timed(|| {
             let mut connection = TcpStream::connect(server.address)?;

@@ -3,6 +3,7 @@
 //! It is a test program of its own, because it starts itself again as those engines. `cargo xtask torture` runs the
 //! same tests longer.
 
+#![allow(clippy::print_stdout, reason = "the long form shows its progress")]
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::arithmetic_side_effects,

@@ -54,8 +54,8 @@ fn sent(shell: &Shell, options: &str) -> Vec<Value> {
     let ran = shell.run(&format!("sent --json {options}"));
     assert_eq!((ran.code, ran.out.lines().count()), (0, 1), "{ran:?}");
     let document: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(document["format"], 1);
-    document["sent"].as_array().unwrap().clone()
+    assert_eq!(document.get("format").unwrap(), 1);
+    document.get("sent").unwrap().as_array().unwrap().clone()
 }
 
 /// Returns a home with a journal with bodies: vLLM's message refused, then LMCache's three delivered.
