@@ -33,7 +33,6 @@ mod power;
 )]
 mod simulated;
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow, and fails by panicking")]
 mod tests;
 
 pub(crate) use entry::{Address, Entry};

@@ -233,7 +233,7 @@ impl Outbox {
         let first = self.waiting.first().filter(|_| self.is_in_flight());
         let in_flight = u64::from(first.is_some_and(|request| request.file.is_none()));
         let all = self.waiting.requests().count() as u64;
-        (all - on_disk - in_flight, in_flight, on_disk)
+        (all.saturating_sub(on_disk).saturating_sub(in_flight), in_flight, on_disk)
     }
 
     #[cfg(test)]
