@@ -245,6 +245,23 @@ impl Builder {
     /// The contract contradicts itself. Other mistakes are warnings of
     /// [`Inspection::settings`].
     pub fn inspect(&self) -> Result<Inspection, Error> {
+        let mut inspection = self.look()?;
+        #[cfg(feature = "http")]
+        inspection.settings.check_spool(Consent::Granted, crate::spool::place::check_now);
+        // Made as a running engine makes them, for the warnings.
+        let _ = export::active(
+            &mut inspection.settings,
+            &self.contract,
+            Consent::Granted,
+            Vec::new(),
+            &self.notifier(),
+        );
+        Ok(inspection)
+    }
+
+    /// Finds out what the engine would do here, without the files of its exporters and therefore without a thread
+    /// that reads them.
+    pub(crate) fn look(&self) -> Result<Inspection, Error> {
         let operator = Operator::read_all(&self.contract, self.env(), self.consent);
         let mut settings = operator.all_settings(&self.contract, &self.overrides);
         settings.notes.extend(self.note_of_instance());
@@ -256,14 +273,6 @@ impl Builder {
             };
             settings.switch_off(name, error.to_string());
         }
-        // Made as a running engine makes them, for the warnings.
-        let _ = export::active(
-            &mut settings,
-            &self.contract,
-            Consent::Granted,
-            Vec::new(),
-            &self.notifier(),
-        );
         Ok(Inspection {
             context: Arc::new(self.context(&operator.env, &settings)?),
             switches: operator.switches,

@@ -13,6 +13,7 @@ use otel_usage_schema::Contract;
 use tracing::Level;
 
 use crate::sys::QuietSignals;
+use crate::thread::lock_unless_forked;
 
 /// The host's function for notices and warnings.
 pub(crate) type Callback = Arc<dyn Fn(Level, &str) + Send + Sync>;
@@ -49,10 +50,9 @@ impl Notifier {
     /// Gives the notice of a contract once per process: what is sent where, how to see it, how to
     /// stop it.
     pub(crate) fn notice(&self, contract: &Contract, destinations: &[String]) {
-        // A thread that does not exist in a forked child may hold the lock there. A second notice is better than to
-        // wait for it, and than none.
-        let noticed = NOTICED.try_lock();
-        let first = noticed.map_or(true, |mut noticed| noticed.insert(contract.id.to_string()));
+        // In a child that was forked at the wrong moment a second notice is better than none.
+        let noticed = lock_unless_forked(&NOTICED);
+        let first = noticed.is_none_or(|mut noticed| noticed.insert(contract.id.to_string()));
         if first {
             self.tell(Level::INFO, &notice(contract, destinations));
         }

@@ -183,6 +183,7 @@ impl ExporterCounters {
     }
 
     /// Counts the loss of a message of a process that ended.
+    #[cfg(feature = "http")]
     pub(crate) fn lost_left_over(&self, loss: Loss) {
         self.accepted();
         if is_lost(loss) {

@@ -320,7 +320,7 @@ impl Usage {
                 } else {
                     builder.lock().unwrap_or_else(PoisonError::into_inner)
                 };
-                let inspection = builder.inspect();
+                let inspection = builder.look();
                 inspection.map(|found| found.preview(record)).unwrap_or_default()
             }
         }

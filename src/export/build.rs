@@ -53,14 +53,6 @@ pub(crate) fn active(
 ) -> Vec<ActiveExporter> {
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
     let allowed = |name: &ExporterName| consent.allows(name.is_network());
-    #[cfg(feature = "http")]
-    if settings.exporters.iter().any(|name| name.is_network() && allowed(name))
-        && settings.memory_only.is_none()
-        && let Some(folder) = &settings.spool
-        && let Err(refused) = crate::spool::place::check(folder)
-    {
-        settings.keep_in_memory(refused);
-    }
     for name in settings.exporters.clone().into_iter().filter(allowed) {
         let network = match name {
             ExporterName::Console => {

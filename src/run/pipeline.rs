@@ -72,6 +72,8 @@ impl Pipeline {
         let helper = Helper::default();
         let told = settings.warnings.len();
         let contract = context.contract.contract();
+        #[cfg(feature = "http")]
+        settings.check_spool(consent, crate::spool::place::check);
         let exporters = export::active(&mut settings, contract, consent, own_exporters, &notifier);
         for warning in settings.warnings.iter().skip(told) {
             notifier.warn(warning);

@@ -127,6 +127,23 @@ impl Settings {
         Vec::new()
     }
 
+    /// Looks with `check` whether messages of the network exporters can wait in the folder on disk.
+    #[cfg(feature = "http")]
+    pub(crate) fn check_spool(
+        &mut self,
+        consent: otel_usage_schema::Consent,
+        check: fn(&std::path::Path) -> Result<(), crate::spool::place::Refused>,
+    ) {
+        let waits = |name: &ExporterName| name.is_network() && consent.allows(true);
+        if self.memory_only.is_none()
+            && self.exporters.iter().any(waits)
+            && let Some(folder) = &self.spool
+            && let Err(refused) = check(folder)
+        {
+            self.keep_in_memory(refused);
+        }
+    }
+
     /// Notes that messages wait in memory only, with a warning if that is a mistake.
     #[cfg(feature = "http")]
     pub(crate) fn keep_in_memory(&mut self, refused: crate::spool::place::Refused) {

@@ -35,6 +35,11 @@ pub(crate) fn check(folder: &Path) -> Result<(), Refused> {
     })
 }
 
+/// Checks a folder on this thread, for as long as it takes.
+pub(crate) fn check_now(folder: &Path) -> Result<(), Refused> {
+    check_here(folder, sys::user_id())
+}
+
 fn check_here(folder: &Path, user: u32) -> Result<(), Refused> {
     let shown = folder.display();
     let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok());

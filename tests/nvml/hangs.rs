@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use otel_usage::export::{ExportRecord, Exporter, Outcome};
 use otel_usage::schema::Loss;
@@ -93,10 +93,15 @@ fn child() {
     let said: Vec<String> = resources.0.lock().unwrap().iter().cloned().collect();
     assert_eq!(said, ["otel_usage.probe.accelerator=timeout"]);
     done.store(true, Ordering::Relaxed);
-    assert_eq!(watcher.join().unwrap(), 2, "the worker, and the thread that hangs");
+    let most = watcher.join().unwrap();
+    assert!(
+        most <= 3,
+        "{most}: the worker, the thread that hangs, and for a moment that of a request"
+    );
 
     // A second engine in the process does not ask the driver again and leaves no second thread waiting.
     let before = ours();
+    let new = || ours().difference(&before).count();
     let second = Usage::builder(&lmcache::V1)
         .with_sample_data()
         .on_notice(to_test_runner)
@@ -111,7 +116,12 @@ fn child() {
     assert_eq!(message.get("gpu_memory_per_device").unwrap(), 0);
     assert_eq!(second.flush(PATIENCE), Flush::Settled);
     assert_eq!(second.stats().lost.get(&Loss::Probe), Some(&1));
-    assert_eq!(ours().difference(&before).count(), 1, "its worker");
+    // The thread of its request may still be ending.
+    let until = Instant::now() + PATIENCE;
+    while new() > 1 && Instant::now() < until {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    assert_eq!(new(), 1, "its worker");
 
     returns(move || drop((usage, second)));
     answer("the end");
