@@ -81,7 +81,7 @@ fn usage(home: &Path, url: &str) -> Result<Usage, Failure> {
     if usage.is_enabled() { Ok(usage) } else { Err("collection is off here".into()) }
 }
 
-/// Returns an address at which nobody listens.
+/// Returns an address without a server.
 fn away() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind("127.0.0.84:0")?.local_addr()?)
 }

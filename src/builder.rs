@@ -230,7 +230,6 @@ impl Builder {
     pub fn span_exporter(mut self) -> Result<UsageSpanExporter, Error> {
         let operator = self.operator();
         let mut parts = self.parts(operator, &Arc::default())?;
-        // It runs on the caller's thread, which no disk may hold up.
         if let Some(parts) = &mut parts {
             let why = "a span exporter for a provider of the caller has no thread of its own";
             parts.settings.memory_only = Some(why.to_owned());

@@ -17,11 +17,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use otel_usage::schema::vllm;
-use otel_usage::settings::Env;
-use otel_usage::{Flush, Usage};
+use otel_usage::Flush;
 use otel_usage_testing::receiver::{Answer, Receiver};
-use otel_usage_testing::{PATIENCE, sample, settled};
+use otel_usage_testing::{PATIENCE, numbered, settled, vllm_at};
 
 /// Starts this program as an engine.
 fn engine(home: &Path, server: SocketAddr, first: i64, count: i64) -> Child {
@@ -40,34 +38,18 @@ fn start(engine: &str, home: &Path, server: SocketAddr, (name, value): (&str, &s
         .unwrap()
 }
 
-/// Starts the usage of an engine.
-fn usage(home: &Path, server: &str) -> Usage {
-    let environment = Env::given([
-        ("HOME", home.to_str().unwrap()),
-        ("OTEL_USAGE_MODE", "on"),
-        ("OTEL_USAGE_EXPORTERS", "server"),
-        ("VLLM_USAGE_STATS_SERVER", server),
-    ]);
-    let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
-    builder.with_environment(environment).on_notice(|_, _| {}).try_init().unwrap()
-}
-
-fn report(number: i64) -> vllm::Report {
-    vllm::Report { block_size: Some(number), ..sample::vllm_report() }
-}
-
 /// Reports numbers, and says which of them a flush acknowledged. Then it waits for its end.
 #[test]
 #[ignore = "a process of another test"]
 fn an_engine() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let usage = usage(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
+    let usage = vllm_at(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
     let numbers = variable("TEST_NUMBERS");
     let (first, count) = numbers.split_once(' ').unwrap();
     let first: i64 = first.parse().unwrap();
     println!();
     for number in first..first + count.parse::<i64>().unwrap() {
-        usage.record(report(number));
+        usage.record(numbered(number));
         if usage.flush(PATIENCE) == Flush::Durable {
             println!("durable {number}");
             std::io::stdout().flush().unwrap();
@@ -83,9 +65,9 @@ fn an_engine() {
 #[ignore = "a process of another test"]
 fn an_engine_whose_server_hangs() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let usage = usage(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
+    let usage = vllm_at(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
     println!();
-    usage.record(report(7));
+    usage.record(numbered(7));
     let end = variable("TEST_END");
     if end == "finish" {
         usage.finish();
@@ -142,8 +124,8 @@ fn what_a_server_never_answered_survives_each_end_of_the_engine() {
         // The first request hung, and perhaps a second one was on its way.
         assert_eq!(number(&server.next().body), 7, "{end}");
         let _ = server.requests.try_iter().count();
-        let usage = usage(home.path(), &server.url());
-        usage.record(report(-1));
+        let usage = vllm_at(home.path(), &server.url());
+        usage.record(numbered(-1));
         let mut arrived: Vec<i64> = server.take(2).iter().map(|one| number(&one.body)).collect();
         arrived.sort_unstable();
         assert_eq!(arrived, [-1, 7], "{end}");
@@ -155,8 +137,8 @@ fn what_a_server_never_answered_survives_each_end_of_the_engine() {
 fn deliver(home: &Path, address: SocketAddr, wanted: usize) -> Vec<i64> {
     let server =
         Receiver::on(TcpListener::bind(address).unwrap(), Vec::new(), Answer::Status(200, ""));
-    let usage = usage(home, &server.url());
-    usage.record(report(-1));
+    let usage = vllm_at(home, &server.url());
+    usage.record(numbered(-1));
     let mut arrived: Vec<i64> = (0..wanted).map(|_| number(&server.next().body)).collect();
     // A long queue waits for its server to rest, and is safe meanwhile.
     settled(&usage);

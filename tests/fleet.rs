@@ -23,11 +23,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use otel_usage::schema::vllm;
-use otel_usage::settings::Env;
 use otel_usage::{Flush, Usage};
 use otel_usage_testing::receiver::{Answer, serve};
-use otel_usage_testing::{PATIENCE, sample};
+use otel_usage_testing::{PATIENCE, numbered, vllm_at};
 
 /// Starts this program as an engine.
 fn engine(test: &str, home: &Path, server: &str, first: i64, count: i64) -> Child {
@@ -47,24 +45,9 @@ fn given() -> (Usage, std::ops::Range<i64>) {
     let numbers = variable("TEST_NUMBERS");
     let (first, count) = numbers.split_once(' ').unwrap();
     let first: i64 = first.parse().unwrap();
-    let usage = usage(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
+    let usage = vllm_at(Path::new(&variable("TEST_HOME")), &variable("TEST_SERVER"));
     println!();
     (usage, first..first + count.parse::<i64>().unwrap())
-}
-
-fn usage(home: &Path, server: &str) -> Usage {
-    let environment = Env::given([
-        ("HOME", home.to_str().unwrap()),
-        ("OTEL_USAGE_MODE", "on"),
-        ("OTEL_USAGE_EXPORTERS", "server"),
-        ("VLLM_USAGE_STATS_SERVER", server),
-    ]);
-    let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
-    builder.with_environment(environment).on_notice(|_, _| {}).try_init().unwrap()
-}
-
-fn report(number: i64) -> vllm::Report {
-    vllm::Report { block_size: Some(number), ..sample::vllm_report() }
 }
 
 fn say(line: &str) {
@@ -142,7 +125,7 @@ fn moody(listener: TcpListener, calm: Arc<AtomicBool>) -> mpsc::Receiver<Arrived
 fn an_engine_that_will_be_killed() {
     let (usage, numbers) = given();
     for number in numbers {
-        usage.record(report(number));
+        usage.record(numbered(number));
         if matches!(usage.flush(PATIENCE), Flush::Durable | Flush::Settled) {
             say(&format!("safe {number}"));
         }
@@ -156,7 +139,7 @@ fn an_engine_that_will_be_killed() {
 fn an_engine_that_takes_over() {
     let (usage, numbers) = given();
     let home = PathBuf::from(std::env::var("TEST_HOME").unwrap());
-    usage.record(report(numbers.start));
+    usage.record(numbered(numbers.start));
     let begun = Instant::now();
     let delivered = || usage.stats().exporters.first().map_or(0, |exporter| exporter.delivered);
     while delivered() < 30 && !messages(&home).is_empty() && begun.elapsed() < PATIENCE / 4 {
@@ -242,7 +225,7 @@ fn an_engine_of_a_crowd() {
     let (usage, numbers) = given();
     let count = u64::try_from(numbers.end - numbers.start).unwrap();
     for number in numbers.clone() {
-        usage.record(report(number));
+        usage.record(numbered(number));
         // The queue holds 256, and the outbox 16.
         if (number - numbers.start) % 250 == 0 {
             let _ = usage.flush(PATIENCE);

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Address to listen on. Port 0 stands for a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// What the server does with the next connection. May be given several times; the last one repeats
+    /// Behaviour of the server on its next connection. May be given several times; the last one repeats
     #[arg(long, value_name = "NAME[:ARGUMENT]", value_parser = fault)]
     fault: Vec<Fault>,
     /// Print only the messages as JSON, one a line

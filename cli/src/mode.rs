@@ -48,7 +48,8 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
 }
 
-fn place(mode_file: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// Returns the path of a file with a word of the operator's.
+pub(crate) fn place(mode_file: Option<&Path>) -> anyhow::Result<PathBuf> {
     mode_file.map(Path::to_owned).ok_or_else(|| {
         anyhow!("no home directory is known: set HOME or XDG_CONFIG_HOME, for the engines too")
     })

@@ -1,6 +1,6 @@
 //! `otel-usage receipts`: says whether engines record what they send, in a file of this user.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::ValueEnum;
 use otel_usage::Usage;
 use otel_usage::schema::vllm;
@@ -8,11 +8,11 @@ use otel_usage::settings::ReceiptsSettings;
 
 use crate::look::look;
 use crate::output::{CAUTION, GOOD, styled};
-use crate::{exit, files, output};
+use crate::{exit, files, mode, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to record of each attempt to send a message
+    /// Parts of each attempt to send a message that are recorded
     mode: Mode,
 }
 
@@ -38,10 +38,7 @@ impl Mode {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let word = args.mode.as_str();
-    let place = settings()?.mode_file;
-    let path = place.ok_or_else(|| {
-        anyhow!("no home directory is known: set HOME or XDG_CONFIG_HOME, for the engines too")
-    })?;
+    let path = mode::place(settings()?.mode_file.as_deref())?;
     files::replace(&path, &format!("{word}\n")).with_context(|| {
         format!(
             "{} cannot be written: make it writable, or set OTEL_USAGE_RECEIPTS={word}",

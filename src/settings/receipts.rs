@@ -1,7 +1,6 @@
 //! Whether what is sent is recorded in a journal, and where.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{ConfigFile, Env, shown};
@@ -103,9 +102,10 @@ pub(super) fn resolve(
 
 /// Reads the file of the command. `None` if there is none.
 fn read_mode(path: &Path) -> Option<Result<ReceiptsMode, String>> {
-    let absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
     Some(match files::read_start(path, BYTES) {
-        Err(error) if absent(error.kind()) && fs::symlink_metadata(path).is_err() => return None,
+        Err(error) if files::is_absent(&error) && fs::symlink_metadata(path).is_err() => {
+            return None;
+        }
         Err(error) => Err(error.to_string()),
         Ok(text) => {
             let word = String::from_utf8_lossy(&text);

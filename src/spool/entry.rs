@@ -120,12 +120,17 @@ impl Entry {
     }
 
     /// Returns whether it is too late to send the message at `now`.
-    ///
-    /// A time that lies further in the future than the lifetime is a clock that was set back: the age is then
-    /// unknown, and the message is not sent.
     pub(crate) fn is_late(&self, now: i64) -> bool {
-        now.abs_diff(self.time) > u64::from(self.lifetime)
+        is_late(self.time, self.lifetime, now)
     }
+}
+
+/// Returns whether a message of `time` is too old at `now`.
+///
+/// A time that lies further in the future than the lifetime is a clock that was set back: the age is then
+/// unknown, and the message is not sent.
+pub(super) const fn is_late(time: i64, lifetime: u32, now: i64) -> bool {
+    now.abs_diff(time) > lifetime as u64
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Unreadable> {

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::entry::{Address, Entry, Unreadable};
+use super::entry::{Address, Entry, Unreadable, is_late};
 use super::folder::Folder;
 use super::name::{Name, lock_of, of_contract};
 use super::store::FILE_BYTES;
@@ -66,7 +66,7 @@ impl SpoolMessage {
     /// Returns whether it is too late to send it. `now` is in seconds since the Unix epoch.
     #[must_use]
     pub fn is_late(&self, now: i64) -> bool {
-        now.abs_diff(self.time) > u64::from(self.lifetime)
+        is_late(self.time, self.lifetime, now)
     }
 }
 

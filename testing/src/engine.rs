@@ -1,7 +1,7 @@
 //! An engine under test: the operator's environment, any record, and an exporter whose records a test
 //! reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
@@ -10,11 +10,12 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use otel_usage::export::{ExportRecord, Exporter, Outcome, UsageSpanExporter};
+use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
 use otel_usage::{Builder, Contract, Flush, Usage, UsageRecord};
 use tempfile::TempDir;
 
-use crate::schemas;
+use crate::{sample, schemas};
 
 /// Bounds every wait of a test. A passing test never waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,6 +58,23 @@ impl Operator {
     pub fn path(&self, below_home: &str) -> PathBuf {
         self.home.path().join(below_home)
     }
+}
+
+/// Starts a vLLM that reports to `server` alone, from a process whose home is `home`.
+pub fn vllm_at(home: &Path, server: &str) -> Usage {
+    let environment = Env::given([
+        ("HOME", home.to_str().unwrap()),
+        ("OTEL_USAGE_MODE", "on"),
+        ("OTEL_USAGE_EXPORTERS", "server"),
+        ("VLLM_USAGE_STATS_SERVER", server),
+    ]);
+    let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
+    builder.with_environment(environment).on_notice(|_, _| {}).try_init().unwrap()
+}
+
+/// Returns vLLM's sample report with a number in it, by which a test knows it again.
+pub fn numbered(number: i64) -> vllm::Report {
+    vllm::Report { block_size: Some(number), ..sample::vllm_report() }
 }
 
 /// Gives notices and warnings to the test runner, which shows them only if the test fails.

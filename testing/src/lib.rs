@@ -50,7 +50,10 @@ pub mod served;
 pub mod upstream;
 
 #[cfg(feature = "checks")]
-pub use engine::{Collected, Given, Operator, PATIENCE, export, returns, settled, to_test_runner};
+pub use engine::{
+    Collected, Given, Operator, PATIENCE, export, numbered, returns, settled, to_test_runner,
+    vllm_at,
+};
 
 /// Says what a test could not compare with, and why. Under CI nothing may be missing.
 #[expect(clippy::print_stdout, reason = "for the person who runs the tests")]

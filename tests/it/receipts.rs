@@ -96,14 +96,20 @@ fn receipts(operator: &Operator) -> Vec<Receipt> {
     receipts
 }
 
-#[test]
-fn the_attempt_is_on_disk_before_the_first_byte_arrives_and_the_outcome_after_the_answer() {
+/// Returns a server without an answer, and an engine with a journal whose report is on its way to it.
+fn on_its_way() -> (TcpListener, Operator, Usage) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let operator = operator(listener.local_addr().unwrap())
         .with("OTEL_USAGE_EXPORTERS", "server")
         .with("OTEL_USAGE_RECEIPTS", "on");
     let usage = engine(&operator);
     usage.record(sample::vllm_report());
+    (listener, operator, usage)
+}
+
+#[test]
+fn the_attempt_is_on_disk_before_the_first_byte_arrives_and_the_outcome_after_the_answer() {
+    let (listener, operator, usage) = on_its_way();
     let (stream, _) = listener.accept().unwrap();
     // No byte of the request was read yet, and none has to be there.
     let [before] = receipts(&operator).try_into().unwrap();
@@ -178,12 +184,7 @@ fn no_journal_is_written_unless_it_was_asked_for_and_messages_may_leave() {
 
 #[test]
 fn after_an_opt_out_nothing_is_added_to_the_journal() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let operator = operator(listener.local_addr().unwrap())
-        .with("OTEL_USAGE_EXPORTERS", "server")
-        .with("OTEL_USAGE_RECEIPTS", "on");
-    let usage = engine(&operator);
-    usage.record(sample::vllm_report());
+    let (listener, operator, usage) = on_its_way();
     let (stream, _) = listener.accept().unwrap();
     // The request is on its way when the operator opts out, and completes.
     let mode = operator.path(".config/otel-usage/mode");

@@ -95,7 +95,7 @@ fn child() {
     done.store(true, Ordering::Relaxed);
     let most = watcher.join().unwrap();
     assert!(
-        most <= 3,
+        (2..=3).contains(&most),
         "{most}: the worker, the thread that hangs, and for a moment that of a request"
     );
 

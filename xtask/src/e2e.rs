@@ -1,9 +1,8 @@
 //! Runs the tests of `tests/collector/` with a real collector, so that none of them is skipped.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use crate::{collector, tools};
+use crate::{collector, python, tools};
 
 pub(crate) fn run(all: bool) -> anyhow::Result<()> {
     let Some(otelcol) = collector::build()? else { return Ok(()) };
@@ -14,28 +13,9 @@ pub(crate) fn run(all: bool) -> anyhow::Result<()> {
     test.args(["test", "--package", "otel-usage", "--test", "collector", "--locked"])
         .env("OTELCOL", otelcol);
     if all {
-        test.env("OTEL_USAGE_E2E_PYTHON", python(root)?);
+        let list = "tests/collector/requirements.txt";
+        let python = python::environment(root, "e2e", Path::new("python3"), list)?;
+        test.env("OTEL_USAGE_E2E_PYTHON", python);
     }
     tools::run(&mut test, "a chain through the collector failed: see the test above")
-}
-
-/// Makes a virtual environment with the packages of `tests/collector/requirements.txt`.
-fn python(root: &Path) -> anyhow::Result<PathBuf> {
-    let folder = root.join(".cache/e2e");
-    tools::run(
-        Command::new("python3").args(["-m", "venv"]).arg(&folder),
-        "python3 -m venv failed: install Python with its module venv",
-    )?;
-    let python = folder.join("bin/python");
-    let mut install = Command::new(&python);
-    install
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(root.join("tests/collector/requirements.txt"));
-    tools::watched("installing Kafka and ClickHouse", || {
-        tools::run(
-            &mut install,
-            "tests/collector/requirements.txt cannot be installed: PyPI is needed",
-        )
-    })?;
-    Ok(python)
 }

@@ -55,12 +55,13 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
             println!("not tested: Python 3.{minor} is not on this machine");
             continue;
         };
-        let clean =
-            environment(root, &format!("python-3.{minor}"), &python, "requirements-test.txt")?;
-        let mut install = Command::new(&clean);
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        install.args(["--no-deps", "--no-index", "--force-reinstall"]).arg(&wheel);
-        tools::run(&mut install, "the wheel cannot be installed")?;
+        let clean = environment(
+            root,
+            &format!("python-3.{minor}"),
+            &python,
+            "bindings/python/requirements-test.txt",
+        )?;
+        install(&clean, &wheel)?;
         println!("Python 3.{minor}");
         // Another folder than that of the sources, so that the wheel is what is imported.
         let elsewhere = tempfile::tempdir()?;
@@ -84,6 +85,14 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs a wheel over an older one, without its dependencies.
+pub(crate) fn install(python: &Path, wheel: &Path) -> anyhow::Result<()> {
+    let mut install = Command::new(python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    install.args(["--no-deps", "--no-index", "--force-reinstall"]).arg(wheel);
+    tools::run(&mut install, "the wheel cannot be installed")
+}
+
 /// Builds the wheel for this machine only, and returns its path.
 pub(crate) fn host_wheel(root: &Path) -> anyhow::Result<PathBuf> {
     let out = tools::target(root)?.join("wheels/host");
@@ -100,7 +109,12 @@ pub(crate) fn host_wheel(root: &Path) -> anyhow::Result<PathBuf> {
 
 /// Returns a Python that has what builds a wheel.
 fn builder(root: &Path) -> anyhow::Result<PathBuf> {
-    environment(root, "python-build", Path::new("python3"), "requirements-build.txt")
+    environment(
+        root,
+        "python-build",
+        Path::new("python3"),
+        "bindings/python/requirements-build.txt",
+    )
 }
 
 fn maturin(root: &Path, python: &Path) -> Command {
@@ -122,14 +136,15 @@ fn watched(what: &str, command: &mut Command) -> anyhow::Result<()> {
     tools::watched(what, || tools::output(command)).map(drop)
 }
 
-/// Returns the Python of a virtual environment that has the packages of a list, and makes it if it is not there.
+/// Returns the Python of the virtual environment `name` that has the packages of a list, which is a file of the checkout,
+/// and makes it if it is not there.
 pub(crate) fn environment(
     root: &Path,
     name: &str,
     with: &Path,
     list: &str,
 ) -> anyhow::Result<PathBuf> {
-    let list = root.join(PACKAGE).join(list);
+    let list = root.join(list);
     let wanted = std::fs::read_to_string(&list)?;
     let folder = root.join(".cache").join(name);
     let (installed, python) = (folder.join("installed.txt"), folder.join("bin/python"));

@@ -18,12 +18,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let Some(with) = python::python(11) else {
         return tools::skip("Python 3.11, for which LMCache is published, is not on this machine");
     };
-    let python = python::environment(root, "python-upstream", &with, "requirements-upstream.txt")?;
+    let python = python::environment(
+        root,
+        "python-upstream",
+        &with,
+        "bindings/python/requirements-upstream.txt",
+    )?;
     let wheel = python::host_wheel(root)?;
     pip(&python, &["install", "--no-deps", LMCACHE])?;
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall"]).arg(wheel);
-    tools::run(&mut install, "the wheel cannot be installed")?;
+    python::install(&python, &wheel)?;
 
     let folder = root.join(".cache/python-upstream/tests");
     std::fs::create_dir_all(&folder)?;

@@ -114,7 +114,7 @@ impl Handle {
     /// Returns this process's handle and its identity.
     ///
     /// Every caller holds the interpreter's lock, as a thread does that forks, so the lock is free, also in a
-    /// child. If it is not, somebody forked behind Python's back: `None`.
+    /// child. It is not free if native code forked without that lock: then the result is `None`.
     pub(crate) fn get(&self) -> Option<(Usage, String)> {
         let mut now = self.now.try_lock().ok()?;
         if now.is_inherited() {
@@ -132,7 +132,7 @@ impl Drop for Handle {
         if !now.is_inherited() {
             now.usage.finish_detached();
             #[expect(unsafe_code, reason = "the handle is dropped once, here, and not used again")]
-            // SAFETY: `self` is being dropped, so nobody reads `usage` after this.
+            // SAFETY: `self` is being dropped, so that `usage` is not read after this.
             unsafe {
                 ManuallyDrop::drop(&mut now.usage);
             }

@@ -13,7 +13,7 @@ const LINES: usize = 32;
 pub(crate) struct Notices(Arc<Mutex<VecDeque<(Level, String)>>>);
 
 impl Notices {
-    /// Keeps a line. Further lines are lost if nobody asks.
+    /// Keeps a line until Python asks for it. Lines beyond the limit are lost.
     pub(crate) fn tell(&self, level: Level, line: &str) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() < LINES {
@@ -21,8 +21,8 @@ impl Notices {
         }
     }
 
-    /// Returns what waits: the level as Python's `logging` names it, and the line. A thread that does not exist
-    /// in a forked child may hold the lock, so nobody waits for it.
+    /// Returns what waits: the level as Python's `logging` names it, and the line. In a forked child a thread
+    /// that does not exist there may hold the lock, so this call does not wait for it.
     pub(crate) fn take(&self) -> Vec<(&'static str, String)> {
         let Ok(mut lines) = self.0.try_lock() else { return Vec::new() };
         lines.drain(..).map(|(level, line)| (name(level), line)).collect()

@@ -104,7 +104,7 @@ pub(crate) fn make_contract(
             .at(endpoint.to_owned())
             .with_header(resource::FIELDS);
         beat.record = Cow::Owned(format!("{system}.heartbeat"));
-        // A heartbeat says who is alive, and nothing about the machine again.
+        // A heartbeat carries the identity only, because the report has told the machine already.
         beat.fields.to_mut().retain(|field| field.privacy == Privacy::Identity);
         contract = contract.with_message(beat);
     }

@@ -319,7 +319,7 @@ impl NativeUsage {
         for (key, value) in value::named(values) {
             match contract::attribute(spec, &key) {
                 Some(name) => attributes.push(KeyValue::new(name.to_owned(), value)),
-                // What the library itself puts there, such as the identity, is known.
+                // The library fills this key itself, as it does the identity.
                 None if spec.fields.iter().any(|field| field.name == key) => {}
                 None => unknown.push(key),
             }

@@ -9,6 +9,7 @@ use otel_usage::settings::Inspection;
 
 use super::Finding;
 use crate::fails::may_write;
+use crate::spool::now;
 
 /// The places of one engine.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub(super) struct Places {
     mode: Option<PathBuf>,
     pub(super) cutoff: Option<PathBuf>,
     pub(super) spool: Option<PathBuf>,
+    /// The reason for which an engine does not use that folder.
+    memory_only: Option<String>,
     /// Whether messages may leave the machine.
     sends: bool,
 }
@@ -28,6 +31,7 @@ impl Places {
             mode: inspection.mode_file().map(Path::to_owned),
             cutoff: inspection.cutoff_file().map(Path::to_owned),
             spool: settings.spool.clone(),
+            memory_only: settings.memory_only.clone(),
             sends: settings.exporters.iter().any(|one| one.is_network())
                 && consent == Consent::Granted,
         }
@@ -63,7 +67,10 @@ pub(super) fn check(places: &[Places]) -> Vec<Finding> {
                 "messages that cannot be delivered wait in memory only, and are lost with the process",
                 "name a folder in OTEL_USAGE_SPOOL_DIR, as an absolute path",
             )),
-            Some(path) => findings.extend(spool(path)),
+            Some(path) => {
+                let memory_only = places.iter().find_map(|one| one.memory_only.as_deref());
+                findings.extend(spool(path, memory_only));
+            }
         }
     }
     findings
@@ -109,7 +116,7 @@ fn cutoff(path: &Path) -> Option<Finding> {
             format!("{} holds no time, so that nothing is sent that waits on disk", path.display());
         return Some(Finding::problem("last off", what, again));
     };
-    let ahead = time.saturating_sub(super::machine::now());
+    let ahead = time.saturating_sub(now());
     (ahead > AHEAD).then(|| {
         let what = format!(
             "{} names a time in the future, so that nothing is sent that waits on disk",
@@ -120,7 +127,7 @@ fn cutoff(path: &Path) -> Option<Finding> {
 }
 
 /// Checks the place of messages that wait.
-fn spool(path: &Path) -> Vec<Finding> {
+fn spool(path: &Path, memory_only: Option<&str>) -> Vec<Finding> {
     let shown = path.display();
     let there = nearest(path);
     let choose = "choose another folder with OTEL_USAGE_SPOOL_DIR";
@@ -146,7 +153,13 @@ fn spool(path: &Path) -> Vec<Finding> {
     if there == path {
         findings.extend(private(path));
     }
-    findings.extend(file_system(path, &there));
+    // An engine has reasons of its own, such as a network file system.
+    if findings.is_empty() {
+        findings.extend(memory_only.map(|why| {
+            Finding::problem("spool", format!("{why}; messages wait in memory only"), choose)
+        }));
+    }
+    findings.extend(room(path, &there));
     if findings.is_empty() {
         findings.push(Finding::fine("spool", format!("{shown}")));
     }
@@ -193,66 +206,26 @@ fn changeable_by_others(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Checks the room and the kind of the file system of `there`, where `path` is or would be.
+/// Checks the room on the file system of `there`, where `path` is or would be.
 #[cfg(unix)]
-fn file_system(path: &Path, there: &Path) -> Vec<Finding> {
+fn room(path: &Path, there: &Path) -> Option<Finding> {
     let shown = path.display();
-    let mut findings = Vec::new();
-    if let Ok(room) = rustix::fs::statvfs(there) {
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        // Some file systems count no files.
-        let files = room.f_files > 0 && room.f_favail < FREE_FILES;
-        if free < FREE_BYTES || files {
-            let what = if files {
-                format!("{shown}: the file system has room for {} files only", room.f_favail)
-            } else {
-                format!("{shown}: the disk has {} kB left", free / 1000)
-            };
-            findings.push(Finding::problem(
-                "disk",
-                what,
-                "free some space, or choose another folder with OTEL_USAGE_SPOOL_DIR",
-            ));
-        }
-    }
-    if let Some(name) = network_file_system(there) {
-        findings.push(Finding::problem(
-            "spool",
-            format!("{shown} is on a network file system ({name}), where locks and syncs cannot be relied on"),
-            "choose a local folder with OTEL_USAGE_SPOOL_DIR",
-        ));
-    }
-    findings
+    let room = rustix::fs::statvfs(there).ok()?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    // Some file systems count no files.
+    let what = if room.f_files > 0 && room.f_favail < FREE_FILES {
+        format!("{shown}: the file system has room for {} files only", room.f_favail)
+    } else if free < FREE_BYTES {
+        format!("{shown}: the disk has {} kB left", free / 1000)
+    } else {
+        return None;
+    };
+    let hint = "free some space, or choose another folder with OTEL_USAGE_SPOOL_DIR";
+    Some(Finding::problem("disk", what, hint))
 }
 
 #[cfg(not(unix))]
-fn file_system(_: &Path, _: &Path) -> Vec<Finding> {
-    Vec::new()
-}
-
-/// Returns the name of the network file system on which a folder is.
-#[cfg(target_os = "linux")]
-fn network_file_system(path: &Path) -> Option<&'static str> {
-    // The numbers are those of statfs(2).
-    let known = [
-        (0x6969, "NFS"),
-        (0x517B, "SMB"),
-        (0xFF53_4D42, "CIFS"),
-        (0xFE53_4D42, "SMB 2"),
-        (0x0BD0_0BD0, "Lustre"),
-        (0x00C3_6400, "Ceph"),
-        (0x5346_414F, "AFS"),
-        (0x7375_7245, "Coda"),
-        (0x0102_1997, "9P"),
-        (0x4750_4653, "GPFS"),
-        (0x1980_0202, "BeeGFS"),
-    ];
-    let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xFFFF_FFFF;
-    known.into_iter().find(|(number, _)| *number == kind).map(|(_, name)| name)
-}
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn network_file_system(_: &Path) -> Option<&'static str> {
+fn room(_: &Path, _: &Path) -> Option<Finding> {
     None
 }
 
@@ -260,16 +233,4 @@ fn network_file_system(_: &Path) -> Option<&'static str> {
 pub(super) fn nearest(path: &Path) -> PathBuf {
     let there = path.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
     there.unwrap_or_else(|| Path::new("/")).to_owned()
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_local_folder_is_no_network_file_system() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(network_file_system(folder.path()), None);
-        assert_eq!(network_file_system(Path::new("/proc")), None);
-    }
 }

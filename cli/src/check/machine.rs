@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use otel_usage::clock::Clock;
 use otel_usage::settings::SpoolFolder;
 
 use super::Finding;
 use super::files::{AHEAD, Places, nearest};
+use crate::spool::now;
 
 /// A time before which no version of this program was built: the first of November 2026. Unit: seconds since the
 /// Unix epoch.
@@ -29,11 +29,6 @@ pub(super) fn check(places: &[Places]) -> Vec<Finding> {
     findings.extend(limits());
     findings.extend(first.spool.as_deref().and_then(container));
     findings
-}
-
-/// Returns the whole seconds of the wall time.
-pub(super) fn now() -> i64 {
-    Clock::system().unix_nanos().div_euclid(1_000_000_000)
 }
 
 /// Compares the clock with what is certain: the age of this program, and that of the newest file.

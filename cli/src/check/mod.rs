@@ -36,11 +36,11 @@ enum Level {
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
-    /// What was checked, in one word.
+    /// The thing that was checked, as one word.
     check: &'static str,
     level: Level,
     what: String,
-    /// What to do about it.
+    /// The remedy, if there is something to mend.
     hint: Option<String>,
 }
 

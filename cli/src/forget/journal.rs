@@ -20,7 +20,7 @@ pub(super) struct Journal {
     pub(super) files: Vec<PathBuf>,
     /// The beginnings of the attempts that are meant.
     begun: Vec<Value>,
-    /// What joins the lines of these attempts.
+    /// The ids of these attempts, which both lines of an attempt carry.
     attempts: BTreeSet<String>,
 }
 

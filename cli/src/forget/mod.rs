@@ -36,7 +36,7 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
-/// What the command is about.
+/// The contracts whose identities are removed.
 struct Subject {
     contracts: Vec<Contract>,
     /// Whether these are all that are known here.

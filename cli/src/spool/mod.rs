@@ -85,7 +85,7 @@ fn ids(chosen: &Chosen) -> anyhow::Result<Option<Vec<String>>> {
 }
 
 /// Returns the whole seconds of the wall time.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     Clock::system().unix_nanos().div_euclid(1_000_000_000)
 }
 

@@ -1,6 +1,6 @@
 //! The policies of the hosts to which this process sends, shared by all its exporters.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use otel_usage_schema::Destination;
@@ -8,12 +8,10 @@ use uuid::Uuid;
 
 use super::policy::{Met, Policy, Wait};
 use crate::sys::Process;
+use crate::thread::lock_unless_forked;
 
 /// Most hosts that are remembered. A process has a handful.
 const HOSTS: usize = 64;
-
-/// Most looks at whether another thread is done with the table, which takes it a microsecond.
-const LOOKS: usize = 10_000;
 
 type Shared = Arc<Mutex<Policy>>;
 
@@ -33,7 +31,7 @@ impl Host {
     pub(super) fn find(destination: &Destination, proxy: Option<&Destination>) -> Self {
         let name = |to: &Destination| format!("{}:{}", to.host(), to.port());
         let key = format!("{} {}", name(destination), proxy.map(name).unwrap_or_default());
-        let Some(mut known) = known() else { return Self(Shared::default()) };
+        let Some(mut known) = lock_unless_forked(&KNOWN) else { return Self(Shared::default()) };
         known.retain(|(process, ..)| !process.is_forked());
         if let Some((.., policy)) = known.iter().find(|(_, other, _)| *other == key) {
             return Self(Arc::clone(policy));
@@ -66,18 +64,6 @@ impl Host {
     pub(super) fn end(&self, now: Instant, met: Met) -> bool {
         self.lock().end(now, met, random())
     }
-}
-
-/// Returns the table, or `None` in a forked child if a thread of its parent held the lock.
-fn known() -> Option<MutexGuard<'static, Vec<Known>>> {
-    for _ in 0..LOOKS {
-        match KNOWN.try_lock() {
-            Ok(known) => return Some(known),
-            Err(TryLockError::Poisoned(known)) => return Some(known.into_inner()),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-        }
-    }
-    None
 }
 
 /// Returns a random number, without which all engines would try again at the same moment.

@@ -6,6 +6,7 @@ import os
 import sys
 
 from otel_usage import _native
+from otel_usage._process import environment, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +20,6 @@ TYPES: dict[type, str] = {bool: "bool", float: "float", int: "int", str: "str"}
 KINDS = ("configuration", "identity", "machine", "workload")
 #: Most keys without a declaration that are remembered by name.
 NAMED = 64
-
-
-def environment() -> dict[str, str]:
-    """Return a snapshot of the variables. An engine's original keeps no messages on disk, so ours does not either,
-    unless the operator names a folder for it."""
-    return {"OTEL_USAGE_SPOOL_DIR": "none", **os.environ}
 
 
 class Reporter:
@@ -130,7 +125,7 @@ class Reporter:
                 if self.runtime:
                     unknown += native.heartbeat(self.runtime)
                 self._drop(unknown)
-            self._tell(native)
+            tell(native, self.logger)
         except Exception:
             self.debug("Usage could not be reported")
 
@@ -162,15 +157,6 @@ class Reporter:
             elif len(self.undeclared) < NAMED:
                 self.undeclared[key] = 1
                 self.debug("The usage field %s is not sent, because nobody declared it", key)
-
-    def _tell(self, native: _native.Usage) -> None:
-        lines = native.notices()
-        if lines:
-            import logging
-
-            logger = self.logger()
-            for level, text in lines:
-                logger.log(getattr(logging, level), "%s", " ".join(text.split("\n")))
 
     def debug(self, text: str, *values: object) -> None:
         """Log a line, with the error that is being handled. No error of the logger reaches the engine."""

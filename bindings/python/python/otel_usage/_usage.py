@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from otel_usage import _native
+from otel_usage._process import tell
 
 # `typing`, `json` and `logging` cost more than this package, in every process that imports it.
 TYPE_CHECKING = False
@@ -115,7 +116,7 @@ class Usage:
             consent=consent,
             sample=sample_data,
         )
-        tell(self._native, logger)
+        tell(self._native, lambda: logger)
 
     @property
     def enabled(self) -> bool:
@@ -262,15 +263,3 @@ def _parsed(messages: list[tuple[str, str]]) -> list[dict[str, Any]]:
     import json
 
     return [json.loads(body) for _, body in messages]
-
-
-def tell(native: _native.Usage, logger: logging.Logger | None) -> None:
-    """Log the notice and the warnings that have come up, on the calling thread."""
-    lines = native.notices()
-    if not lines:
-        return
-    import logging
-
-    logger = logger or logging.getLogger("otel_usage")
-    for level, text in lines:
-        logger.log(getattr(logging, level), "%s", " ".join(text.split("\n")))

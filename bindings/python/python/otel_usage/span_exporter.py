@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_usage import _native
-from otel_usage._reporter import environment
-from otel_usage._usage import tell
+from otel_usage._process import environment, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +43,7 @@ class UsageSpanExporter(SpanExporter):
         contract = contract or _named()
         self._kinds = frozenset(_native.kinds(contract))
         self._native = _native.Usage(contract, environment(), version=version)
-        tell(self._native, None)
+        tell(self._native, lambda: None)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Record the spans that the contract knows. It returns at once, and never fails."""

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from otel_usage import _native
+from otel_usage import _native, _process
 from otel_usage.lmcache._log import Log
 
 if TYPE_CHECKING:
@@ -49,12 +49,8 @@ _told: set[str] = set()
 
 def environment() -> dict[str, str]:
     """Return the variables as they are now, for the native part, which never reads them itself."""
-    variables = dict(os.environ)
-    # LMCache keeps nothing on disk for later, so nor do we unless the operator asks for it.
-    variables.setdefault("OTEL_USAGE_SPOOL_DIR", "none")
     # The native part looks for the installed package below this folder.
-    variables.setdefault("VIRTUAL_ENV", sys.prefix)
-    return variables
+    return {"VIRTUAL_ENV": sys.prefix, **_process.environment()}
 
 
 def collection() -> str:
@@ -98,7 +94,7 @@ def send(mode: str, message: str, values: Mapping[str, Any], local_log: str | No
         level, text = _waiting.pop(0)
         if text not in _told:
             _told.add(text)
-            logger.log(level, "%s", " ".join(text.split("\n")))
+            logger.log(level, "%s", _process.one_line(text))
     for key in unknown:
         if key not in _told:
             _told.add(key)
