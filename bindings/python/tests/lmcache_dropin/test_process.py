@@ -96,21 +96,25 @@ print(len(os.listdir("/proc/self/task")))
     assert [path.name for path in sorted(engine.rglob("*")) if path not in before] == ["script.py"]
 
 
-def test_threads_that_come_at_once_get_one_identity_in_the_end(server, process):
+def test_threads_that_come_at_once_report_under_one_identity_and_lose_nothing(server, process):
+    # Python changes threads as often as it can. Four threads, because more messages at once than the queue holds are
+    # dropped.
     code = f"""{REPORT}
-barrier = threading.Barrier(8)
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(4)
+seen = set()
 def run():
     barrier.wait()
-    report(1)
-threads = [threading.Thread(target=run) for _ in range(8)]
+    seen.add(report(1))
+threads = [threading.Thread(target=run) for _ in range(4)]
 for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(report(1) == report(1))
+print(seen == {{report(1)}})
 """
     assert process(code) == ["True"]
-    server.wait_for(30)
+    assert len({body["session_id"] for _, body in server.wait_for(15)}) == 1
 
 
 def test_the_plug_in_puts_our_modules_in_place(process):

@@ -66,7 +66,8 @@ def usage(mode: str, local_log: str | None = None) -> _native.Usage:
     variables = environment()
     relevant = {name: value for name, value in variables.items() if name.upper().startswith(_RELEVANT)}
     depends = (os.getpid(), identity.session_id, relevant)
-    found = _handles.get((mode, local_log))
+    key = (mode, local_log)
+    found = _handles.get(key)
     if found is not None and found[0] == depends:
         return found[1]
     native = _native.Usage(
@@ -79,7 +80,13 @@ def usage(mode: str, local_log: str | None = None) -> _native.Usage:
         instance_id=identity.session_id,
         recorded_only=True,
     )
-    _handles[mode, local_log] = (depends, native)
+    # Another thread may have made one meanwhile. Both use the one that was stored first, because a handle that is
+    # replaced loses what it has not sent within its last 250 ms. Nothing is called between the question and the
+    # assignment.
+    found = _handles.get(key)
+    if found is not None and found[0] == depends:
+        return found[1]
+    _handles[key] = (depends, native)
     # The notice comes once in a process, and this handle may be gone before the first report.
     _waiting.extend(native.notices())
     return native

@@ -55,10 +55,14 @@ def get_usage_identity() -> UsageIdentity:
     """
     global _usage_identity, _process
     process = os.getpid()
-    # No lock: a thread that does not exist in a forked child may hold it. Two threads that come here at once, may make
-    # two identities, and both get the last one.
+    # No lock: a thread that does not exist in a forked child may hold it. Threads that come here at once get the
+    # identity that was stored first, because nothing is called between the second question and the assignment, so
+    # that Python does not change threads there.
     if _usage_identity is None or _process not in (None, process):
-        _usage_identity = UsageIdentity(_uuid(), _machine_id())
+        made = UsageIdentity(_uuid(), _machine_id())
+        if _usage_identity is None or _process not in (None, process):
+            _usage_identity = made
+            _process = process
     _process = process
     return _usage_identity
 
