@@ -1,0 +1,14 @@
+//! A usage server: it receives what engines report, keeps it in one file, and publishes what reveals nobody.
+//!
+//! ```text
+//!  flat POST ─┐
+//!  OTLP ──────┼─► the bridge's front door ─► store ─► questions ─► page, JSON, CSV
+//!  files ─────┘   (recognise, sanitize)     (SQLite)  (rules of publication)
+//! ```
+//!
+//! `store` keeps messages and projects them, `questions` counts and applies the rules of publication, `page` shows
+//! the answers. `docs/receiver/serve.md` explains how to run it.
+
+pub mod page;
+pub mod questions;
+pub mod store;

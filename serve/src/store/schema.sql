@@ -1,0 +1,108 @@
+-- The tables of the store. A time is in milliseconds since the Unix epoch, a day is a number of days since it (UTC).
+
+-- Numbers of the store itself: the format, and the last batch that the projection contains.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- The truth: sanitized messages as they were received. `lines` is a zstd frame of JSON lines,
+-- ["contract", "message", received, time or null, {flat}].
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY,
+    day INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    lines BLOB NOT NULL
+);
+
+-- Everything below is projected from the batches, but `origin`, `cube`, `revision` and `tombstone`.
+
+-- Texts by number.
+CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+
+-- One process of an engine. `uuid` is vLLM's uuid or LMCache's session_id, 16 bytes.
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    uuid BLOB NOT NULL,
+    contract INTEGER NOT NULL,
+    -- LMCache's machine_id.
+    machine BLOB,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    -- Heartbeat slots and interval messages. An engine with six of them is `served`.
+    beats INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (uuid, contract)
+);
+
+-- What a session's start reports say, as far as a question asks for it: `name` and `value` are words.
+CREATE TABLE facet (
+    session INTEGER NOT NULL,
+    name INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (session, name)
+) WITHOUT ROWID;
+
+-- The ten-minute slots of a day in which a session was heard of: 144 bits, the first slot is the lowest bit of the
+-- first byte.
+CREATE TABLE presence (
+    day INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    slots BLOB NOT NULL,
+    PRIMARY KEY (day, session)
+) WITHOUT ROWID;
+
+-- The network from which a session was heard of on a day: 20 bits of a keyed hash. Erased when the day is closed.
+CREATE TABLE origin (
+    day INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    origin INTEGER NOT NULL,
+    PRIMARY KEY (day, session)
+) WITHOUT ROWID;
+
+-- An interval message of LMCache. `series` is a word (an adapter of L2, or empty), `sums` a JSON object with the
+-- numbers that questions ask for.
+CREATE TABLE interval (
+    session INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    series INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    sums TEXT NOT NULL,
+    PRIMARY KEY (session, message, series, sequence)
+) WITHOUT ROWID;
+CREATE INDEX interval_day ON interval (day);
+
+-- Starts of contracts whose messages carry no identity, and the counters of quality: `name` is `received`, `skewed`,
+-- `refused`, `unknown_key`, `gap`; `label` is a contract and message, or a reason.
+CREATE TABLE quality (
+    day INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    label TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (day, name, label)
+) WITHOUT ROWID;
+
+-- The answer to a question on one closed day. `engines` counts served engines, `amount` is in the question's unit,
+-- `largest` is the greatest share of one origin in the engines, in thousandths. `published` is the verdict at the
+-- close, which a revision never turns from 0 to 1.
+CREATE TABLE cube (
+    question TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    contract TEXT NOT NULL,
+    cell TEXT NOT NULL,
+    engines INTEGER NOT NULL,
+    amount REAL NOT NULL,
+    origins INTEGER NOT NULL,
+    largest INTEGER NOT NULL,
+    published INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (question, day, contract, cell)
+) WITHOUT ROWID;
+
+-- When a closed day changed, and why.
+CREATE TABLE revision (
+    number INTEGER PRIMARY KEY,
+    day INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    reason TEXT NOT NULL
+);
+
+-- SHA-256 of identifiers whose data was deleted and must not come back.
+CREATE TABLE tombstone (hash BLOB PRIMARY KEY) WITHOUT ROWID;
