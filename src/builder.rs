@@ -263,6 +263,7 @@ impl Builder {
     pub(crate) fn look(&self) -> Result<Inspection, Error> {
         let operator = Operator::read_all(&self.contract, self.env(), self.consent);
         let mut settings = operator.all_settings(&self.contract, &self.overrides);
+        settings.receipts.complete(&mut settings.warnings);
         settings.notes.extend(self.note_of_instance());
         while let Err(error) = export::check(&mut settings, &self.overrides) {
             // `check` stops at the builder's mistake, whose exporter is the first that fails.

@@ -72,6 +72,7 @@ impl Pipeline {
         let helper = Helper::default();
         let told = settings.warnings.len();
         let contract = context.contract.contract();
+        settings.receipts.complete(&mut settings.warnings);
         #[cfg(feature = "http")]
         settings.check_spool(consent, crate::spool::place::check);
         let exporters = export::active(&mut settings, contract, consent, own_exporters, &notifier);

@@ -241,13 +241,13 @@ impl Env {
     pub(crate) fn config_home(&self) -> Option<PathBuf> {
         match self.os("XDG_CONFIG_HOME") {
             Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
-            _ => Some(self.home()?.join(".config")),
+            _ => Some(below(&self.home()?, &[".config"])),
         }
     }
 
     /// Returns our own folder, in which the switches of every engine are.
     pub(crate) fn own_folder(&self) -> Option<PathBuf> {
-        Some(self.config_home()?.join("otel-usage"))
+        Some(below(&self.config_home()?, &["otel-usage"]))
     }
 
     /// Returns the folder of messages that wait on disk.
@@ -288,15 +288,17 @@ impl Env {
     pub(crate) fn state_home(&self) -> Option<PathBuf> {
         // The specification of these folders ignores a relative one.
         let state = self.os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = state.or_else(|| Some(self.home()?.join(".local/state")))?;
-        Some(state.join("otel-usage"))
+        match state {
+            Some(state) => Some(below(&state, &["otel-usage"])),
+            None => Some(below(&self.home()?, &[".local/state", "otel-usage"])),
+        }
     }
 
     /// Returns the directory in which an engine keeps its configuration.
     pub(crate) fn directory(&self, directory: &Directory) -> Option<PathBuf> {
         match directory {
             Directory::None => None,
-            Directory::Home(name) => Some(self.home()?.join(".config").join(name.as_ref())),
+            Directory::Home(name) => Some(below(&self.home()?, &[".config", name.as_ref()])),
             Directory::Xdg { variable, name } => {
                 // The path is not converted to text, because it need not be UTF-8.
                 let path = variable.as_ref().and_then(|variable| self.os(variable));
@@ -330,6 +332,16 @@ impl Env {
 /// An empty `HOME` would put files at `/`, and a relative one wherever the engine happens to be started.
 fn is_home(path: &Path) -> bool {
     !path.as_os_str().is_empty() && (cfg!(not(unix)) || path.is_absolute())
+}
+
+/// Returns the path of `names` below `folder`, in one piece of memory, because a start makes some of them.
+fn below(folder: &Path, names: &[&str]) -> PathBuf {
+    let bytes = names.iter().map(|name| name.len().saturating_add(1));
+    let bytes = bytes.fold(folder.as_os_str().len(), usize::saturating_add);
+    let mut path = PathBuf::with_capacity(bytes);
+    path.push(folder);
+    path.extend(names);
+    path
 }
 
 fn home_of(passwd: &[u8], user: u32) -> Option<PathBuf> {

@@ -55,15 +55,18 @@ pub struct ReceiptsSettings {
     pub journal: Option<PathBuf>,
     /// The file that `otel-usage receipts` writes. `None` if no home directory is known.
     pub mode_file: Option<PathBuf>,
+    /// Whether that file decides and was not read yet.
+    pub(crate) by_file: bool,
 }
 
-/// Finds the settings: the environment wins over the configuration file, and that over the file of the command.
+/// Finds the settings: the environment wins over the configuration file, and that over the file of the command, which
+/// [`ReceiptsSettings::complete`] reads.
 pub(super) fn resolve(
     env: &Env,
     file: &ConfigFile,
     warnings: &mut Vec<String>,
 ) -> ReceiptsSettings {
-    let mode_file = env.config_home().map(|home| home.join("otel-usage").join("receipts"));
+    let mode_file = env.own_folder().map(|own| own.join("receipts"));
     let journal = env.state_home().map(|state| state.join("receipts.jsonl"));
     let (mode, because) = if let Some(word) = env.filled(VARIABLE) {
         let mode = ReceiptsMode::parse(&word).unwrap_or_else(|| {
@@ -76,28 +79,38 @@ pub(super) fn resolve(
         (mode, format!("environment variable {VARIABLE}"))
     } else if let Some((mode, origin)) = &file.receipts {
         (*mode, format!("configuration file {origin}: receipts"))
-    } else if let Some(path) = &mode_file
-        && let Some(read) = read_mode(path)
-    {
-        let mode = read.unwrap_or_else(|what| {
-            warnings.push(format!(
-                "{}: {what}; what is sent is not recorded; run otel-usage receipts on, bodies or off, or \
-                 remove the file",
-                path.display()
-            ));
-            ReceiptsMode::Off
-        });
-        (mode, format!("file {}", path.display()))
     } else {
         (ReceiptsMode::Off, "default".to_owned())
     };
-    if mode != ReceiptsMode::Off && journal.is_none() {
-        warnings.push(format!(
-            "what is sent is not recorded, because no home directory is known; set HOME or XDG_STATE_HOME, or \
-             {VARIABLE}=off"
-        ));
+    let by_file = because == "default";
+    ReceiptsSettings { mode, because, journal, mode_file, by_file }
+}
+
+impl ReceiptsSettings {
+    /// Reads the file of the command, if nothing else decides, and says what keeps the journal from being written. The
+    /// worker does it, because a start must not wait for a disk that is slow.
+    pub(crate) fn complete(&mut self, warnings: &mut Vec<String>) {
+        if std::mem::take(&mut self.by_file)
+            && let Some(path) = &self.mode_file
+            && let Some(read) = read_mode(path)
+        {
+            self.mode = read.unwrap_or_else(|what| {
+                warnings.push(format!(
+                    "{}: {what}; what is sent is not recorded; run otel-usage receipts on, bodies or off, or \
+                     remove the file",
+                    path.display()
+                ));
+                ReceiptsMode::Off
+            });
+            self.because = format!("file {}", path.display());
+        }
+        if self.mode != ReceiptsMode::Off && self.journal.is_none() {
+            warnings.push(format!(
+                "what is sent is not recorded, because no home directory is known; set HOME or XDG_STATE_HOME, \
+                 or {VARIABLE}=off"
+            ));
+        }
     }
-    ReceiptsSettings { mode, because, journal, mode_file }
 }
 
 /// Reads the file of the command. `None` if there is none.
