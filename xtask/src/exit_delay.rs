@@ -13,7 +13,7 @@ use otel_usage_mock_server::{Event, MockServer, Script};
 use otel_usage_testing::python::Originals;
 use otel_usage_testing::resolver::NeverResolves;
 
-use crate::demo::side::Side;
+use crate::demo::side::{LONGEST_END, Side};
 use crate::demo::{MEASURED, ours};
 use crate::tools;
 
@@ -48,7 +48,8 @@ pub(crate) fn run(times: usize) -> anyhow::Result<()> {
                 let what = format!("[{number}/{all}] {stage}: {scenario}, {who}");
                 let took =
                     tools::watched(&what, || median(originals, side, scenario, fault, times))?;
-                cells.push(format!("{:.0} ms", took.as_secs_f64() * 1e3));
+                let killed = if took == LONGEST_END { "> " } else { "" };
+                cells.push(format!("{killed}{:.0} ms", took.as_secs_f64() * 1e3));
             }
         }
         rows.push((stage, cells));

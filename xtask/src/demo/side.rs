@@ -25,6 +25,9 @@ pub(super) struct Cost {
     pub(super) wall_seconds: f64,
 }
 
+/// Longest time that an engine gets to end. An original waits for ever if its name server does not answer.
+pub(crate) const LONGEST_END: Duration = Duration::from_secs(60);
+
 impl Side {
     /// Runs a scenario (`life`: `whole`, or only its `start`) against a server that answers.
     pub(super) fn run(
@@ -108,7 +111,7 @@ impl Side {
     }
 
     /// Starts an engine, ends it once `hangs` has seen that its request hangs, and returns how long its process
-    /// then lives on.
+    /// then lives on, [`LONGEST_END`] at most.
     pub(crate) fn cut(
         &self,
         originals: &Originals,
@@ -129,7 +132,14 @@ impl Side {
         let hung = hangs();
         let begun = Instant::now();
         drop(process.stdin.take());
-        process.wait()?;
+        while process.try_wait()?.is_none() {
+            if begun.elapsed() >= LONGEST_END {
+                process.kill()?;
+                process.wait()?;
+                return hung.map(|()| LONGEST_END);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         hung.map(|()| begun.elapsed())
     }
 
