@@ -1,5 +1,7 @@
 //! The answer to a question, as the page, JSON and CSV show it.
 
+use super::Engine;
+
 /// The form of a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -20,6 +22,8 @@ pub enum Form {
 pub struct Figure {
     /// Stable name, which stands in addresses: `accelerators`.
     pub id: &'static str,
+    /// Whose engines are counted.
+    pub engine: Engine,
     /// The heading.
     pub title: &'static str,
     /// What is counted and how, in one or two sentences.

@@ -1,1 +1,4 @@
 //! Integration tests of the usage server.
+
+mod fleet;
+mod questions;
