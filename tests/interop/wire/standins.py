@@ -94,8 +94,8 @@ def load(path):
 def loopback_only(url):
     """Refuses a server elsewhere now, and every connection and look-up elsewhere later."""
     here = ("127.0.0.1", "localhost", "::1")
-    if not url.startswith("http://127.0.0.1:"):
-        sys.exit(f"{url} is not on this machine: give http://127.0.0.1:<port>")
+    if not url.startswith(("http://127.0.0.1:", "https://127.0.0.1:")):
+        sys.exit(f"{url} is not on this machine: give http://127.0.0.1:<port> or https://127.0.0.1:<port>")
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]
 
