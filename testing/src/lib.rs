@@ -13,7 +13,9 @@
 )]
 
 pub mod compare;
+pub mod fleet;
 pub mod python;
+pub mod random;
 #[cfg(feature = "checks")]
 pub mod read;
 pub mod receiver;

@@ -1,1 +1,27 @@
-//! The public page and the maintainers' listener.
+//! What people see: the report with its plots and tables, the method, the dictionary, the quality, the files.
+//!
+//! `pages` makes what stands at an address, `serve` answers requests with it, `render` writes it as files. A plot and
+//! its numbers come from one `Figure`, so the page, its table, CSV and JSON cannot differ.
+
+mod address;
+mod data;
+mod dictionary;
+mod figure;
+mod method;
+mod numbers;
+mod pages;
+mod plot;
+mod quality;
+mod render;
+mod report;
+mod serve;
+mod shell;
+mod source;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+pub use render::render;
+pub use serve::{Clock, internal, router};

@@ -1,0 +1,89 @@
+//! The method: what is counted, and under which rules a number is published.
+
+use maud::{Markup, html};
+
+use super::address::{Site, To};
+use super::shell::Shell;
+use crate::questions::QUESTIONS;
+
+pub(crate) fn page(shell: &Shell) -> String {
+    let to = |to: &To<'_>| shell.site.link(&To::Method, to);
+    let markup = html! {
+        div.intro {
+            h1 { "How the numbers are made" }
+            p {
+                "Everything on these pages is counted by one program, whose source is public, from messages whose "
+                a href=(to(&To::Dictionary)) { "fields are listed" } ". Nothing is estimated."
+            }
+        }
+        div.text {
+            h2 #engines { "What an engine is" }
+            p {
+                "An engine is one process that reported. It has a random number of its own, which no other process and "
+                "no machine keeps, so a restart is a new engine. Three words say how long it lived:"
+            }
+            dl {
+                dt { "Started" }
+                dd { "It reported at least once. Tests, crashes and restarts are among these, so they say little." }
+                dt { "Served" }
+                dd { "It was heard of in at least six slots of ten minutes. All counts of the report are of these." }
+                dt { "Steady" }
+                dd { "It was heard of over seven days." }
+            }
+            p {
+                "Two contracts of LMCache send neither heartbeats nor counters. Their engines cannot be told apart or "
+                "seen to serve, so they appear only as a number of starts."
+            }
+            h2 #days { "What a day is" }
+            p {
+                "A day is a day of UTC. A message belongs to the day of its own clock if that clock is at most ten minutes "
+                "ahead of this server and at most seven days behind; otherwise to the day of its arrival, "
+                "and it is counted as skewed on " a href=(to(&To::Quality)) { "the page of quality" } "."
+            }
+            p {
+                "A day is closed and published 48 hours after its end. Messages that arrive later change its "
+                "published counts in a numbered correction. A correction never publishes a number that the close withheld."
+            }
+            (rules())
+            h2 #blind { "What the numbers cannot say" }
+            ul {
+                li { "How many engines do not report. Reporting can be switched off, and networks without a way out are silent." }
+                li { "How many people or companies run engines. Nothing that is reported identifies either." }
+                li { "Where engines run, but for the cloud provider that some of them name. Addresses are not kept." }
+                li { "How many accelerators exist: an engine reports the devices that it sees, and two engines may see the same." }
+            }
+            h2 #figures { "Each figure" }
+            @for question in QUESTIONS { (figure(question.id, question.title, question.sentence, question.denominator, question.unit)) }
+            h2 #files { "Numbers as files" }
+            p {
+                "Each figure has its numbers as CSV and JSON, with the same rules: an empty cell or " code { "null" }
+                " is a number that is not published. " a href=(to(&To::Data)) { "The page of data" } " has a file for each day."
+                @if shell.site == Site::Served { " The address of a page holds all choices, so it can be sent to others." }
+            }
+        }
+    };
+    shell.page(&To::Method, "Method – usage of inference engines", &markup)
+}
+
+/// The rules of publication, in the words of a reader.
+fn rules() -> Markup {
+    html! {
+        h2 #rules { "When a number is published" }
+        ul {
+            li { "At least 20 served engines stand behind it (a server may be told another number, never below 10), from at least three networks, and no network has more than half of them." }
+            li { "What fails this joins " em { "other" } ", which obeys the same rule: if it fails too, the next smallest joins it. So no withheld number can be found by subtraction." }
+            li { "Counts are rounded to five below one thousand, and to three digits above. Shares are made from rounded counts." }
+            li { "Only these tables exist. There is no search, and no combination of filters beyond those offered." }
+            li { "Text that engines report, such as the name of an accelerator, appears only after seven days, and never if it looks like a path, an address or a token." }
+            li { "A network is known for a day, as 20 bits of a keyed hash whose key lives in memory. No address is stored, logged or measured." }
+        }
+    }
+}
+
+fn figure(id: &str, title: &str, sentence: &str, denominator: &str, unit: &str) -> Markup {
+    html! {
+        h3 id=(id) { (title) }
+        p { (sentence) }
+        p.unit { "Unit: " (unit) ", of " (denominator) "." }
+    }
+}

@@ -1,0 +1,63 @@
+//! Draws a figure as SVG: lines, stacked areas, horizontal bars, a heat strip.
+//!
+//! A plot is as wide as its column, and its text keeps its size, because positions along the width are percentages.
+//! Paths know no percentages, so they stand in an inner `svg` that is stretched, with strokes that are not. Colours
+//! come from the style sheet by class, and each series has its name beside its mark, so that no reader needs the
+//! colours. A crate for plots would bring neither these nor the description for screen readers.
+
+mod bars;
+mod describe;
+mod lines;
+mod scale;
+mod stack;
+mod strip;
+mod time;
+
+use maud::{Markup, html};
+
+pub(crate) use scale::value;
+
+use crate::questions::{Figure, Form, Row};
+
+/// Series with a colour of their own. The others are drawn in grey.
+const COLOURS: usize = 8;
+
+/// Rows of a bar plot or strip. The table below has all of them.
+const ROWS: usize = 12;
+
+/// Draws the figure, or says that there is nothing to draw.
+pub(crate) fn draw(figure: &Figure) -> Markup {
+    let empty = figure.rows.iter().all(|row| row.values.iter().all(Option::is_none));
+    if empty {
+        return html! {
+            p.empty { "No number of this window can be published yet." }
+        };
+    }
+    let (title, description) = (format!("{}-title", figure.id), format!("{}-desc", figure.id));
+    // Room for names at the right end.
+    let ends = matches!(figure.form, Form::Line | Form::Stack);
+    let (height, marks) = match figure.form {
+        Form::Line => lines::draw(figure),
+        Form::Stack => stack::draw(figure),
+        Form::Bars => bars::draw(figure),
+        Form::Strip => strip::draw(figure),
+    };
+    html! {
+        svg.plot.ends[ends] role="img" width="100%" height=(height) aria-labelledby=(title) aria-describedby=(description) {
+            title id=(title) { (figure.title) }
+            desc id=(description) { (describe::describe(figure)) }
+            (marks)
+        }
+    }
+}
+
+/// The class that gives a series its colour.
+fn class(index: usize, row: &Row) -> String {
+    match index.checked_add(1) {
+        Some(number) if number <= COLOURS && row.label != "other" => format!("s{number}"),
+        _ => "rest".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

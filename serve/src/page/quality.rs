@@ -1,0 +1,207 @@
+//! The quality: what was received and what was not counted, and which closed days were corrected.
+//!
+//! For the public these are sums over all contracts of closed days, rounded, because the number of messages of a rare
+//! contract would tell how few engines use it. Maintainers see every counter.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use rusqlite::Connection;
+
+use super::address::To;
+use super::plot::value;
+use super::shell::{Shell, moment};
+
+/// Days that are shown.
+const DAYS: i64 = 28;
+const DAY: i64 = 86_400_000;
+
+/// The counters of a day, by name; for maintainers also by label.
+#[derive(Debug, Default)]
+pub(crate) struct Quality {
+    days: BTreeMap<i64, BTreeMap<String, i64>>,
+    labels: Vec<(String, String, i64)>,
+    corrections: Vec<(i64, i64, i64, String)>,
+}
+
+pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlite::Result<Quality> {
+    let today = now.div_euclid(DAY);
+    // A day is closed 48 hours after its end.
+    let last = if internal { today } else { today.saturating_sub(3) };
+    let first = last.saturating_sub(DAYS).saturating_add(1);
+    let mut quality = Quality::default();
+    let mut days = connection.prepare(
+        "SELECT day, name, SUM(count) FROM quality WHERE day BETWEEN ?1 AND ?2 GROUP BY day, name",
+    )?;
+    let mut rows = days.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        let day = quality.days.entry(row.get(0)?).or_default();
+        day.insert(row.get(1)?, row.get(2)?);
+    }
+    if internal {
+        let mut labels = connection.prepare(
+            "SELECT name, label, SUM(count) FROM quality WHERE day BETWEEN ?1 AND ?2 \
+             GROUP BY name, label ORDER BY name, SUM(count) DESC LIMIT 500",
+        )?;
+        let found =
+            labels.query_map([first, last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        quality.labels = found.collect::<Result<_, _>>()?;
+    }
+    let mut corrections = connection
+        .prepare("SELECT number, day, time, reason FROM revision ORDER BY number DESC LIMIT 100")?;
+    let found = corrections
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    quality.corrections = found.collect::<Result<_, _>>()?;
+    Ok(quality)
+}
+
+pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
+    let markup = html! {
+        div.intro {
+            h1 { "How good the numbers are" }
+            p {
+                "What arrived in the last " (DAYS) " days, and what of it was not counted as it came."
+                @if !shell.internal { " Sums over all engines, rounded; a day appears when it is closed." }
+            }
+        }
+        div.text {
+            h2 { "Messages by day" }
+            @if quality.days.is_empty() {
+                p.empty { "No message of these days is counted yet." }
+            } @else {
+                (days(quality, shell.internal))
+                (words())
+            }
+            @if shell.internal && !quality.labels.is_empty() {
+                h2 { "By contract, message and reason" }
+                div.scroll role="region" tabindex="0" aria-label="By contract, message and reason" {
+                    table {
+                        thead { tr { th scope="col" { "Counter" } th scope="col" { "Of" } th scope="col" { "Count" } } }
+                        tbody {
+                            @for (name, label, count) in &quality.labels {
+                                tr { th scope="row" { (name) } td.text { (label) } td { (shown(*count, true)) } }
+                            }
+                        }
+                    }
+                }
+            }
+            h2 { "Corrections of closed days" }
+            @if quality.corrections.is_empty() {
+                p.empty { "No closed day was corrected." }
+            } @else {
+                div.scroll role="region" tabindex="0" aria-label="Corrections of closed days" {
+                    table {
+                        thead { tr { @for head in ["Number", "Day", "Made", "Reason"] { th scope="col" { (head) } } } }
+                        tbody {
+                            @for (number, day, time, reason) in &quality.corrections {
+                                tr {
+                                    th scope="row" { (number) }
+                                    td { (date(*day)) }
+                                    td { (moment(*time)) }
+                                    td.text { (reason) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    shell.page(&To::Quality, "Quality – usage of inference engines", &markup)
+}
+
+/// The counters, and what each means.
+const COUNTERS: [(&str, &str, &str); 5] = [
+    ("received", "Received", "Messages that were taken and kept."),
+    (
+        "refused",
+        "Refused",
+        "Requests that were answered with an error: unreadable, unrecognised or too large.",
+    ),
+    (
+        "skewed",
+        "Skewed",
+        "Messages whose own clock was too far from this server's, so that their arrival counts.",
+    ),
+    ("unknown_key", "Unknown keys", "Keys that no contract has. They are thrown away."),
+    ("gap", "Gaps", "Messages that are missing in the numbered sequences of LMCache."),
+];
+
+fn days(quality: &Quality, exact: bool) -> Markup {
+    html! {
+        div.scroll role="region" tabindex="0" aria-label="Messages by day" {
+            table {
+                thead {
+                    tr { th scope="col" { "Day" } @for (_, title, _) in COUNTERS { th scope="col" { (title) } } }
+                }
+                tbody {
+                    @for (day, counts) in quality.days.iter().rev() {
+                        tr {
+                            th scope="row" { (date(*day)) }
+                            @for (name, ..) in COUNTERS { td { (shown(counts.get(name).copied().unwrap_or(0), exact)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn words() -> Markup {
+    html! {
+        dl { @for (_, title, meaning) in COUNTERS { dt { (title) } dd { (meaning) } } }
+    }
+}
+
+/// Rounds a count of messages to two digits for the public.
+fn shown(count: i64, exact: bool) -> String {
+    let mut step = 1_i64;
+    while !exact && count.div_euclid(step) >= 100 {
+        step = step.saturating_mul(10);
+    }
+    let rounded = count.saturating_add(step.div_euclid(2)).div_euclid(step).saturating_mul(step);
+    #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
+    value(rounded as f64, "")
+}
+
+fn date(day: i64) -> String {
+    jiff::Timestamp::from_millisecond(day.saturating_mul(DAY))
+        .map(|time| time.strftime("%F").to_string())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_at(now: i64, internal: bool) -> String {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../store/schema.sql")).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO quality VALUES (100, 'received', 'vllm/current report', 123456);
+                 INSERT INTO quality VALUES (100, 'received', 'vllm/0.4.0 report', 1);
+                 INSERT INTO quality VALUES (102, 'received', 'vllm/current report', 777);
+                 INSERT INTO revision VALUES (1, 100, 8900000000, 'late messages');",
+            )
+            .unwrap();
+        let shell = Shell { site: super::super::address::Site::Served, internal, now };
+        page(&shell, &read(&connection, now, internal).unwrap())
+    }
+
+    #[test]
+    fn the_public_sees_rounded_sums_of_closed_days_only() {
+        let public = read_at(103 * DAY, false);
+        assert!(public.contains("120,000") && !public.contains("123,45"), "{public}");
+        assert!(!public.contains("vllm/0.4.0") && !public.contains("777"), "{public}");
+        assert!(public.contains("late messages"), "{public}");
+    }
+
+    #[test]
+    fn maintainers_see_every_counter_at_once() {
+        let internal = read_at(102 * DAY + 1, true);
+        for part in ["123,457", "vllm/0.4.0 report", "777"] {
+            assert!(internal.contains(part), "{part}: {internal}");
+        }
+    }
+}

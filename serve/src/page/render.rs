@@ -1,0 +1,46 @@
+//! Writes the pages as files that a browser opens from any folder and any static host.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::address::{Site, To, filters};
+use super::pages::{Content, Pages};
+
+/// Writes the published pages into `folder`, which is made if it is missing. Returns the number of files.
+///
+/// Files of another time with other names stay: a host may serve them on.
+///
+/// # Errors
+///
+/// If the data file cannot be read, or a file cannot be written.
+pub fn render(data: &Path, folder: &Path, now: i64) -> anyhow::Result<usize> {
+    let pages = Pages::new(Site::Files, data, false);
+    let mut files = 0_usize;
+    let mut write = |to: &To<'_>, content: Option<Content>| -> anyhow::Result<()> {
+        let Some(content) = content else { return Ok(()) };
+        let path = folder.join(Site::Files.path(to));
+        let inside = path.parent().unwrap_or(folder);
+        fs::create_dir_all(inside)
+            .and_then(|()| fs::write(&path, &content.text))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        files = files.saturating_add(1);
+        Ok(())
+    };
+    for to in [To::Style, To::Method, To::Dictionary, To::Quality, To::Data] {
+        write(&to, pages.to(&to, now)?)?;
+    }
+    for filter in filters() {
+        let report = pages.report(&filter, now)?;
+        let page = To::Report(&filter);
+        write(&page, pages.of(&report, &filter, &page)?)?;
+        for figure in &report.figures {
+            for form in ["csv", "json"] {
+                let numbers = To::Numbers(figure.id, &filter, form);
+                write(&numbers, pages.of(&report, &filter, &numbers)?)?;
+            }
+        }
+    }
+    Ok(files)
+}

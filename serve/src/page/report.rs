@@ -1,0 +1,162 @@
+//! The front page: six sentences, the filters, and the figures.
+
+use maud::{Markup, html};
+
+use super::address::{Site, To};
+use super::figure;
+use super::shell::Shell;
+use crate::questions::{Engine, Filter, Report, Window};
+
+pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report) -> String {
+    let (first, last) = &report.days;
+    let nothing_known =
+        report.headline.is_empty() && report.figures.iter().all(|figure| figure.rows.is_empty());
+    let markup = html! {
+        div.intro {
+            h1 { "What inference engines run on" }
+            p {
+                "vLLM and LMCache report anonymously how they are used. These are the sums"
+                ", from " time datetime=(first) { (long(first)) } " to " time datetime=(last) { (long(last)) } "."
+            }
+        }
+        @if nothing_known {
+            (nothing(shell))
+        } @else {
+            ul.said { @for sentence in &report.headline { li { (emphasised(sentence)) } } }
+            (filters(shell.site, filter, &report.versions))
+            @for engine in Engine::ALL {
+                @let figures = report.figures.iter().filter(|figure| figure.engine == engine);
+                @if figures.clone().next().is_some() {
+                    section.group aria-labelledby=(engine.id()) {
+                        h2 id=(engine.id()) { (engine.title()) }
+                        div.figures {
+                            @for one in figures { (figure::section(shell.site, filter, one)) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    shell.page(&To::Report(filter), "Usage of inference engines", &markup)
+}
+
+/// Explains an empty page: what is missing, and how to see something.
+fn nothing(shell: &Shell) -> Markup {
+    let method = shell.site.link(&To::Report(&Filter::default()), &To::Method);
+    html! {
+        div.text {
+            h2 { "There is nothing to publish yet" }
+            p {
+                "A day appears two days after its end, and a number appears if enough engines of enough networks stand "
+                "behind it: " a href=(method) { "the method" } " has the rules. "
+                "Maintainers see every message at once, on the other address that the server printed at its start."
+            }
+            p { "To let an engine report here, start it with one of these:" }
+            pre {
+                "OTEL_USAGE_SERVER=http://this-server:8080       # an engine with otel-usage\n"
+                "VLLM_USAGE_STATS_SERVER=http://this-server:8080 # vLLM as it is\n"
+                "LMCACHE_USAGE_TRACK_URL=http://this-server:8080 # LMCache as it is\n"
+            }
+        }
+    }
+}
+
+/// Marks the first number of a sentence, which the style sheet shows large if the sentence begins with it.
+fn emphasised(sentence: &str) -> Markup {
+    let number = |word: &str| {
+        let word = word.trim_matches(['(', ')', ',', '.', ';', ':']);
+        // A version such as 0.33.1 or a name such as H100 is no number to quote.
+        word.starts_with(|first: char| first.is_ascii_digit())
+            && word.matches('.').count() <= 1
+            && word.chars().all(|letter| letter.is_ascii_digit() || ",.%".contains(letter))
+    };
+    let words: Vec<&str> = sentence.split(' ').collect();
+    let nth = words.iter().position(|word| number(word)).unwrap_or(words.len());
+    let (before, rest) = words.split_at(nth);
+    let Some((word, after)) = rest.split_first() else {
+        return html! { (sentence) };
+    };
+    let bare = word.trim_end_matches([',', '.', ';', ':']);
+    let tail = word.strip_prefix(bare).unwrap_or_default();
+    html! {
+        @if !before.is_empty() { (before.join(" ")) " " }
+        b.first[before.is_empty()] { (bare) } (tail) " " (after.join(" "))
+    }
+}
+
+/// Links for what has few choices, a form for the version.
+fn filters(site: Site, filter: &Filter, versions: &[String]) -> Markup {
+    let here = To::Report(filter);
+    let choice = |to: &Filter, name: &str| {
+        let chosen = (to == filter).then_some("true");
+        html! { li { a href=(site.link(&here, &To::Report(to))) aria-current=[chosen] { (name) } } }
+    };
+    // The versions of another engine are others.
+    let engine = |engine| {
+        let version = filter.version.clone().filter(|_| engine == filter.engine);
+        Filter { engine, version, ..filter.clone() }
+    };
+    html! {
+        nav.filters aria-label="Filters" {
+            div {
+                span.of { "Engine" }
+                ul {
+                    (choice(&engine(None), "All"))
+                    @for one in Engine::ALL { (choice(&engine(Some(one)), one.title())) }
+                }
+            }
+            div {
+                span.of { "Window" }
+                ul {
+                    @for window in Window::ALL {
+                        (choice(&Filter { window, ..filter.clone() }, name(window)))
+                    }
+                }
+            }
+            div {
+                span.of { "Show" }
+                ul {
+                    (choice(&Filter { share: false, ..filter.clone() }, "Counts"))
+                    (choice(&Filter { share: true, ..filter.clone() }, "Shares"))
+                }
+            }
+            // Files answer no form.
+            @if site == Site::Served && !versions.is_empty() {
+                form method="get" action="./" {
+                    @if let Some(engine) = filter.engine {
+                        input type="hidden" name="engine" value=(engine.id());
+                    }
+                    input type="hidden" name="days" value=(filter.window.days());
+                    @if filter.share { input type="hidden" name="show" value="share"; }
+                    div {
+                        label for="version" { "Version" }
+                        select #version name="version" {
+                            option value="" { "All" }
+                            @for version in versions {
+                                option value=(version) selected[filter.version.as_ref() == Some(version)] {
+                                    (version)
+                                }
+                            }
+                        }
+                    }
+                    button { "Show" }
+                }
+            }
+        }
+    }
+}
+
+const fn name(window: Window) -> &'static str {
+    match window {
+        Window::Week => "7 days",
+        Window::Month => "28 days",
+        Window::Quarter => "90 days",
+        Window::Year => "1 year",
+    }
+}
+
+/// Writes a date as `7 November 2026`.
+fn long(date: &str) -> String {
+    date.parse::<jiff::civil::Date>()
+        .map_or_else(|_| date.to_owned(), |date| date.strftime("%-d %B %Y").to_string())
+}

@@ -1,0 +1,184 @@
+//! Serves the pages over HTTP.
+//!
+//! A page is made at most once a minute, because a closed day changes rarely; maintainers see each message at once.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderMap, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::routing::get;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::address::Site;
+use super::pages::{Content, Kind, Pages};
+use super::shell::POLICY;
+
+/// How long a published page may be shown again.
+const KEPT: Duration = Duration::from_secs(60);
+/// Pages that are kept. The fixed addresses are fewer; only versions add to them.
+const MOST: usize = 512;
+/// Pages that are made at the same time.
+const AT_ONCE: usize = 4;
+
+/// Reads the time: milliseconds since the Unix epoch.
+pub type Clock = fn() -> i64;
+
+/// Returns the pages that everybody may see, from the data file.
+pub fn router(data: &Path, clock: Clock) -> Router {
+    with(data, clock, false)
+}
+
+/// Returns the pages of maintainers, whose numbers go through no rule of publication.
+pub fn internal(data: &Path, clock: Clock) -> Router {
+    with(data, clock, true)
+}
+
+fn with(data: &Path, clock: Clock, internal: bool) -> Router {
+    let served = Arc::new(Served {
+        pages: Pages::new(Site::Served, data, internal),
+        clock,
+        kept: Mutex::default(),
+        places: Semaphore::new(AT_ONCE),
+        longest: if internal { Duration::ZERO } else { KEPT },
+    });
+    ["/", "/method", "/dictionary", "/quality", "/data/", "/style.css", "/figures/{name}"]
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, get(answer)))
+        .with_state(served)
+}
+
+struct Served {
+    pages: Pages,
+    clock: Clock,
+    kept: Mutex<HashMap<String, (Instant, Answer)>>,
+    places: Semaphore,
+    longest: Duration,
+}
+
+/// An answer in both codings.
+#[derive(Debug, Clone)]
+struct Answer {
+    kind: Kind,
+    plain: Bytes,
+    zipped: Bytes,
+}
+
+async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
+    let address = format!("{path}?{query}");
+    if let Some(answer) = served.again(&address) {
+        return answer.respond(&headers);
+    }
+    // It is never closed.
+    let _place = served.places.acquire().await;
+    // While this request waited, another one may have made the page.
+    if let Some(answer) = served.again(&address) {
+        return answer.respond(&headers);
+    }
+    let maker = Arc::clone(&served);
+    let made = tokio::task::spawn_blocking(move || {
+        let content = maker.pages.at(&path, &query, (maker.clock)())?;
+        content.map(Answer::of).transpose()
+    });
+    match made.await {
+        Ok(Ok(Some(answer))) => {
+            served.keep(address, answer.clone());
+            answer.respond(&headers)
+        }
+        Ok(Ok(None)) => plain(StatusCode::NOT_FOUND, "There is no such page.\n"),
+        Ok(Err(error)) => {
+            tracing::warn!("a page cannot be made: {error:#}");
+            plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The numbers cannot be read now. Try again later.\n",
+            )
+        }
+        Err(error) => {
+            tracing::warn!("a page cannot be made: {error}");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be made.\n")
+        }
+    }
+}
+
+impl Served {
+    /// Returns an answer that was made lately.
+    fn again(&self, address: &str) -> Option<Answer> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (made, answer) = kept.get(address)?;
+        (made.elapsed() < self.longest).then(|| answer.clone())
+    }
+
+    fn keep(&self, address: String, answer: Answer) {
+        if self.longest.is_zero() {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST {
+            kept.clear();
+        }
+        kept.insert(address, (Instant::now(), answer));
+    }
+}
+
+impl Answer {
+    fn of(content: Content) -> anyhow::Result<Self> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(content.text.as_bytes())?;
+        let zipped = gzip.finish()?.into();
+        Ok(Self { kind: content.kind, plain: content.text.into(), zipped })
+    }
+
+    fn respond(self, headers: &HeaderMap) -> Response<Body> {
+        let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        let zips = accepted.is_some_and(|codings| {
+            codings
+                .split(',')
+                .any(|coding| coding.trim() == "gzip" || coding.trim().starts_with("gzip;"))
+        });
+        let mut response = Response::new(Body::from(if zips { self.zipped } else { self.plain }));
+        let kind = match self.kind {
+            Kind::Html => "text/html; charset=utf-8",
+            Kind::Css => "text/css; charset=utf-8",
+            Kind::Csv => "text/csv; charset=utf-8",
+            Kind::Json => "application/json",
+        };
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        if zips {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        guard(headers);
+        response
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    guard(headers);
+    response
+}
+
+fn guard(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}

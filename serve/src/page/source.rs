@@ -1,0 +1,63 @@
+//! Where the pages get their numbers: the data file, through connections that can only read.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rusqlite::{Connection, OpenFlags};
+
+use super::quality::{self, Quality};
+use crate::questions::{self, Filter, Report};
+
+/// How long a page waits for the writer of the file.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The data file, and whose numbers are asked for.
+#[derive(Debug)]
+pub(crate) struct Source {
+    data: PathBuf,
+    /// The numbers of maintainers: of today too, and under no rule of publication.
+    pub(crate) internal: bool,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Source {
+    pub(crate) fn new(data: &Path, internal: bool) -> Self {
+        Self { data: data.to_owned(), internal, idle: Mutex::default() }
+    }
+
+    pub(crate) fn report(&self, filter: &Filter, now: i64) -> anyhow::Result<Report> {
+        self.read(|connection| questions::report(connection, filter, now))
+    }
+
+    pub(crate) fn quality(&self, now: i64) -> anyhow::Result<Quality> {
+        self.read(|connection| Ok(quality::read(connection, now, self.internal)?))
+    }
+
+    /// Reads from a connection that nobody else uses now.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open()?,
+        };
+        let found = read(&connection);
+        // After an error the connection is closed, because the file may be another one by now.
+        if found.is_ok() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        found
+    }
+
+    fn open(&self) -> anyhow::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.data, flags)
+            .with_context(|| format!("cannot read {}", self.data.display()))?;
+        connection.busy_timeout(PATIENCE)?;
+        Ok(connection)
+    }
+}

@@ -1,0 +1,136 @@
+use std::path::Path;
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{Request, Response, StatusCode};
+use rusqlite::Connection;
+use tower::ServiceExt as _;
+
+use super::address::Site;
+use super::shell::Shell;
+use super::*;
+use crate::questions::Filter;
+
+const NOW: i64 = 1_795_867_500_000;
+
+fn empty(folder: &Path) -> std::path::PathBuf {
+    let file = folder.join("otel-usage.db");
+    let connection = Connection::open(&file).unwrap();
+    connection.execute_batch(include_str!("../store/schema.sql")).unwrap();
+    file
+}
+
+async fn get(router: &axum::Router, address: &str, accept: &str) -> Response<Body> {
+    let request = Request::get(address).header("accept-encoding", accept).body(Body::empty());
+    router.clone().oneshot(request.unwrap()).await.unwrap()
+}
+
+async fn text(response: Response<Body>) -> String {
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    String::from_utf8(body.into()).unwrap()
+}
+
+const PAGES: [&str; 6] =
+    ["/", "/?engine=vllm&days=90&show=share", "/method", "/dictionary", "/quality", "/data/"];
+
+#[tokio::test]
+async fn an_empty_store_shows_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let router = router(&empty(folder.path()), || NOW);
+    for address in PAGES {
+        assert_eq!(get(&router, address, "").await.status(), StatusCode::OK, "{address}");
+    }
+    let front = text(get(&router, "/", "").await).await;
+    assert!(front.contains("There is nothing to publish yet"), "{front}");
+    assert!(front.contains("VLLM_USAGE_STATS_SERVER"), "{front}");
+}
+
+#[tokio::test]
+async fn every_page_has_a_strict_policy_and_no_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let router = router(&empty(folder.path()), || NOW);
+    for address in PAGES {
+        let response = get(&router, address, "").await;
+        let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
+        let page = text(response).await;
+        for forbidden in ["<script", " style=", " onclick", "https://", "@import"] {
+            assert!(!page.contains(forbidden), "{address}: {forbidden}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_zipped_if_the_client_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let router = router(&empty(folder.path()), || NOW);
+    let plain = get(&router, "/style.css", "identity").await;
+    assert_eq!(plain.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
+    let plain = text(plain).await;
+    assert_eq!(plain, shell::STYLE);
+    let zipped = get(&router, "/style.css", "br, gzip;q=0.5").await;
+    assert_eq!(zipped.headers()[CONTENT_ENCODING], "gzip");
+    let zipped = to_bytes(zipped.into_body(), usize::MAX).await.unwrap();
+    assert!(zipped.len() * 2 < plain.len(), "{}", zipped.len());
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_said_plainly() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = empty(folder.path());
+    let known = router(&file, || NOW);
+    for address in ["/figures/none.csv", "/figures/x", "/figures/..%2Fotel-usage.db", "/nothing"] {
+        assert_eq!(get(&known, address, "").await.status(), StatusCode::NOT_FOUND, "{address}");
+    }
+    let missing = router(&folder.path().join("none.db"), || NOW);
+    let response = get(&missing, "/", "").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let answer = text(response).await;
+    assert!(!answer.contains("none.db"), "{answer}");
+}
+
+#[test]
+fn files_link_to_each_other_and_to_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site");
+    let files = render(&empty(folder.path()), &site, NOW).unwrap();
+    assert!(files >= 29, "{files}");
+    let mut checked = 0;
+    for entry in [
+        "index.html",
+        "vllm-90-share.html",
+        "method.html",
+        "dictionary.html",
+        "quality.html",
+        "data/index.html",
+    ] {
+        let page = std::fs::read_to_string(site.join(entry)).unwrap();
+        assert!(page.contains("http-equiv=\"Content-Security-Policy\""), "{entry}");
+        for link in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.starts_with("data:") {
+                continue;
+            }
+            let path = site.join(entry).parent().unwrap().join(target);
+            assert!(path.is_file(), "{entry}: {link}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
+}
+
+#[test]
+fn the_front_page_is_small() {
+    let shell = Shell { site: Site::Served, internal: false, now: NOW };
+    let page = report::page(&shell, &Filter::default(), &samples::report(28));
+    let zipped = |text: &str| {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap().len()
+    };
+    // Five figures of fifteen, and the style sheet.
+    let bytes = zipped(&page) * 3 + zipped(shell::STYLE);
+    assert!(bytes < 40_000, "{bytes}");
+}
