@@ -33,6 +33,8 @@ pub(crate) enum Answer {
     Partial(usize),
     /// The sender has to repeat the request after this pause, for this reason.
     Later(Duration, &'static str),
+    /// The sender sends too much, and has to repeat the request after this pause.
+    TooMany(Duration),
     /// The request cannot be read and must not be sent again.
     Undecodable(String),
     /// Servers refuse all records, of this number, for good. The request must not be sent again.
@@ -73,9 +75,13 @@ struct Rejected {
 impl From<Verdict> for Answer {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict { later: Some(asked), .. } => {
+            Verdict { later: Some(asked), too_many, .. } => {
                 let pause = asked.unwrap_or(PAUSE).clamp(Duration::from_secs(1), LONGEST_PAUSE);
-                Self::Later(pause, "not everything is delivered yet")
+                if too_many {
+                    Self::TooMany(pause)
+                } else {
+                    Self::Later(pause, "not everything is delivered yet")
+                }
             }
             Verdict { refused: 0, .. } => Self::Done,
             Verdict { refused, records, .. } if refused < records => Self::Partial(refused),
@@ -138,6 +144,7 @@ impl Answer {
             Self::Done => "done",
             Self::Partial(_) => "partial",
             Self::Later(..) => "later",
+            Self::TooMany(_) => "too_many",
             Self::Refused(_) => "refused",
             Self::TooLarge => "too_large",
             Self::Undecodable(_) => "undecodable",
@@ -149,6 +156,7 @@ impl Answer {
         match self {
             Self::Done | Self::Partial(_) => (StatusCode::OK, Code::Ok),
             Self::Later(..) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Code::Unavailable),
             Self::Refused(_) | Self::Undecodable(_) => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
@@ -169,6 +177,7 @@ impl Answer {
                 )
             }
             Self::Later(_, why) | Self::Unsupported(why) => (*why).to_owned(),
+            Self::TooMany(_) => "too many messages from one place; send the rest later".to_owned(),
             Self::Refused(records) => {
                 format!("{records} records are refused by their usage server")
             }
@@ -188,9 +197,9 @@ impl Answer {
         let (_, code) = self.codes();
         if code != Code::Ok {
             let status = match self {
-                Self::Later(pause, why) => {
+                Self::Later(pause, _) | Self::TooMany(pause) => {
                     let details = ErrorDetails::with_retry_info(Some(*pause));
-                    tonic::Status::with_error_details(code, *why, details)
+                    tonic::Status::with_error_details(code, self.text(), details)
                 }
                 _ => tonic::Status::new(code, self.text()),
             };
@@ -243,7 +252,7 @@ impl Answer {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
         match self {
-            Self::Later(pause, _) => {
+            Self::Later(pause, _) | Self::TooMany(pause) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
             }
             // The rest of the body is not read.

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use otel_usage_schema::{Consent, Contract, Decision};
 
+use crate::proxies::Network;
+use crate::store::Store;
+
 /// The configuration of a bridge.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -26,6 +29,14 @@ pub struct Config {
     pub operator: Arc<dyn Operator>,
     /// Whether to post records that the engine has posted itself.
     pub forward_direct: bool,
+    /// Whether flat messages are taken, by POST at every path that has no other use. Unmodified engines send them.
+    pub flat_posts: bool,
+    /// The peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Answers GET and HEAD at every path that has no other use.
+    pub site: Option<axum::Router>,
+    /// Whether `/metrics` is among the paths.
+    pub metrics: bool,
     /// Limits that keep one sender from hurting the others.
     pub limits: Limits,
 }
@@ -72,6 +83,8 @@ pub struct Exporters {
     pub file: Option<FileExporter>,
     /// JSON lines on standard output.
     pub console: bool,
+    /// A store in this process.
+    pub store: Option<Arc<dyn Store>>,
     /// Makes messages and discards them. For measurements only; the command has no such exporter.
     pub discard: bool,
 }
@@ -153,6 +166,10 @@ impl Default for Config {
             servers: Vec::new(),
             operator: Arc::new(NotAsked),
             forward_direct: false,
+            flat_posts: false,
+            trusted_proxies: Vec::new(),
+            site: None,
+            metrics: true,
             limits: Limits::default(),
         }
     }
@@ -169,6 +186,10 @@ impl FileExporter {
 impl Exporters {
     /// Returns whether there is no exporter.
     pub(crate) const fn is_empty(&self) -> bool {
-        !self.server && self.file.is_none() && !self.console && !self.discard
+        !self.server
+            && self.file.is_none()
+            && !self.console
+            && self.store.is_none()
+            && !self.discard
     }
 }

@@ -6,6 +6,7 @@
 //! later messages of the same engine.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,10 +21,13 @@ use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::post::{Posted, Poster};
 use crate::reader::Flat;
+use crate::store::{Received, Refusal, Store};
 use crate::window::{Done, Held, Window};
 
 /// The bit of the `server` exporter in a record's [`Done`].
 const SERVER: u8 = 1;
+/// The bit of the store.
+const STORE: u8 = SERVER << 3;
 
 /// The result of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(crate) struct Verdict {
     pub(crate) records: usize,
     /// Set if a message has to be sent again, with the longest pause that a server asked for.
     pub(crate) later: Option<Option<Duration>>,
+    /// Whether the sender sends too much.
+    pub(crate) too_many: bool,
     /// Number of records that their server refuses for good.
     pub(crate) refused: usize,
 }
@@ -42,6 +48,7 @@ pub(crate) struct Delivery {
     /// The local exporters, each with its bit in [`Done`].
     local: Vec<(u8, Arc<Lines>)>,
     poster: Option<Poster>,
+    store: Option<Arc<dyn Store>>,
     window: Window,
     forward_direct: bool,
     limits: Limits,
@@ -92,6 +99,7 @@ impl Delivery {
         Ok(Self {
             local,
             poster,
+            store: config.exporters.store.clone(),
             window,
             forward_direct: config.forward_direct,
             limits,
@@ -106,7 +114,12 @@ impl Delivery {
     }
 
     /// Delivers the messages of one request.
-    pub(crate) async fn deliver(&self, catalog: &Catalog, flats: Vec<Flat>) -> Verdict {
+    pub(crate) async fn deliver(
+        &self,
+        catalog: &Catalog,
+        sender: IpAddr,
+        flats: Vec<Flat>,
+    ) -> Verdict {
         #[expect(clippy::disallowed_methods, reason = "the window's age")]
         let now = Instant::now();
         let until = tokio::time::Instant::from_std(now).checked_add(self.limits.deliver);
@@ -128,6 +141,9 @@ impl Delivery {
         for (bit, lines) in &self.local {
             self.write(*bit, lines, &mut tasks, &mut verdict).await;
         }
+        if let Some(store) = &self.store {
+            self.keep(store, catalog, sender, &mut tasks, &mut verdict, until).await;
+        }
         if let Some(poster) = &self.poster {
             self.post(poster, catalog, &mut tasks, &mut verdict, until).await;
         }
@@ -137,7 +153,9 @@ impl Delivery {
     /// Returns whether every exporter has the record or will never have it.
     fn is_finished(&self, done: Done) -> bool {
         let posted = self.poster.is_none() || done.refused || done.exporters & SERVER != 0;
+        let kept = self.store.is_none() || done.exporters & STORE != 0;
         posted
+            && kept
             && done != Done::default()
             && self.local.iter().all(|(bit, _)| done.exporters & bit != 0)
     }
@@ -170,6 +188,52 @@ impl Delivery {
             }
             Err(_) => {
                 self.metrics.postpone("write_failed", wanted.len());
+                verdict.postpone(None);
+            }
+        }
+    }
+
+    /// Gives the store the messages that it does not have yet.
+    async fn keep(
+        &self,
+        store: &Arc<dyn Store>,
+        catalog: &Catalog,
+        sender: IpAddr,
+        tasks: &mut [Task],
+        verdict: &mut Verdict,
+        until: tokio::time::Instant,
+    ) {
+        let mut wanted: Vec<&mut Task> =
+            tasks.iter_mut().filter(|task| task.held.done.exporters & STORE == 0).collect();
+        let messages = wanted.iter_mut().filter_map(|task| {
+            let flat = &mut task.flat;
+            Some(Received {
+                contract: catalog.known.get(flat.contract)?.id().to_owned(),
+                message: std::mem::take(&mut flat.message),
+                body: flat.body.clone(),
+                time_nanos: flat.time_nanos,
+            })
+        });
+        let messages: Vec<Received> = messages.collect();
+        if messages.is_empty() {
+            return;
+        }
+        match tokio::time::timeout_at(until, store.keep(sender, messages)).await {
+            Ok(Ok(())) => {
+                self.metrics.deliver("store", wanted.len());
+                wanted.iter_mut().for_each(|task| task.held.done.exporters |= STORE);
+            }
+            Ok(Err(Refusal::TooMany(pause))) => {
+                self.metrics.postpone("too_many", wanted.len());
+                verdict.too_many = true;
+                verdict.postpone(Some(pause));
+            }
+            Ok(Err(Refusal::Later(pause))) => {
+                self.metrics.postpone("store", wanted.len());
+                verdict.postpone(Some(pause));
+            }
+            Err(_) => {
+                self.metrics.postpone("store", wanted.len());
                 verdict.postpone(None);
             }
         }

@@ -17,7 +17,7 @@ const STRANGE: usize = 16;
 
 /// Longest text that is read as a flat object; a longer one is cut and can then not be read. The longest
 /// message known has 4 KB. Unit: bytes.
-const BODY_BYTES: usize = 1 << 20;
+pub(crate) const BODY_BYTES: usize = 1 << 20;
 
 /// Longest key. Unit: bytes.
 const KEY: usize = 256;
@@ -95,7 +95,8 @@ fn of_map(map: Part<'_>, keys: &HashSet<String>) -> Option<Object> {
     read.ok().map(|()| object)
 }
 
-fn of_text(text: &str, keys: &HashSet<String>) -> Option<Object> {
+/// Returns the flat object in a text.
+pub(crate) fn of_text(text: &str, keys: &HashSet<String>) -> Option<Object> {
     let standard = standard(text);
     let raw: &RawValue = serde_json::from_str(&standard).ok()?;
     let (mut object, mut room) = (Object::default(), Room::new());

@@ -7,6 +7,9 @@
 //!                              remembers deliveries
 //! ```
 //!
+//! A usage server is this door with a [`Store`] behind it. It then takes flat messages at every path too, and shows a
+//! site of pages.
+//!
 //! It keeps no state on disk. If a record cannot be delivered now, the bridge answers "later", and the sender
 //! (a collector with a queue, or the engine's exporter) sends the request again. `docs/receiver/bridge.md`
 //! explains the answers and lists the metrics.
@@ -29,13 +32,17 @@ mod otlp;
 mod part;
 mod pipeline;
 mod post;
+mod proxies;
 mod reader;
 mod routes;
 mod serve;
+mod store;
 mod strangers;
 mod unflatten;
 mod value;
 mod window;
 
 pub use config::{Config, Exporters, FileExporter, Limits, Operator};
-pub use serve::Bridge;
+pub use proxies::{Network, NoNetwork};
+pub use serve::{Bridge, MetricsText};
+pub use store::{Received, Refusal, Store};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use axum::http::HeaderMap;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -21,7 +22,27 @@ use crate::intake::Raw;
 use crate::memory::{Share, Shares};
 use crate::metrics::Metrics;
 use crate::part::Part;
+use crate::proxies::{self, Network};
 use crate::reader::{Flat, Reader, Signal};
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// To take OTLP.
+    Otlp(Signal),
+    /// To take a flat message of an unmodified engine.
+    Flat,
+}
+
+impl Ask {
+    /// Returns the signal in whose form the request is answered.
+    pub(crate) const fn signal(self) -> Signal {
+        match self {
+            Self::Otlp(signal) => signal,
+            Self::Flat => Signal::Logs,
+        }
+    }
+}
 
 /// The parts that all requests share.
 #[derive(Debug)]
@@ -30,6 +51,8 @@ pub(crate) struct Pipeline {
     delivery: Delivery,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    /// The peers whose `X-Forwarded-For` is believed.
+    trusted: Vec<Network>,
     /// The memory for requests, in bytes.
     memory: Arc<Shares>,
     /// The places of requests in progress.
@@ -47,13 +70,14 @@ impl Pipeline {
         let delivery = Delivery::new(config, catalog.known.len(), Arc::clone(&metrics))?;
         let limits = config.limits.clone();
         Ok(Self {
-            reader: Reader::new(catalog, limits.decoded_bytes, Arc::clone(&metrics)),
+            reader: Reader::new(catalog, config, Arc::clone(&metrics)),
             delivery,
             metrics,
             memory: Shares::new(limits.memory),
             places: Shares::new(limits.requests),
             decoders: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             limits,
+            trusted: config.trusted_proxies.clone(),
             deliveries: TaskTracker::new(),
         })
     }
@@ -70,6 +94,11 @@ impl Pipeline {
         servers.chain(self.delivery.local().map(|to| format!("every contract to {to}"))).collect()
     }
 
+    /// Returns the sender of a request, which a trusted proxy may name.
+    pub(crate) fn sender(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        proxies::client(peer, headers, &self.trusted)
+    }
+
     /// Returns a share of the memory, with nothing in it yet.
     pub(crate) fn memory(&self, sender: IpAddr) -> Share {
         self.memory.share(sender)
@@ -80,7 +109,7 @@ impl Pipeline {
     /// A task of its own does it, so that a sender that hangs up does not stop a delivery half way.
     pub(crate) async fn take(
         self: &Arc<Self>,
-        signal: Signal,
+        ask: Ask,
         form: Form,
         raw: Raw,
         mut memory: Share,
@@ -95,14 +124,14 @@ impl Pipeline {
             let _place = place;
             shared.metrics.requests_in_flight.inc();
             let decoded = if raw.is_small() {
-                (shared.decode(signal, form, raw, &mut memory), memory)
+                (shared.decode(ask, form, raw, &mut memory), memory)
             } else {
                 // A large request takes a second, for which the runtime's threads have other work. Each thread
                 // that decodes keeps some memory, so there are few.
                 let _permit = shared.decoders.acquire().await;
                 let (decoder, none) = (Arc::clone(&shared), shared.memory(sender));
                 let task = tokio::task::spawn_blocking(move || {
-                    let decoded = decoder.decode(signal, form, raw, &mut memory);
+                    let decoded = decoder.decode(ask, form, raw, &mut memory);
                     (decoded, memory)
                 });
                 task.await.unwrap_or((Err(Answer::busy("decoding failed")), none))
@@ -111,7 +140,9 @@ impl Pipeline {
             let (decoded, _memory) = decoded;
             let answer = match decoded {
                 Ok(flats) if flats.is_empty() => Answer::Done,
-                Ok(flats) => shared.delivery.deliver(&shared.reader.catalog, flats).await.into(),
+                Ok(flats) => {
+                    shared.delivery.deliver(&shared.reader.catalog, sender, flats).await.into()
+                }
                 Err(answer) => answer,
             };
             shared.metrics.requests_in_flight.dec();
@@ -123,12 +154,17 @@ impl Pipeline {
     /// Returns the flat messages of a request.
     fn decode(
         &self,
-        signal: Signal,
+        ask: Ask,
         form: Form,
         raw: Raw,
         memory: &mut Share,
     ) -> Result<Vec<Flat>, Answer> {
         let message = raw.message(&self.limits, memory)?;
+        #[expect(clippy::disallowed_methods, reason = "consent is asked anew after a while")]
+        let now = Instant::now();
+        let Ask::Otlp(signal) = ask else {
+            return Ok(self.reader.posted(&message, now)?.into_iter().collect());
+        };
         let request = match form {
             // The parser's errors may quote the request, so they stay out of answers and logs.
             Form::Json => {
@@ -139,8 +175,7 @@ impl Pipeline {
             }
             Form::Protobuf | Form::Grpc => Part::Bytes(&message),
         };
-        #[expect(clippy::disallowed_methods, reason = "consent is asked anew after a while")]
-        let flats = self.reader.read(signal, request, memory, Instant::now())?;
+        let flats = self.reader.read(signal, request, memory, now)?;
         memory.shrink(message.len());
         Ok(flats)
     }

@@ -14,13 +14,16 @@ use otel_usage_schema::resource::INSTANCE_ID;
 use otel_usage_schema::{Consent, Loss, Message, Record, ResourceValues, flatten, transport};
 use reqwest::Url;
 
+use crate::answer::Answer;
 use crate::catalog::{Catalog, Known};
+use crate::config::Config;
 use crate::flat::{self, Object};
 use crate::legacy;
 use crate::memory::Share;
 use crate::metrics::{self, Metrics, Reason, add};
 use crate::otlp::{self, Attributes, GROUPS, RECORDS, SCOPES};
 use crate::part::{Part, Stop};
+use crate::store::Store;
 use crate::unflatten::{Unflattened, unflatten};
 use crate::window::Key;
 
@@ -45,6 +48,10 @@ pub(crate) enum Signal {
 pub(crate) struct Flat {
     /// The place of the message's contract in the catalog.
     pub(crate) contract: usize,
+    /// The receiver's name of the message.
+    pub(crate) message: String,
+    /// The time of the record; 0 if it is unknown. Unit: nanoseconds since the Unix epoch.
+    pub(crate) time_nanos: i64,
     /// The URL of the usage server. `None` if there is no `server` exporter.
     pub(crate) url: Option<Url>,
     /// The JSON text of the message.
@@ -65,7 +72,17 @@ pub(crate) struct Reader {
     /// Most bytes of the flat messages of one request.
     largest: usize,
     metrics: Arc<Metrics>,
+    /// Takes note of what is received and not read.
+    store: Option<Arc<dyn Store>>,
     hashes: RandomState,
+}
+
+/// A flat message as text.
+struct Text {
+    message: String,
+    time_nanos: i64,
+    body: Bytes,
+    url: Option<Url>,
 }
 
 /// The messages of one request, and what they cost.
@@ -121,8 +138,9 @@ impl Signal {
 }
 
 impl Reader {
-    pub(crate) fn new(catalog: Catalog, largest: usize, metrics: Arc<Metrics>) -> Self {
-        Self { catalog, largest, metrics, hashes: RandomState::new() }
+    pub(crate) fn new(catalog: Catalog, config: &Config, metrics: Arc<Metrics>) -> Self {
+        let (largest, store) = (config.limits.decoded_bytes, config.exporters.store.clone());
+        Self { catalog, largest, metrics, store, hashes: RandomState::new() }
     }
 
     /// Returns the flat messages of a request.
@@ -176,6 +194,28 @@ impl Reader {
         Ok(batch.flats)
     }
 
+    /// Returns the flat message that an unmodified engine posts, or `None` if no contract knows it or collection is
+    /// off.
+    ///
+    /// # Errors
+    ///
+    /// The text is no message that a contract knows.
+    pub(crate) fn posted(&self, body: &[u8], now: Instant) -> Result<Option<Flat>, Answer> {
+        if body.len() > flat::BODY_BYTES {
+            return Err(Answer::TooLarge);
+        }
+        let object =
+            std::str::from_utf8(body).ok().and_then(|t| flat::of_text(t, &self.catalog.keys));
+        let Some(object) = object else {
+            self.lose("not_flat_json");
+            return Err(Answer::Undecodable("not a flat JSON object".to_owned()));
+        };
+        match self.recognised(&object, 0, None, now, &mut Vec::new()) {
+            Ok(flat) => Ok(flat),
+            Err(why) => Err(Answer::Undecodable(why.to_owned())),
+        }
+    }
+
     /// Adds a message, if there is room for it.
     fn push(&self, batch: &mut Batch<'_>, flat: Option<Flat>) -> Result<(), Stop> {
         let Some(flat) = flat else { return Ok(()) };
@@ -209,6 +249,7 @@ impl Reader {
         let Some((contract, known)) = contract.and_then(|i| Some((i, self.catalog.known.get(i)?)))
         else {
             self.metrics.skip("unknown_contract", 1);
+            self.note("unknown_contract", 1);
             self.catalog.strangers.meet("a contract", named.unwrap_or_default());
             return Ok(None);
         };
@@ -236,34 +277,53 @@ impl Reader {
         let log = otlp::log(part)?;
         let keys = &self.catalog.keys;
         let Some(object) = log.body.and_then(|body| flat::object(body, keys)) else {
-            self.metrics.lose("not_flat_json", 1);
+            self.lose("not_flat_json");
             return Ok(None);
         };
-        let Some((contract, message)) = legacy::recognise(&self.catalog, &object) else {
-            self.metrics.lose("not_recognised", 1);
-            return Ok(None);
+        let (time, observed) = log.times;
+        let received = otlp::nanos(if time == 0 { observed } else { time });
+        // Most log records have no ids. A collector sets their times when they arrive, and a repeated
+        // request has the same times.
+        let times = (log.times != (0, 0)).then_some(log.times);
+        let flat = self.recognised(&object, received, times, now, text).ok().flatten();
+        Ok(flat.map(|flat| Flat { key: log.key.or(flat.key), ..flat }))
+    }
+
+    /// Reads a flat object by the contract that knows it. `received` is the time of a message without one, `times` what
+    /// distinguishes it from an equal one.
+    ///
+    /// # Errors
+    ///
+    /// Says why it cannot be read.
+    fn recognised(
+        &self,
+        object: &Object,
+        received: i64,
+        times: Option<(u64, u64)>,
+        now: Instant,
+        text: &mut Vec<u8>,
+    ) -> Result<Option<Flat>, &'static str> {
+        let Some((contract, message)) = legacy::recognise(&self.catalog, object) else {
+            self.lose("not_recognised");
+            return Err("no contract knows this message");
         };
         let Some(known) = self.catalog.known.get(contract) else { return Ok(None) };
         let Some(consent) = self.consent(known, now) else { return Ok(None) };
-        let (time, observed) = log.times;
-        let received = otlp::nanos(if time == 0 { observed } else { time });
         let lost = &mut |loss| self.count(loss, 1);
-        let Some(read) = unflatten(message, &object, received, lost) else {
-            self.metrics.lose("no_histogram", 1);
-            return Ok(None);
+        let Some(read) = unflatten(message, object, received, lost) else {
+            self.lose("no_histogram");
+            return Err("its histogram cannot be read");
         };
-        self.strange(message, &object);
+        self.strange(message, object);
         let Unflattened { resource, record, time_nanos } = read;
         let mut source = self.source(resource);
         let read = self.record(known, &message.record, &record, time_nanos);
-        let body = read
-            .and_then(|read| self.flat(&mut source, contract, known, read, Some(&object), text));
+        let body =
+            read.and_then(|read| self.flat(&mut source, contract, known, read, Some(object), text));
         let Some(body) = body else { return Ok(None) };
-        // Most log records have no ids. A collector sets their times when they arrive, and a repeated
-        // request has the same times.
-        let key = log.key.or_else(|| {
-            let hash = |n: u8| self.hashes.hash_one((n, log.times, &body.0));
-            (log.times != (0, 0)).then(|| Key::of_hashes([hash(0), hash(1), hash(2)]))
+        let key = times.map(|times| {
+            let hash = |n: u8| self.hashes.hash_one((n, times, &body.body));
+            Key::of_hashes([hash(0), hash(1), hash(2)])
         });
         Ok(Some(Flat { key, consent, ..address(contract, &source, body) }))
     }
@@ -271,7 +331,9 @@ impl Reader {
     /// Counts the keys of a flat object that its message does not have, and names each once.
     fn strange(&self, message: &otel_usage_schema::MessageSpec, object: &Object) {
         let strange = object.strange(message);
-        self.count(Loss::UndeclaredAttribute, strange.len().saturating_add(object.unnamed));
+        let count = strange.len().saturating_add(object.unnamed);
+        self.count(Loss::UndeclaredAttribute, count);
+        self.note("unknown_key", count);
         for key in strange {
             self.catalog.strangers.meet("a key of flat messages", key);
         }
@@ -284,6 +346,19 @@ impl Reader {
         }
         self.count(Loss::UndeclaredAttribute, attributes.unread());
         attributes.list
+    }
+
+    fn lose(&self, reason: &'static str) {
+        self.metrics.lose(reason, 1);
+        self.note("not_recognised", 1);
+    }
+
+    fn note(&self, what: &'static str, count: usize) {
+        if count > 0
+            && let Some(store) = &self.store
+        {
+            store.note(what, count);
+        }
     }
 
     fn count(&self, loss: Loss, attributes: usize) {
@@ -332,7 +407,7 @@ impl Reader {
         mut record: Record,
         before: Option<&Object>,
         text: &mut Vec<u8>,
-    ) -> Option<(Bytes, Option<Url>)> {
+    ) -> Option<Text> {
         let compiled = &known.compiled;
         let place = source.values.iter().position(|(known, _)| *known == contract);
         let place = place.unwrap_or_else(|| {
@@ -348,14 +423,22 @@ impl Reader {
         message.append_some_json(text, |field| {
             before.is_none_or(|object| object.get(&field.name).is_some())
         });
-        Some((Bytes::copy_from_slice(text), known.url(message.endpoint()).cloned()))
+        Some(Text {
+            message: message.name().to_owned(),
+            time_nanos: record.time_nanos(),
+            body: Bytes::copy_from_slice(text),
+            url: known.url(message.endpoint()).cloned(),
+        })
     }
 }
 
 /// Returns a flat message with the parts that this source knows.
-fn address(contract: usize, source: &Source, (body, url): (Bytes, Option<Url>)) -> Flat {
+fn address(contract: usize, source: &Source, text: Text) -> Flat {
+    let Text { message, time_nanos, body, url } = text;
     Flat {
         contract,
+        message,
+        time_nanos,
         url,
         body,
         key: None,

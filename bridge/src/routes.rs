@@ -1,4 +1,5 @@
-//! The paths of the bridge: OTLP over HTTP and gRPC, health and metrics, on every port.
+//! The paths of the bridge, on every port: OTLP over HTTP and gRPC, health, metrics, and for a usage server flat messages
+//! and a site.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,15 +8,17 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderValue, Method, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::time::timeout;
+use tower::ServiceExt as _;
 
 use crate::answer::{Answer, Form};
+use crate::config::Config;
 use crate::connections::Sender;
 use crate::intake::{Coding, Raw};
 use crate::metrics::{Answered, MEDIA_TYPE, add};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Ask, Pipeline};
 use crate::reader::Signal;
 
 /// The path of a service of gRPC.
@@ -27,7 +30,7 @@ const fn service(signal: Signal) -> &'static str {
 }
 
 /// Returns the router with every path.
-pub(crate) fn routes(pipeline: &Arc<Pipeline>) -> Router {
+pub(crate) fn routes(pipeline: &Arc<Pipeline>, config: &Config) -> Router {
     let only = |path: MethodRouter<Arc<Pipeline>>, method: &'static str| {
         path.fallback(move |request: Request| async move {
             wrong(&Answer::NoSuchMethod(method), &request)
@@ -35,18 +38,36 @@ pub(crate) fn routes(pipeline: &Arc<Pipeline>) -> Router {
     };
     let otlp = |signal, grpc| {
         let take = move |State(pipeline): State<Arc<Pipeline>>, request: Request| async move {
-            answer(&pipeline, signal, grpc, request).await
+            answer(&pipeline, Ask::Otlp(signal), grpc, request).await
         };
         only(post(take), "POST")
     };
-    Router::new()
+    let (flat_posts, site) = (config.flat_posts, config.site.clone());
+    let other = move |State(pipeline): State<Arc<Pipeline>>, request: Request| {
+        let site = site.clone();
+        async move {
+            match (request.method(), site) {
+                (&Method::POST, _) if flat_posts => {
+                    answer(&pipeline, Ask::Flat, false, request).await
+                }
+                (&Method::GET | &Method::HEAD, Some(site)) => {
+                    site.oneshot(request).await.unwrap_or_else(|never| match never {})
+                }
+                _ => wrong(&Answer::NoSuchPath, &request),
+            }
+        }
+    };
+    let mut router = Router::new();
+    if config.metrics {
+        router = router.route("/metrics", only(get(metrics), "GET"));
+    }
+    router
         .route("/v1/traces", otlp(Signal::Traces, false))
         .route("/v1/logs", otlp(Signal::Logs, false))
         .route(service(Signal::Traces), otlp(Signal::Traces, true))
         .route(service(Signal::Logs), otlp(Signal::Logs, true))
         .route("/healthz", only(get(async || "ok\n"), "GET"))
-        .route("/metrics", only(get(metrics), "GET"))
-        .fallback(async |request: Request| wrong(&Answer::NoSuchPath, &request))
+        .fallback(other)
         .with_state(Arc::clone(pipeline))
 }
 
@@ -65,16 +86,20 @@ async fn metrics(State(pipeline): State<Arc<Pipeline>>) -> Response<Body> {
 #[expect(clippy::disallowed_methods, reason = "the latency of a request, for the metrics")]
 async fn answer(
     pipeline: &Arc<Pipeline>,
-    signal: Signal,
+    ask: Ask,
     grpc: bool,
     request: Request,
 ) -> Response<Body> {
     let began = Instant::now();
-    let form = Form::of(request.headers()).filter(|form| (*form == Form::Grpc) == grpc);
+    let form = match ask {
+        // Engines and people write many media types.
+        Ask::Flat => Some(Form::Json),
+        Ask::Otlp(_) => Form::of(request.headers()).filter(|form| (*form == Form::Grpc) == grpc),
+    };
     let answer = match form {
         Some(form) => {
             let whole = pipeline.limits.read.saturating_add(pipeline.limits.deliver);
-            let taken = timeout(whole, take(pipeline, signal, form, request)).await;
+            let taken = timeout(whole, take(pipeline, ask, form, request)).await;
             taken.unwrap_or(Answer::busy("the request took too long"))
         }
         None if grpc => Answer::Unsupported("write `content-type: application/grpc`"),
@@ -82,13 +107,17 @@ async fn answer(
             "write `content-type: application/x-protobuf` or `application/json`",
         ),
     };
-    let protocol = if grpc { "grpc" } else { "http" };
+    let protocol = match ask {
+        Ask::Flat => "flat",
+        Ask::Otlp(_) if grpc => "grpc",
+        Ask::Otlp(_) => "http",
+    };
     add(&pipeline.metrics.requests, Answered { protocol, answer: answer.word() }, 1);
     pipeline.metrics.request_seconds.observe(began.elapsed().as_secs_f64());
-    answer.respond(form.unwrap_or(if grpc { Form::Grpc } else { Form::Json }), signal)
+    answer.respond(form.unwrap_or(if grpc { Form::Grpc } else { Form::Json }), ask.signal())
 }
 
-async fn take(pipeline: &Arc<Pipeline>, signal: Signal, form: Form, request: Request) -> Answer {
+async fn take(pipeline: &Arc<Pipeline>, ask: Ask, form: Form, request: Request) -> Answer {
     let Some(coding) = Coding::of(request.headers(), form) else {
         return Answer::Unsupported("compress with gzip or zstd, or not at all");
     };
@@ -96,7 +125,8 @@ async fn take(pipeline: &Arc<Pipeline>, signal: Signal, form: Form, request: Req
         return Answer::busy("the connection is unknown");
     };
     let _asked = sender.asked();
-    let mut memory = pipeline.memory(sender.address);
+    let client = pipeline.sender(sender.address, request.headers());
+    let mut memory = pipeline.memory(client);
     let reading = Raw::read(request.into_body(), coding, form, &pipeline.limits, &mut memory);
     let raw = match timeout(pipeline.limits.read, reading).await {
         Ok(Ok(raw)) => raw,
@@ -105,5 +135,5 @@ async fn take(pipeline: &Arc<Pipeline>, signal: Signal, form: Form, request: Req
         Err(_) => return Answer::busy("the request came too slowly"),
     };
     let _working = sender.working();
-    pipeline.take(signal, form, raw, memory, sender.address).await
+    pipeline.take(ask, form, raw, memory, client).await
 }

@@ -42,6 +42,19 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct Bridge {
     listeners: Vec<TcpListener>,
     pipeline: Arc<Pipeline>,
+    router: Router,
+}
+
+/// The metrics of a bridge, also for another listener than its own.
+#[derive(Debug, Clone)]
+pub struct MetricsText(Arc<Pipeline>);
+
+impl MetricsText {
+    /// Returns them as Prometheus text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.metrics.text().unwrap_or_default()
+    }
 }
 
 impl Bridge {
@@ -69,7 +82,8 @@ impl Bridge {
         if listeners.is_empty() {
             bail!("no address: say where to listen, with --listen 127.0.0.1:4318");
         }
-        Ok(Self { listeners, pipeline })
+        let router = routes(&pipeline, config);
+        Ok(Self { listeners, pipeline, router })
     }
 
     /// Returns the addresses on which the bridge listens.
@@ -79,6 +93,12 @@ impl Bridge {
     /// The operating system does not return an address.
     pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Returns the metrics, which change while the bridge serves.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsText {
+        MetricsText(Arc::clone(&self.pipeline))
     }
 
     /// Returns where the messages of each contract go, a line for each place, without credentials.
@@ -93,7 +113,7 @@ impl Bridge {
         let limits = &self.pipeline.limits;
         let connections = Arc::new(Connections::new(affordable(limits)));
         let (asked, stopping) = watch::channel(false);
-        let router = routes(&self.pipeline);
+        let router = self.router;
         let mut loops = JoinSet::new();
         for listener in self.listeners {
             let door = Door {

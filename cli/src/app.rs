@@ -7,7 +7,7 @@ use otel_usage::Consent;
 
 use crate::{
     bridge, completions, config, contract, exit, forget, man, mock_server, mode, output, preview,
-    probe, receipts, schema, sent, spool, status,
+    probe, receipts, schema, sent, serve, spool, status,
 };
 
 /// The help of `otel-usage` without arguments: the three commands that operators need most.
@@ -23,9 +23,9 @@ More: otel-usage help, otel-usage help status
 
 /// See and control the anonymous usage telemetry of inference engines.
 ///
-/// Only `bridge`, `spool flush` and `status --check --network` open a connection, and only `bridge` and
-/// `mock-server` listen; only `bridge`, `contract add` and `remove`, `man`, `on`, `local`, `off`, `probe
-/// --record`, `receipts` and `schema --out` write files, and only `off`, `spool` and `forget` delete any.
+/// Only `bridge`, `spool flush` and `status --check --network` open a connection, and only `bridge`, `serve` and
+/// `mock-server` listen; only `bridge`, `serve`, `contract add` and `remove`, `man`, `on`, `local`, `off`, `probe
+/// --record`, `receipts` and `schema --out` write files, and only `off`, `serve`, `spool` and `forget` delete any.
 #[derive(Debug, Parser)]
 #[command(name = "otel-usage", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -115,6 +115,12 @@ enum Command {
     /// delivered now gets an answer that asks the sender to repeat it later, as a collector with a
     /// queue does. docs/receiver/bridge.md explains every flag, answer and metric.
     Bridge(Box<bridge::Args>),
+    /// Run a usage server: receive what engines report, keep it in one file, show a public page
+    ///
+    /// Without an argument it listens on the loopback. It takes what engines post today, and OTLP. It keeps no address
+    /// of a sender, and publishes only what reveals nobody. Runs until SIGTERM or SIGINT. docs/receiver/serve.md
+    /// explains how to run it, to publish, and to answer a request for deletion.
+    Serve(Box<serve::Args>),
     /// Run a usage server for tests: it prints each message, and misbehaves on request
     ///
     /// It accepts every request and prints its message, a line for each key, until it is stopped. Each
@@ -151,6 +157,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
         Some(Command::Forget(args)) => forget::run(&args),
         Some(Command::Spool(command)) => spool::run(&command),
         Some(Command::Bridge(args)) => bridge::run(&args),
+        Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::MockServer(args)) => mock_server::run(&args),
     }
 }

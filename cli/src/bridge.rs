@@ -8,19 +8,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::ValueEnum;
 use otel_usage::schema::Decision;
 use otel_usage::settings::{Env, Inspection};
 use otel_usage::{Consent, Contract, Usage};
 use otel_usage_bridge::{Bridge, Config, FileExporter, Limits, Operator};
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::look::look;
-use crate::{contract, exit, output};
+use crate::{contract, exit, output, service};
 
 /// Where the bridge delivers messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,15 +95,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let config = config(args)?;
-    // A sender could fill the log with what the libraries below tell of its connections.
-    let own = Targets::new().with_target("otel_usage", tracing::Level::INFO);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    tracing_subscriber::registry().with(lines.with_filter(own)).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("bridge")
-        .build()
-        .context("threads cannot be started: raise the limit on processes")?;
+    service::log();
+    let runtime = service::runtime("bridge")?;
     let finished = runtime.block_on(serve(&config))?;
     // A blocked write to a file must not keep the process alive.
     runtime.shutdown_background();
@@ -121,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
 
 async fn serve(config: &Config) -> anyhow::Result<bool> {
     // Signals are handled before the ports open, because an open port shows that the bridge is ready.
-    let stop = stop()?;
+    let stop = service::stop()?;
     let bridge = Bridge::bind(config).await?;
     for address in bridge.addresses()? {
         output::note(&format!("listening on {address}"));
@@ -130,27 +119,6 @@ async fn serve(config: &Config) -> anyhow::Result<bool> {
         output::note(&format!("delivering {line}"));
     }
     Ok(bridge.serve(stop).await)
-}
-
-/// Returns a future that is ready when this process receives SIGTERM or SIGINT.
-#[cfg(unix)]
-fn stop() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn stop() -> anyhow::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }
 
 fn config(args: &Args) -> anyhow::Result<Config> {

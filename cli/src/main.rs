@@ -25,15 +25,22 @@ mod receipts;
 mod sample;
 mod schema;
 mod sent;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(not(feature = "serve"))]
+#[path = "no_serve.rs"]
+mod serve;
+#[cfg(any(feature = "bridge", feature = "serve"))]
+mod service;
 mod spool;
 mod status;
 mod words;
 
 use std::process::ExitCode;
 
-/// Saves processor time in the bridge, where one thread allocates hundreds of short texts for each record and
+/// Saves processor time in the bridge and the usage server, where one thread allocates hundreds of short texts for each record and
 /// another thread frees them. `cargo bench --bench cost` measures it.
-#[cfg(feature = "bridge")]
+#[cfg(any(feature = "bridge", feature = "serve"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -11,4 +11,7 @@
 
 pub mod page;
 pub mod questions;
+mod server;
 pub mod store;
+
+pub use server::{Server, Settings};

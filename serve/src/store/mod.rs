@@ -1,4 +1,186 @@
 //! One SQLite file: the batches of received messages, which are the truth, and what is projected from them.
+//!
+//! ```text
+//!  front door ─► heard ─► writer (one thread) ─► core: batch, synced ─► answer 200
+//!                                                  └──► project: sessions, slots, intervals
+//! ```
+
+mod core;
+mod file;
+mod heard;
+mod known;
+mod line;
+mod origin;
+mod project;
+mod shape;
+mod time;
+mod writer;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use otel_usage_bridge::{Received, Refusal};
+use otel_usage_schema::Contract;
+use tokio::sync::{oneshot, watch};
+
+pub use self::core::Core;
+pub use self::file::open_to_read;
+
+use self::core::Kept;
+use self::line::Line;
+use self::origin::Keys;
+use self::shape::Shapes;
+use self::writer::Job;
 
 /// The tables. `schema.sql` explains each.
 pub const SCHEMA: &str = include_str!("schema.sql");
+
+/// Returns the time: milliseconds since the Unix epoch. Only the command knows the clock.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Pause of a sender whose messages cannot be kept now.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A store that takes messages.
+pub struct Store {
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    shapes: Arc<Shapes>,
+    clock: Clock,
+    keys: Mutex<Keys>,
+    /// What was received and not kept, since the projection took note of it.
+    notes: Mutex<HashMap<&'static str, usize>>,
+    stopped: watch::Receiver<Option<String>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens or makes the file at `path`, and starts the thread that writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::open`].
+    pub fn open(path: &Path, contracts: &[Contract], clock: Clock) -> anyhow::Result<Self> {
+        let now = clock();
+        let mut core = Core::open(path, contracts, now)?;
+        let keys = Keys::new(core.next_key()?, now);
+        let shapes = Arc::clone(&core.shapes);
+        let (stop, stopped) = watch::channel(None);
+        let (jobs, thread) = writer::start(core, Arc::clone(&clock), stop)?;
+        Ok(Self {
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+            shapes,
+            clock,
+            keys: Mutex::new(keys),
+            notes: Mutex::default(),
+            stopped,
+        })
+    }
+
+    /// Does something with the file on the thread that writes, after all messages that were kept before. Returns
+    /// `None` if the store is closed.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Run(Box::new(move |core| {
+            let _ = reply.send(run(core));
+        }));
+        let jobs = self.jobs()?;
+        // The queue may be full, and this must not block a thread of the runtime.
+        tokio::task::spawn_blocking(move || jobs.send(job)).await.ok()?.ok()?;
+        answer.await.ok()
+    }
+
+    /// Returns once nothing may be promised any more, with the reason.
+    pub async fn stopped(&self) -> String {
+        let mut stopped = self.stopped.clone();
+        let why = stopped.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            // The thread has ended in good order.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Brings the projection up to date and closes the file. Blocks.
+    pub fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    fn jobs(&self) -> Option<SyncSender<Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads a message, and makes the line that keeps it. A message of an unknown contract is not kept.
+    fn kept(&self, from: origin::Origin, received: i64, message: &Received) -> Option<Kept> {
+        let place = self.shapes.find(&message.contract, &message.message)?;
+        let mut heard =
+            heard::hear(&self.shapes, place, &message.body, received, message.time_nanos)?;
+        heard.origin = Some(from);
+        let mut line = Vec::with_capacity(message.body.len().saturating_add(96));
+        Line {
+            contract: &message.contract,
+            message: &message.message,
+            received,
+            time_nanos: message.time_nanos,
+            body: std::str::from_utf8(&message.body).ok()?,
+        }
+        .append(&mut line);
+        Some(Kept { line, heard })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl otel_usage_bridge::Store for Store {
+    fn keep(
+        &self,
+        from: IpAddr,
+        messages: Vec<Received>,
+    ) -> BoxFuture<'static, Result<(), Refusal>> {
+        let now = (self.clock)();
+        let origin = self.keys.lock().unwrap_or_else(PoisonError::into_inner).origin(from, now);
+        let kept: Vec<Kept> =
+            messages.iter().filter_map(|message| self.kept(origin, now, message)).collect();
+        if kept.is_empty() {
+            return std::future::ready(Ok(())).boxed();
+        }
+        let (reply, answer) = oneshot::channel();
+        let later = Err(Refusal::Later(PAUSE));
+        match self.jobs().map(|jobs| jobs.try_send(Job::Keep(kept, reply))) {
+            Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => {
+                return std::future::ready(later).boxed();
+            }
+        }
+        async move { if answer.await == Ok(true) { Ok(()) } else { later } }.boxed()
+    }
+
+    fn note(&self, what: &'static str, count: usize) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = notes.entry(what).or_default();
+        *known = known.saturating_add(count);
+    }
+}

@@ -17,18 +17,22 @@ CREATE TABLE batch (
 -- Texts by number.
 CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 
--- One process of an engine. `uuid` is vLLM's uuid or LMCache's session_id, 16 bytes.
+-- One process of an engine. `uuid` is vLLM's uuid or LMCache's session_id, 16 bytes; `engine` is the word `vllm` or
+-- `lmcache`. The heartbeats of all eras of vLLM look alike, so the contract is that of the start report once there is
+-- one (`reported`), and before it the newest whose heartbeats fit.
 CREATE TABLE session (
     id INTEGER PRIMARY KEY,
     uuid BLOB NOT NULL,
+    engine INTEGER NOT NULL,
     contract INTEGER NOT NULL,
+    reported INTEGER NOT NULL DEFAULT 0,
     -- LMCache's machine_id.
     machine BLOB,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    -- Heartbeat slots and interval messages. An engine with six of them is `served`.
+    -- Ten-minute slots with a heartbeat, and interval messages. An engine with six of them is `served`.
     beats INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (uuid, contract)
+    UNIQUE (uuid, engine)
 );
 
 -- What a session's start reports say, as far as a question asks for it: `name` and `value` are words.
@@ -39,7 +43,7 @@ CREATE TABLE facet (
     PRIMARY KEY (session, name)
 ) WITHOUT ROWID;
 
--- The ten-minute slots of a day in which a session was heard of: 144 bits, the first slot is the lowest bit of the
+-- The ten-minute slots of a day in which a session sent a heartbeat or an interval message: 144 bits, the first slot is the lowest bit of the
 -- first byte.
 CREATE TABLE presence (
     day INTEGER NOT NULL,
@@ -48,13 +52,19 @@ CREATE TABLE presence (
     PRIMARY KEY (day, session)
 ) WITHOUT ROWID;
 
--- The network from which a session was heard of on a day: 20 bits of a keyed hash. Erased when the day is closed.
+-- The network from which a session was heard of on a day: 20 bits of a keyed hash. Erased when the day is closed. `key`
+-- is the number of the key, which changes at midnight and at each start: one network has another origin under another
+-- key, so origins are counted under one key, and the key with the largest count stands for the day.
 CREATE TABLE origin (
     day INTEGER NOT NULL,
     session INTEGER NOT NULL,
+    key INTEGER NOT NULL,
     origin INTEGER NOT NULL,
-    PRIMARY KEY (day, session)
+    PRIMARY KEY (day, session, key)
 ) WITHOUT ROWID;
+
+-- Closed days that messages have changed since the last revision of their cubes.
+CREATE TABLE late (day INTEGER PRIMARY KEY);
 
 -- An interval message of LMCache. `series` is a word (an adapter of L2, or empty), `sums` a JSON object with the
 -- numbers that questions ask for.
@@ -69,8 +79,8 @@ CREATE TABLE interval (
 ) WITHOUT ROWID;
 CREATE INDEX interval_day ON interval (day);
 
--- Starts of contracts whose messages carry no identity, and the counters of quality: `name` is `received`, `skewed`,
--- `refused`, `unknown_key`, `gap`; `label` is a contract and message, or a reason.
+-- Starts of contracts whose messages carry no identity (`name` is `start`, `label` the contract), and the counters of
+-- quality: `received` (`label` is contract and message), `skewed` (contract), `refused` (reason), `unknown_key` (empty).
 CREATE TABLE quality (
     day INTEGER NOT NULL,
     name TEXT NOT NULL,

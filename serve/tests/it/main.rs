@@ -1,4 +1,16 @@
 //! Integration tests of the usage server.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and reads the clock"
+)]
+
 mod fleet;
 mod questions;
+mod running;
+mod store;

@@ -1,0 +1,107 @@
+//! `otel-usage serve`: the usage server, and the commands about its file.
+//!
+//! The package `otel-usage-serve` does the work. Only this module reads the clock.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use otel_usage_bridge::Network;
+use otel_usage_serve::store::Clock;
+use otel_usage_serve::{Server, Settings};
+
+use crate::{contract, exit, output, service};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    #[command(flatten)]
+    file: Data,
+    /// Address that receives reports and shows the public page. May be given several times
+    #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:8080"])]
+    listen: Vec<SocketAddr>,
+    /// Address for maintainers: numbers that are not for the public, and metrics. May be given several times
+    #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:8081"])]
+    maintainers: Vec<SocketAddr>,
+    /// Peers whose X-Forwarded-For is believed, such as 10.0.0.0/8. May be given several times
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<Network>,
+    /// Contract of your own engine, as JSON. May be given several times
+    #[arg(long, value_name = "FILE")]
+    contract_file: Vec<PathBuf>,
+}
+
+/// The file of the store.
+#[derive(Debug, clap::Args)]
+struct Data {
+    /// The file that keeps everything [default: otel-usage.db in $XDG_STATE_HOME/otel-usage/serve]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+}
+
+impl Data {
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.data {
+            return Ok(path.clone());
+        }
+        let variable = |name: &str| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            value.map(PathBuf::from).filter(|path| path.is_absolute())
+        };
+        let state = variable("XDG_STATE_HOME")
+            .or_else(|| Some(variable("HOME")?.join(".local/state")))
+            .context("this user has no home: name the file with --data")?;
+        Ok(state.join("otel-usage/serve/otel-usage.db"))
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    let args = &args.run;
+    let mut settings = Settings::new(args.file.path()?);
+    settings.listen.clone_from(&args.listen);
+    settings.maintainers.clone_from(&args.maintainers);
+    settings.trusted_proxies.clone_from(&args.trusted_proxy);
+    settings.contracts = args
+        .contract_file
+        .iter()
+        .map(|path| contract::from_file(path))
+        .collect::<anyhow::Result<_>>()?;
+    service::log();
+    let runtime = service::runtime("serve")?;
+    let finished = runtime.block_on(serve(&settings))?;
+    if !finished {
+        output::note("stopped before all requests were finished; their senders got no answer");
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<bool> {
+    // Signals are handled before the ports open, because an open port shows that the server is ready.
+    let stop = service::stop()?;
+    let server = Server::bind(settings, clock()).await?;
+    for address in server.addresses()? {
+        output::note(&format!("listening on {address}"));
+    }
+    for address in server.maintainers()? {
+        output::note(&format!("for maintainers: http://{address}"));
+    }
+    output::note(&format!("keeping everything in {}", settings.data.display()));
+    server.serve(stop).await
+}
+
+/// Returns the clock of this machine.
+fn clock() -> Clock {
+    Arc::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "the clock of the usage server")]
+        let now = std::time::SystemTime::now();
+        let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}

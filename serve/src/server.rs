@@ -1,0 +1,174 @@
+//! A usage server that listens: the front door with the store behind it, the public site, and the maintainers' listener.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::routing::get;
+use otel_usage_bridge::{Bridge, Config, MetricsText, Network, Operator};
+use otel_usage_schema::{Consent, Contract, Decision};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::store::{Clock, Store};
+
+/// Requests in progress. Each waits for the sync of its batch, so a thousand a sync need many.
+const REQUESTS: usize = 4_096;
+/// Open connections. Unmodified engines open one for each message.
+const CONNECTIONS: usize = 4_096;
+
+/// The settings of a usage server.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Addresses that receive reports and show the public site.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses for maintainers, with numbers that are not for the public.
+    pub maintainers: Vec<SocketAddr>,
+    /// The file of the store.
+    pub data: PathBuf,
+    /// Contracts beside the built-in ones.
+    pub contracts: Vec<Contract>,
+    /// The peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Settings {
+    /// Returns the settings of a server on the loopback with this file.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let local = |port| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+        Self {
+            listen: local(8080),
+            maintainers: local(8081),
+            data: data.into(),
+            contracts: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// Engines that report have asked their own operators, so this machine's switches, which are about what it sends, do not
+/// count.
+#[derive(Debug)]
+struct Receives;
+
+impl Operator for Receives {
+    fn decision(&self, _: &Contract) -> Decision {
+        Decision { consent: Consent::Granted, because: "it only receives".to_owned() }
+    }
+
+    fn server(&self, _: &Contract) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// A usage server that listens.
+#[derive(Debug)]
+pub struct Server {
+    bridge: Bridge,
+    store: Arc<Store>,
+    maintainers: Vec<TcpListener>,
+}
+
+impl Server {
+    /// Opens the file and the ports.
+    ///
+    /// # Errors
+    ///
+    /// Names what is wrong and what to do: another process has the file, it is no store, a port is taken.
+    pub async fn bind(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
+        let store = Arc::new(Store::open(&settings.data, &settings.contracts, clock)?);
+        let mut config = Config::default();
+        config.listen.clone_from(&settings.listen);
+        config.contracts.clone_from(&settings.contracts);
+        config.trusted_proxies.clone_from(&settings.trusted_proxies);
+        config.operator = Arc::new(Receives);
+        config.flat_posts = true;
+        config.metrics = false;
+        config.site = Some(Router::new());
+        config.exporters.store = Some(Arc::clone(&store) as Arc<dyn otel_usage_bridge::Store>);
+        config.limits.requests = REQUESTS;
+        config.limits.connections = CONNECTIONS;
+        let bridge = Bridge::bind(&config).await?;
+        let mut maintainers = Vec::new();
+        for address in &settings.maintainers {
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address}: choose another address with --maintainers")
+            })?;
+            maintainers.push(listener);
+        }
+        Ok(Self { bridge, store, maintainers })
+    }
+
+    /// Returns the addresses of the public listener.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not return an address.
+    pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.bridge.addresses()
+    }
+
+    /// Returns the addresses of the maintainers' listener.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not return an address.
+    pub fn maintainers(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.maintainers.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Serves until `stop` is ready, then finishes the requests in progress and closes the file. Returns `false` if some
+    /// requests were not finished in time.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be trusted any more, so the server had to stop.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
+        let Self { bridge, store, maintainers } = self;
+        let (ended, ending) = watch::channel(false);
+        for listener in maintainers {
+            let router = for_maintainers(bridge.metrics());
+            let mut ending = ending.clone();
+            tokio::spawn(async move {
+                let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+                    let _ = ending.wait_for(|ended| *ended).await;
+                });
+                if let Err(error) = served.await {
+                    tracing::warn!(%error, "the maintainers' listener has ended");
+                }
+            });
+        }
+        let mut why = None;
+        let stopping = async {
+            tokio::select! {
+                () = stop => {}
+                reason = store.stopped() => why = Some(reason),
+            }
+        };
+        let finished = bridge.serve(stopping).await;
+        let _ = ended.send(true);
+        // The last batch, and the projection.
+        tokio::task::spawn_blocking(move || store.close())
+            .await
+            .context("the store did not end")?;
+        match why {
+            Some(why) => Err(anyhow::anyhow!(why)),
+            None => Ok(finished),
+        }
+    }
+}
+
+/// The paths of the maintainers' listener.
+fn for_maintainers(metrics: MetricsText) -> Router {
+    Router::new().route("/metrics", get(async move || metrics.text()))
+}

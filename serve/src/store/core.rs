@@ -1,0 +1,242 @@
+//! The connection that writes: it appends batches, and keeps the projection behind them.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+use otel_usage_schema::Contract;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
+use sha2::{Digest as _, Sha256};
+
+use super::file::{self, Held};
+use super::heard::{self, Heard};
+use super::known::Known;
+use super::line;
+use super::project;
+use super::shape::Shapes;
+use super::time;
+
+/// A message with the line that keeps it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) line: Vec<u8>,
+    pub(crate) heard: Heard,
+}
+
+/// The file, and what this process knows of it.
+#[derive(Debug)]
+pub struct Core {
+    held: Held,
+    pub(crate) shapes: std::sync::Arc<Shapes>,
+    known: Known,
+    /// Messages that are in batches and not in the projection yet.
+    pending: Vec<Heard>,
+    /// The last batch.
+    last: i64,
+    /// Whether the projection has to be read from the batches, because it could not be written from memory.
+    behind: bool,
+    /// SHA-256 of identifiers that must not come back.
+    forgotten: HashSet<[u8; 32]>,
+}
+
+/// Why nothing can be written.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It may pass: the disk is full, or a file may not grow.
+    Passing(rusqlite::Error),
+    /// What the disk holds is unknown, so nothing may be promised any more.
+    Fatal(rusqlite::Error),
+}
+
+impl Core {
+    /// Opens or makes the store at `path`, and brings the projection up to the last batch.
+    ///
+    /// # Errors
+    ///
+    /// Names the file and the remedy: another process has it, it is no store, it is damaged, it cannot be written.
+    pub fn open(path: &Path, contracts: &[Contract], now: i64) -> anyhow::Result<Self> {
+        let held = file::open(path)?;
+        let shapes = std::sync::Arc::new(Shapes::new(contracts));
+        let known = Known::new();
+        let damaged =
+            || format!("{}: cannot be read: try `otel-usage serve check`", path.display());
+        let mut core = Self {
+            held,
+            shapes,
+            known,
+            pending: Vec::new(),
+            last: 0,
+            behind: true,
+            forgotten: HashSet::new(),
+        };
+        core.read_state().with_context(damaged)?;
+        core.project(now).with_context(damaged)?;
+        Ok(core)
+    }
+
+    /// Returns the connection, for questions and operations on the thread that writes.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.held.connection
+    }
+
+    fn read_state(&mut self) -> rusqlite::Result<()> {
+        let connection = &self.held.connection;
+        self.last =
+            connection.query_row("SELECT coalesce(max(id), 0) FROM batch", [], |row| row.get(0))?;
+        let mut all = connection.prepare("SELECT hash FROM tombstone")?;
+        self.forgotten = all.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Returns a number of the store that no earlier call has returned.
+    pub(crate) fn next_key(&mut self) -> rusqlite::Result<i64> {
+        let next = "INSERT INTO meta (key, value) VALUES ('origin_key', 1) \
+            ON CONFLICT DO UPDATE SET value = value + 1000 RETURNING value";
+        self.held.connection.query_row(next, [], |row| row.get(0))
+    }
+
+    /// Returns whether an identity was deleted.
+    pub(crate) fn is_forgotten(&self, heard: &Heard) -> bool {
+        !self.forgotten.is_empty()
+            && [heard.id, heard.machine]
+                .iter()
+                .flatten()
+                .any(|id| self.forgotten.contains(&hash(id)))
+    }
+
+    /// Appends messages as one batch, safely. What was deleted is left out.
+    pub(crate) fn append(&mut self, messages: Vec<Kept>) -> Result<(), Trouble> {
+        let (mut lines, mut heard) = (Vec::new(), Vec::with_capacity(messages.len()));
+        for kept in messages {
+            if !self.is_forgotten(&kept.heard) {
+                lines.extend_from_slice(&kept.line);
+                heard.push(kept.heard);
+            }
+        }
+        let Some(first) = heard.first() else { return Ok(()) };
+        let day = time::day(first.received);
+        let frame = line::compress(&lines, line::FAST).map_err(|error| {
+            Trouble::Passing(rusqlite::Error::ToSqlConversionFailure(error.into()))
+        })?;
+        let count = i64::try_from(heard.len()).unwrap_or(i64::MAX);
+        let insert = "INSERT INTO batch (day, messages, lines) VALUES (?1, ?2, ?3)";
+        let connection = &self.held.connection;
+        let inserted = connection
+            .prepare_cached(insert)
+            // A transaction of its own, which is synced before this returns.
+            .and_then(|mut insert| insert.execute((day, count, frame)));
+        match inserted {
+            Ok(_) => {
+                self.last = connection.last_insert_rowid();
+                self.pending.append(&mut heard);
+                Ok(())
+            }
+            Err(error) => Err(trouble(error)),
+        }
+    }
+
+    /// Returns the number of messages that are not in the projection yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Brings the projection up to the last batch.
+    ///
+    /// It is not synced, because it can be made again; the next batch syncs it too.
+    pub(crate) fn project(&mut self, now: i64) -> rusqlite::Result<()> {
+        if self.behind {
+            self.pending = Vec::new();
+            self.catch_up(now)?;
+            self.behind = false;
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let last = self.last;
+        let done = self.write(&pending, last, now);
+        // What a failed transaction added to the memory is not in the file.
+        if done.is_err() {
+            (self.known, self.behind) = (Known::new(), true);
+        }
+        done
+    }
+
+    fn write(&mut self, heard: &[Heard], last: i64, now: i64) -> rusqlite::Result<()> {
+        let Self { held, shapes, known, .. } = self;
+        let connection = &mut held.connection;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let written = connection.transaction().and_then(|transaction| {
+            project::project(&transaction, shapes, known, heard, now)?;
+            let set = "INSERT OR REPLACE INTO meta (key, value) VALUES ('projected', ?1)";
+            transaction.prepare_cached(set)?.execute([last])?;
+            transaction.commit()
+        });
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        written
+    }
+
+    /// Projects the batches that the projection does not contain. A damaged batch is left out, and the log names it.
+    fn catch_up(&mut self, now: i64) -> rusqlite::Result<()> {
+        let mut done: i64 = self
+            .held
+            .connection
+            .query_row("SELECT value FROM meta WHERE key = 'projected'", [], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        loop {
+            let next = "SELECT id, lines FROM batch WHERE id > ?1 ORDER BY id LIMIT 1";
+            let batch: Option<(i64, Vec<u8>)> = self
+                .held
+                .connection
+                .prepare_cached(next)?
+                .query_row([done], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((id, frame)) = batch else { return Ok(()) };
+            let (heard, broken) = read_batch(&self.shapes, &frame);
+            if broken > 0 {
+                tracing::error!(
+                    batch = id,
+                    "lines of a batch are damaged and left out: see `otel-usage serve check`"
+                );
+            }
+            let heard: Vec<Heard> =
+                heard.into_iter().filter(|heard| !self.is_forgotten(heard)).collect();
+            self.write(&heard, id, now)?;
+            done = id;
+        }
+    }
+}
+
+/// Returns the messages of a batch, and the number of lines that cannot be read; 1 if the whole frame cannot.
+pub(crate) fn read_batch(shapes: &Shapes, frame: &[u8]) -> (Vec<Heard>, usize) {
+    let Ok(text) = line::decompress(frame) else { return (Vec::new(), 1) };
+    let (mut heard, mut broken) = (Vec::new(), 0_usize);
+    for text in text.lines() {
+        let read = line::read(text).ok().and_then(|line| {
+            let place = shapes.find(line.contract, line.message)?;
+            heard::hear(shapes, place, line.body.as_bytes(), line.received, line.time_nanos)
+        });
+        match read {
+            Some(one) => heard.push(one),
+            None => broken = broken.saturating_add(1),
+        }
+    }
+    (heard, broken)
+}
+
+/// Returns the tombstone of an identity.
+pub(crate) fn hash(id: &[u8; 16]) -> [u8; 32] {
+    Sha256::digest(id).into()
+}
+
+/// Tells errors that pass from those after which nothing may be promised.
+fn trouble(error: rusqlite::Error) -> Trouble {
+    use rusqlite::ffi;
+    let Some(code) = error.sqlite_error() else { return Trouble::Passing(error) };
+    let fatal = matches!(
+        code.extended_code,
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC | ffi::SQLITE_IOERR_TRUNCATE
+    ) || matches!(code.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase);
+    if fatal { Trouble::Fatal(error) } else { Trouble::Passing(error) }
+}

@@ -1,0 +1,153 @@
+//! The file of the store: opened by one process at a time, made if it is not there, and never one of something else.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use rusqlite::Connection;
+
+use super::SCHEMA;
+
+/// Marks a file of SQLite as one of this program.
+const APPLICATION: i32 = 0x6f74_7561;
+/// The format of the tables. A newer program may raise it; an older one then refuses the file.
+const FORMAT: i32 = 1;
+
+/// Pages of the log after which it is written into the file: 16 MiB. The default of 4 MiB syncs four times as often.
+const CHECKPOINT: i32 = 4096;
+
+/// A file that this process alone writes to, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) connection: Connection,
+    // The lock goes last.
+    _lock: File,
+}
+
+/// Opens or makes the file at `path`.
+///
+/// # Errors
+///
+/// Names the file and the remedy: another process has it, it is no store, it is of a newer program, it cannot be
+/// written.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Held> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| {
+            format!(
+                "{}: the folder cannot be made: name another file with --data",
+                folder.display()
+            )
+        })?;
+    }
+    let lock = lock(path)?;
+    let named = || {
+        format!(
+            "{}: cannot be opened: name a file in a folder that this user can write",
+            path.display()
+        )
+    };
+    let connection = Connection::open(path).with_context(named)?;
+    prepare(&connection, path)?;
+    Ok(Held { connection, _lock: lock })
+}
+
+/// Opens the file for questions only. It needs no lock, because SQLite gives each reader a state of its own.
+///
+/// # Errors
+///
+/// The file is not there, or is no store.
+pub fn open_to_read(path: &Path) -> anyhow::Result<Connection> {
+    use rusqlite::OpenFlags;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).with_context(|| {
+        format!("{}: cannot be read: name the file with --data", path.display())
+    })?;
+    check_kind(&connection, path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// Returns where the lock of a file is.
+fn lock_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    PathBuf::from(name)
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let place = lock_of(path);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&place).with_context(|| {
+        format!(
+            "{}: cannot be made: name a file in a folder that this user can write",
+            place.display()
+        )
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another otel-usage serve uses this file: stop it first, or name another file with --data",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{}: cannot be locked", place.display()))
+        }
+    }
+}
+
+fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    let damaged = || format!("{}: cannot be read: try `otel-usage serve check`", path.display());
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .with_context(damaged)?;
+    if tables == 0 {
+        connection.pragma_update(None, "application_id", APPLICATION)?;
+        connection.pragma_update(None, "user_version", FORMAT)?;
+    } else {
+        check_kind(connection, path)?;
+    }
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .with_context(damaged)?;
+    if mode != "wal" {
+        bail!("{}: SQLite cannot keep its log beside it: put it on a local disk", path.display());
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+    // A deleted origin or session must not stay in free pages.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "cache_size", -32 * 1024)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if tables == 0 {
+        let all = format!("BEGIN;{SCHEMA};COMMIT;");
+        connection
+            .execute_batch(&all)
+            .with_context(|| format!("{}: the tables cannot be made", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Checks that a file is a store of a program that is not newer than this one.
+fn check_kind(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    let number = |name| -> rusqlite::Result<i32> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let shown = path.display();
+    let application = number("application_id").with_context(|| {
+        format!(
+            "{shown}: it is no store of otel-usage, or it is damaged: try `otel-usage serve check`"
+        )
+    })?;
+    if application != APPLICATION {
+        bail!("{shown}: it is no store of otel-usage: name another file with --data");
+    }
+    let format = number("user_version")?;
+    if format > FORMAT {
+        bail!("{shown}: a newer otel-usage has written it: use that one");
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! A usage server in this process, on a clock that the test moves.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use otel_usage_serve::store::{Clock, open_to_read};
+use otel_usage_serve::{Server, Settings};
+use reqwest::Client;
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A time shortly after those in the golden payloads. Unit: milliseconds since the Unix epoch.
+pub(crate) const NOW: i64 = 1_787_300_000_000;
+
+/// A server that runs.
+pub(crate) struct Running {
+    pub(crate) url: String,
+    pub(crate) maintainers: String,
+    pub(crate) client: Client,
+    pub(crate) now: Arc<AtomicI64>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<anyhow::Result<bool>>,
+}
+
+/// A folder with a store.
+pub(crate) struct Place(pub(crate) TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.0.path().join("usage.db")
+    }
+
+    pub(crate) fn read(&self) -> Connection {
+        open_to_read(&self.data()).unwrap()
+    }
+
+    /// Starts a server on this file.
+    pub(crate) async fn serve(&self) -> Running {
+        Running::start(settings(&self.data())).await
+    }
+}
+
+/// Returns settings with free ports.
+pub(crate) fn settings(data: &Path) -> Settings {
+    let mut settings = Settings::new(data);
+    settings.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    settings.maintainers = vec!["127.0.0.1:0".parse().unwrap()];
+    settings
+}
+
+/// Returns a clock that shows what `now` holds.
+pub(crate) fn clock(now: &Arc<AtomicI64>) -> Clock {
+    let now = Arc::clone(now);
+    Arc::new(move || now.load(Ordering::SeqCst))
+}
+
+impl Running {
+    pub(crate) async fn start(settings: Settings) -> Self {
+        let now = Arc::new(AtomicI64::new(NOW));
+        let server = Server::bind(&settings, clock(&now)).await.unwrap();
+        let url = format!("http://{}", server.addresses().unwrap()[0]);
+        let maintainers = format!("http://{}", server.maintainers().unwrap()[0]);
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(server.serve(async move {
+            let _ = stopped.await;
+        }));
+        Self { url, maintainers, client: Client::new(), now, stop, serving }
+    }
+
+    /// Posts a body as engines do. Returns the status.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> u16 {
+        self.post_for(path, body, None).await
+    }
+
+    /// Posts a body as a proxy does for a client.
+    pub(crate) async fn post_for(
+        &self,
+        path: &str,
+        body: impl Into<String>,
+        client: Option<&str>,
+    ) -> u16 {
+        let mut request = self.client.post(format!("{}{path}", self.url));
+        if let Some(client) = client {
+            request = request.header("x-forwarded-for", client);
+        }
+        let request = request.header("content-type", "application/json").body(body.into());
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// Stops the server, so that everything is in the file.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        assert!(self.serving.await.unwrap().unwrap());
+    }
+}
+
+/// Returns the golden payloads with their paths, in the order of their names.
+pub(crate) fn goldens() -> Vec<(String, &'static str, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+    let mut goldens: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| {
+            let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let body = std::fs::read_to_string(&path).unwrap();
+            let endpoint = match &file {
+                file if file.starts_with("vllm") => "/",
+                file if file.contains("continuous") => "/cache-usage",
+                file if file.contains("lifespan") => "/cache-lifespan",
+                file if file.contains("l1-usage") => "/l1-usage",
+                file if file.contains("l2-") => "/l2-usage",
+                _ => "/context",
+            };
+            (file, endpoint, body)
+        })
+        .collect();
+    goldens.sort();
+    assert!(goldens.len() >= 30, "{}", goldens.len());
+    goldens
+}
+
+/// Returns the rows of a query as text, with the values separated by a bar.
+pub(crate) fn rows(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let row = |row: &rusqlite::Row<'_>| {
+        let values = (0..columns).map(|column| {
+            use rusqlite::types::ValueRef;
+            match row.get_ref(column).unwrap() {
+                ValueRef::Null => "null".to_owned(),
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Real(number) => number.to_string(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            }
+        });
+        Ok(values.collect::<Vec<_>>().join("|"))
+    };
+    statement.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+}
