@@ -33,13 +33,14 @@ pub(crate) fn write(connection: &Connection, engines: &[Engine]) {
         let last = engine.days.iter().map(|(day, _)| *day).max().unwrap() * DAY
             + i64::try_from(engine.slots).unwrap() * 600_000;
         let contract = word(connection, engine.contract);
+        let system = word(connection, engine.contract.split('/').next().unwrap());
         connection
             .prepare_cached(
-                "INSERT INTO session (uuid, contract, first, last, beats)
-                VALUES (randomblob(16), ?, ?, ?, ?)",
+                "INSERT INTO session (uuid, engine, contract, reported, first, last, beats)
+                VALUES (randomblob(16), ?, ?, 1, ?, ?, ?)",
             )
             .unwrap()
-            .execute(params![contract, first, last, i64::try_from(beats).unwrap()])
+            .execute(params![system, contract, first, last, i64::try_from(beats).unwrap()])
             .unwrap();
         let session = connection.last_insert_rowid();
         for (name, value) in &engine.facets {
@@ -58,7 +59,9 @@ pub(crate) fn write(connection: &Connection, engines: &[Engine]) {
                 .unwrap();
             if let Some(origin) = origin {
                 connection
-                    .prepare_cached("INSERT INTO origin VALUES (?, ?, ?)")
+                    .prepare_cached(
+                        "INSERT INTO origin (day, session, key, origin) VALUES (?, ?, 1, ?)",
+                    )
                     .unwrap()
                     .execute([*day, session, *origin])
                     .unwrap();
