@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use otel_usage::schema::{Destination, Loss};
+use otel_usage::schema::Loss;
 use otel_usage::settings::Env;
 use otel_usage::{Accelerators, Consent, Flush, Usage};
 use pyo3::exceptions::PyValueError;
@@ -151,27 +151,16 @@ impl NativeUsage {
         })
     }
 
-    /// Returns the URL, without credentials, and the bytes of one message, as they would leave. The machine is read for
-    /// it, on the caller's thread. `None`: the contract has no such message.
-    fn payload(
-        &self,
-        py: Python<'_>,
-        message: &str,
-        values: &Bound<'_, PyDict>,
-    ) -> Option<(Option<String>, String)> {
+    /// Returns the bytes of one message, as they would leave. The machine is read for it, on the caller's thread.
+    /// `None`: the contract has no such message.
+    fn payload(&self, py: Python<'_>, message: &str, values: &Bound<'_, PyDict>) -> Option<String> {
         let (usage, _) = self.guarded(|| self.0.get())?;
         let (record, _) = self.flat(message, values)?;
-        let server = self.0.recipe();
-        let url = server.builder().inspect().ok().and_then(|found| found.settings().server.clone());
         py.detach(|| {
             quiet(|| {
-                usage.preview(record).iter().find_map(|record| {
-                    let flat = record.message().filter(|flat| flat.name() == message)?;
-                    let base = url.as_deref().and_then(Destination::parse);
-                    let to = base.and_then(|base| base.below(flat.endpoint()));
-                    let to = to.map(|to| to.uri().to_string());
-                    Some((to, flat.to_json()))
-                })
+                let records = usage.preview(record);
+                let mut messages = records.iter().filter_map(|record| record.message());
+                messages.find(|flat| flat.name() == message).map(|flat| flat.to_json())
             })
         })
     }

@@ -54,7 +54,7 @@ def _status(contract: str, as_json: bool) -> int:
         print(json.dumps(found))
         return 0
     for name, value in found.items():
-        lines: list[Any] = value if isinstance(value, list) else [value]
+        lines: list[Any] = [value] if value is None or isinstance(value, str) else list(value)
         for line in lines:
             print(f"{name + ':':<12} {'none' if line is None else line}")
     return 0

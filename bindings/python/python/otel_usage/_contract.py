@@ -13,6 +13,7 @@ import types
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from otel_usage import _native
+from otel_usage._declared import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,9 +85,7 @@ def record(
     """
 
     def describe(cls: type) -> type:
-        engine, _, version = contract.partition("/")
-        if not engine or not version:
-            raise ValueError(f"{contract!r} is no name of a contract: write engine/version, such as 'my_engine/1'")
+        engine = engine_of(contract)
         members, fields = _fields(cls, engine)
         operation = {
             "server": server,

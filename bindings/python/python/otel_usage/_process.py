@@ -23,6 +23,13 @@ def one_line(text: str) -> str:
     return " ".join(text.split("\n"))
 
 
+def described(native: _native.Usage) -> str:
+    """Return the contract, whether collection is on, and where reports go or why they do not."""
+    collection, because = native.decision
+    where = because if collection == "off" else " and ".join(native.destinations) or because
+    return f"{native.contract} {collection}: {where}"
+
+
 def tell(native: _native.Usage, find: Callable[[], logging.Logger | None]) -> None:
     """Log the notice and the warnings that have come up, on the calling thread. ``find`` returns the host's logger, and
     is called only if there is something to log."""

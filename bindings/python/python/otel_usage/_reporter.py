@@ -6,20 +6,14 @@ import os
 import sys
 
 from otel_usage import _native
-from otel_usage._process import environment, tell
+from otel_usage._declared import Declared, Undeclared, declared
+from otel_usage._process import described, environment, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
     from typing import Any
-
-#: The values that a declared field can have.
-TYPES: dict[type, str] = {bool: "bool", float: "float", int: "int", str: "str"}
-#: What a declared field can say about an engine.
-KINDS = ("configuration", "identity", "machine", "workload")
-#: Most keys without a declaration that are remembered by name.
-NAMED = 64
 
 
 class Reporter:
@@ -39,10 +33,10 @@ class Reporter:
     ) -> None:
         #: The contract's name, and the text of its file if it is not built in.
         self.name, self.contract = name, contract or name
-        self.undeclared: dict[str, int] = {}
+        self.undeclared = Undeclared()
         self.runtime: dict[str, str | int | bool] = {}
         self._version, self._settings, self.logger = version, settings, logger
-        self._declared: list[tuple[str, str, str, str, str]] = []
+        self._declared: list[Declared] = []
         self._native: _native.Usage | None = None
         self._minted: tuple[int, str] | None = None
 
@@ -60,11 +54,7 @@ class Reporter:
 
     def describe(self) -> str:
         """Return the contract, whether collection is on, and where reports go or why they do not."""
-        if self._native is None:
-            return f"{self.name}: nothing reported yet"
-        collection, because = self._native.decision
-        where = because if collection == "off" else " and ".join(self._native.destinations) or because
-        return f"{self.name} {collection}: {where}"
+        return f"{self.name}: nothing reported yet" if self._native is None else described(self._native)
 
     def is_on(self) -> bool:
         """Return whether anything may be collected here and now. An error means no."""
@@ -76,12 +66,7 @@ class Reporter:
 
     def declare(self, message: str, name: str, ty: type, doc: str, kind: str) -> None:
         """Add a field to a message, before the first report."""
-        if ty not in TYPES:
-            known = ", ".join(each.__name__ for each in TYPES)
-            raise ValueError(f"{name}: {ty!r} cannot be sent: use one of {known}")
-        if kind not in KINDS:
-            raise ValueError(f"{name}: {kind!r} is no kind of data: use one of {', '.join(KINDS)}")
-        field = (message, name, TYPES[ty], doc, kind)
+        field = declared(message, name, ty, doc, kind)
         if field in self._declared:
             return
         if self._native is not None:
@@ -152,10 +137,7 @@ class Reporter:
 
     def _drop(self, unknown: list[str]) -> None:
         for key in unknown:
-            if key in self.undeclared:
-                self.undeclared[key] += 1
-            elif len(self.undeclared) < NAMED:
-                self.undeclared[key] = 1
+            if self.undeclared.is_new(key):
                 self.debug("The usage field %s is not sent, because nobody declared it", key)
 
     def debug(self, text: str, *values: object) -> None:

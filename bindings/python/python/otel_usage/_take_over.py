@@ -30,15 +30,12 @@ def is_wanted() -> bool:
     return os.environ.get(VARIABLE, "").strip().lower() in ("1", "true")
 
 
-def vllm_plugin() -> None:
-    """Take over in a process of vLLM. vLLM calls it in each of its processes, before the worker reports."""
-    if is_wanted():
-        quietly(vllm, "vLLM")
-        quietly(lmcache, "LMCache")
+def take_over() -> None:
+    """Take over from both engines, whether they are loaded already or not.
 
-
-def start_of_python() -> None:
-    """Take over in a Python that has just started, where no engine is loaded yet."""
+    vLLM calls it as its plug-in in each of its processes, before the worker reports; ``python -m otel_usage run`` calls
+    it at the start of Python.
+    """
     if is_wanted():
         quietly(vllm, "vLLM")
         quietly(lmcache, "LMCache")

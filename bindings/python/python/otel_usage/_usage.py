@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from otel_usage import _native
-from otel_usage._process import tell
+from otel_usage._process import described, tell
 
 # `typing`, `json` and `logging` cost more than this package, in every process that imports it.
 TYPE_CHECKING = False
@@ -198,9 +198,7 @@ class Usage:
         self.finish()
 
     def __repr__(self) -> str:
-        collection, because = self._native.decision
-        where = because if collection == "off" else " and ".join(self._native.destinations) or because
-        return f"<Usage {self._native.contract} {collection}: {where}>"
+        return f"<Usage {described(self._native)}>"
 
 
 class Counter:

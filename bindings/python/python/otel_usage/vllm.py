@@ -15,6 +15,7 @@ import os
 import sys
 from enum import Enum
 
+from otel_usage._declared import engine_of
 from otel_usage._reporter import Reporter, installed
 
 TYPE_CHECKING = False
@@ -103,7 +104,7 @@ class UsageMessage:
     @property
     def undeclared(self) -> dict[str, int]:
         """How often each key was left out because neither the contract nor :func:`declare` knows it."""
-        return dict(self._reporter.undeclared)
+        return dict(self._reporter.undeclared.counts)
 
     def report_usage(
         self,
@@ -270,10 +271,7 @@ def usage_lib(
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no contract file: {error!r}") from error
     else:
-        name = contract
-        engine, _, revision = contract.partition("/")
-        if not engine or not revision:
-            raise ValueError(f"{contract!r} is no name of a contract: write engine/version, such as 'my_engine/1'")
+        name, engine = contract, engine_of(contract)
         operation = {
             "server": server,
             "server_variable": server_variable,

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from otel_usage._declared import Undeclared
+
 STANDINS = Path(__file__).parent / "standins"
 #: Seconds after which something that should have come will not come any more.
 PATIENCE = 60
@@ -74,6 +76,9 @@ def engine(monkeypatch, tmp_path):
     monkeypatch.setattr("otel_usage.lmcache._core._handles", {})
     monkeypatch.setattr("otel_usage.lmcache._core._waiting", [])
     monkeypatch.setattr("otel_usage.lmcache._core._told", set())
+    monkeypatch.setattr("otel_usage.lmcache._declare.fields", [])
+    monkeypatch.setattr("otel_usage.lmcache._declare.left_out", Undeclared())
+    monkeypatch.setattr("otel_usage.lmcache._declare._fixed", False)
     monkeypatch.setattr("otel_usage.lmcache.flush.Reporter._alive", 0)
     monkeypatch.setattr("otel_usage.lmcache.flush.Reporter._deadline", None)
     return tmp_path
@@ -83,7 +88,8 @@ def engine(monkeypatch, tmp_path):
 def server(monkeypatch):
     """A server to which everything is sent."""
     server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # It looks this often whether it has to end.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("LMCACHE_USAGE_TRACK_URL", server.url)
     yield server
     server.over.set()

@@ -73,7 +73,7 @@ def test_an_engine_is_read_from_its_own_objects(config, metadata):
 
 def test_the_payload_of_an_engine_is_upstreams(config, metadata):
     sent = payload(EngineMessage.from_config(config, metadata))
-    assert list(sent) == [*HEADER, *EngineMessage._keys]
+    assert list(sent) == [*HEADER, *EngineMessage.__match_args__]
     assert sent == {
         "message_type": "EngineMessage",
         "schema_version": 1,
@@ -130,7 +130,7 @@ def test_an_object_that_is_no_value_does_not_leave(config, metadata):
 def test_a_server_is_read_from_its_own_objects(mp_config, storage):
     message = MPServerMessage.from_configs(mp_config, storage())
     sent = payload(message, DeploymentMode.MP_SERVER)
-    assert list(sent) == [*HEADER, *MPServerMessage._keys]
+    assert list(sent) == [*HEADER, *MPServerMessage.__match_args__]
     assert {key: value for key, value in sent.items() if key not in HEADER} == {
         "lmcache_version": "0.5.6",
         "chunk_size": 256,

@@ -77,7 +77,7 @@ early = {"typing", "re", "functools", "collections", "threading"} & set(sys.modu
 from otel_usage.lmcache import (ContinuousUsageContext, InitializeMPUsageContext, InitializeUsageContext,
     is_usage_tracking_enabled)
 from otel_usage.lmcache import l1_usage, l2_usage, mp_continuous
-heavy = {"logging", "dataclasses", "uuid", "json", "datetime", "pathlib", "numpy", "torch", "lmcache", "urllib"}
+heavy = {"typing", "logging", "dataclasses", "uuid", "json", "datetime", "pathlib", "numpy", "torch", "lmcache", "urllib"}
 print(len(os.listdir("/proc/self/task")), sorted(early), sorted(heavy & set(sys.modules)))
 """
     assert process(code) == ["1", "[]", "[]"]

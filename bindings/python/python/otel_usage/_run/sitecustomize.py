@@ -22,10 +22,10 @@ def _next() -> None:
 
 
 try:
-    from otel_usage._take_over import start_of_python
+    from otel_usage._take_over import take_over
 except ImportError:
     # A Python of another environment inherited the path.
     pass
 else:
-    start_of_python()
+    take_over()
 _next()

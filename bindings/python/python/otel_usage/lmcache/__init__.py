@@ -2,8 +2,8 @@
 
 A maintainer imports from here instead; :func:`install` puts these modules in the place of LMCache's in an engine that
 nobody changes. Messages, their order and their bytes are those of LMCache; what differs is on the page
-``docs/receiver/compatibility.md`` of the project. Whoever calls with a sender of its own gets each message on the
-calling thread, as ``(URL, dict)``. Everything else is queued, and a native thread does the rest.
+``docs/receiver/compatibility.md`` of the project. A caller with a sender of its own gets each message on the calling
+thread, as ``(URL, dict)``. Everything else is queued, and a native thread does the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from otel_usage.lmcache._declare import declare, undeclared
     from otel_usage.lmcache._install import install
     from otel_usage.lmcache.context import InitializeUsageContext, UsageContext, UsageContextBase
     from otel_usage.lmcache.continuous import ContinuousUsageContext
@@ -51,9 +52,11 @@ __all__ = [
     "UsageMessage",
     "UsageMessageSender",
     "collect_env_message",
+    "declare",
     "get_usage_identity",
     "install",
     "is_usage_tracking_enabled",
+    "undeclared",
 ]
 
 #: The module that has a name, where it is not ``messages``.
@@ -67,9 +70,11 @@ _HOMES = {
     "UsageIdentity": "identity",
     "UsageMessageSender": "transport",
     "collect_env_message": "env_probe",
+    "declare": "_declare",
     "get_usage_identity": "identity",
     "install": "_install",
     "is_usage_tracking_enabled": "identity",
+    "undeclared": "_declare",
 }
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from otel_usage import _native, _process
+from otel_usage.lmcache import _declare
 from otel_usage.lmcache._log import Log
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 CONTRACT = "lmcache/1"
 
@@ -79,6 +81,7 @@ def usage(mode: str, local_log: str | None = None) -> _native.Usage:
         local_log=local_log,
         instance_id=identity.session_id,
         recorded_only=True,
+        declared=_declare.fixed(),
     )
     # Another thread may have made one meanwhile. Both use the one that was stored first, because a handle that is
     # replaced loses what it has not sent within its last 250 ms. Nothing is called between the question and the
@@ -103,9 +106,7 @@ def send(mode: str, message: str, values: Mapping[str, Any], local_log: str | No
             _told.add(text)
             logger.log(level, "%s", _process.one_line(text))
     for key in unknown:
-        if key not in _told:
-            _told.add(key)
-            logger.debug("%s.%s is not part of the contract %s and is not sent", message, key, CONTRACT)
+        _declare.drop(message, key)
 
 
 def flush(seconds: float) -> None:

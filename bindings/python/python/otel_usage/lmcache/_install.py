@@ -7,7 +7,10 @@ import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OURS = "otel_usage.lmcache"
 _ROOT = "lmcache.usage_telemetry"

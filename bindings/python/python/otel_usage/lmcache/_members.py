@@ -4,10 +4,9 @@ package.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __all__ = ["members"]
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     # For a type checker they are dataclasses.
     from dataclasses import dataclass as members
@@ -18,7 +17,7 @@ else:
         if cls is None:
             return lambda cls: members(cls, frozen=frozen)
         own = (name for name, kind in cls.__annotations__.items() if not kind.startswith("ClassVar"))
-        cls._keys = cls.__match_args__ = tuple(own)
+        cls.__match_args__ = tuple(own)
         cls.__init__, cls.__eq__, cls.__repr__ = _init, _eq, _repr
         cls.__hash__ = _hash if frozen else None
         if frozen:
@@ -26,7 +25,7 @@ else:
         return cls
 
     def _init(self, *places, **names):
-        kind, keys = type(self).__name__, self._keys
+        kind, keys = type(self).__name__, self.__match_args__
         if len(places) > len(keys):
             raise TypeError(f"{kind} has {len(keys)} members, not {len(places)}")
         given = dict(zip(keys, places))

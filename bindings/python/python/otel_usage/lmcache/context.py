@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
 
 from otel_usage.lmcache._log import Log
 from otel_usage.lmcache.env_probe import collect_env_message, unread_env_message
@@ -21,8 +20,10 @@ from otel_usage.lmcache.transport import (
     usage_server_url,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 logger = Log("context")
 
@@ -78,7 +79,7 @@ class UsageContextBase(ABC):
         except OSError:
             logger.debug("Unable to write usage log to %s", self._local_log)
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Report without holding up the caller: another sender than ours may wait for something."""
         if is_default(self._sender):
             self.report_once()
@@ -119,5 +120,5 @@ def InitializeUsageContext(
         return None
     logger.info("Initializing usage context.")
     context = UsageContext(config, metadata, local_log, sender)
-    context._start()
+    context.start()
     return context

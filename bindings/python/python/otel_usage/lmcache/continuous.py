@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from otel_usage.lmcache._log import Log
 from otel_usage.lmcache.guard import swallow_telemetry_errors
@@ -13,8 +11,10 @@ from otel_usage.lmcache.identity import get_usage_identity
 from otel_usage.lmcache.messages import CacheLifespanMessage, ContinuousContextMessage, DeploymentMode
 from otel_usage.lmcache.transport import DEFAULT_SENDER, UsageMessageSender, deliver, may_report, usage_server_url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, ClassVar
 
 logger = Log("continuous")
 
@@ -107,6 +107,8 @@ class ContinuousUsageContext:
         As upstream: the count under a bound is of the samples from the bound before it to below this one (to this one
         for the last), so that the first is always 0; samples beyond the bounds are left out.
         """
+        from bisect import bisect_right
+
         counts = [0] * len(buckets)
         for sample in data:
             if buckets[0] <= sample <= buckets[-1]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from otel_usage.lmcache import _core
 from otel_usage.lmcache.messages import DeploymentMode, EnvMessage
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def collect_env_message() -> EnvMessage:
     """Read the machine on the calling thread, which takes milliseconds."""
     import json
 
     found = _core.usage(DeploymentMode.SINGLE_PROCESS.value).payload("EnvMessage", {})
-    sent = json.loads(found[1]) if found else {}
-    members = {key: sent[key] for key in EnvMessage._keys}
+    sent: dict[str, Any] = json.loads(found) if found else {}
+    members = {key: sent[key] for key in EnvMessage.__match_args__}
     members["architecture"] = tuple(members["architecture"])
     return EnvMessage(**members)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_usage.lmcache import _core
 from otel_usage.lmcache._host import host
@@ -17,24 +16,26 @@ from otel_usage.lmcache._log import Log
 from otel_usage.lmcache.guard import swallow_telemetry_errors
 from otel_usage.lmcache.transport import DEFAULT_SENDER, is_default
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Protocol
 
     from otel_usage.lmcache.transport import UsageMessageSender
+
+    class FlushThread(Protocol):
+        """What a helper thread can do."""
+
+        def wake(self) -> None: ...
+
+        def stop(self, timeout: float = ...) -> None: ...
+
 
 logger = Log("flush")
 
 _INTERVAL = 600.0
 #: Seconds that all reporters of a process together may take to end.
 _END = 0.25
-
-
-class FlushThread(Protocol):
-    """What a helper thread can do."""
-
-    def wake(self) -> None: ...
-
-    def stop(self, timeout: float = ...) -> None: ...
 
 
 def usage_flush_interval_seconds() -> float:

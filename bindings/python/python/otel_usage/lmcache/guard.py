@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
 
 from otel_usage.lmcache._log import Log
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from typing_extensions import ParamSpec
 
     P = ParamSpec("P")
-R = TypeVar("R")
+    R = TypeVar("R")
 
 logger = Log("guard")
 

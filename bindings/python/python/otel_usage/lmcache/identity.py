@@ -1,14 +1,14 @@
-"""Who reports: two random identifiers, and whether anything may be reported at all."""
+"""Two random identifiers of the sender, and whether anything may be reported at all."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from otel_usage.lmcache import _core
 from otel_usage.lmcache._log import Log
 from otel_usage.lmcache._members import members
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

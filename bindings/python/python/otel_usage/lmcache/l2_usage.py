@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from otel_usage.lmcache._host import host
 from otel_usage.lmcache._log import Log
 from otel_usage.lmcache._members import members
@@ -13,8 +11,10 @@ from otel_usage.lmcache.identity import get_usage_identity
 from otel_usage.lmcache.messages import DeploymentMode, L2ConnectorUsageMessage
 from otel_usage.lmcache.transport import DEFAULT_SENDER, UsageMessageSender, deliver, may_report
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 logger = Log("l2_usage")
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import Any, ClassVar
 
+from otel_usage.lmcache._declare import with_declared
 from otel_usage.lmcache._host import host
 from otel_usage.lmcache._members import members
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 USAGE_SCHEMA_VERSION = 1
 
@@ -29,7 +33,8 @@ class UsageMessage:
 
     #: Path below the server's URL.
     ENDPOINT: ClassVar[str] = "context"
-    _keys: ClassVar[tuple[str, ...]] = ()
+    #: The members in the order of the message.
+    __match_args__: ClassVar[tuple[str, ...]] = ()
 
 
 @members
@@ -75,7 +80,7 @@ class EngineMessage(UsageMessage):
     @classmethod
     def from_config(cls, config: Any, metadata: Any) -> EngineMessage:
         """Make the message from LMCache's own objects."""
-        return cls(
+        message = cls(
             chunksize=config.chunk_size,
             local_device="cpu" if config.local_cpu else _device_type(),
             max_local_cache_size=int(config.max_local_cpu_size),
@@ -93,6 +98,8 @@ class EngineMessage(UsageMessage):
             kv_dtype=metadata.kv_dtype,
             kv_shape=metadata.kv_shape,
         )
+        with_declared(message, config, metadata)
+        return message
 
 
 @members
@@ -144,7 +151,7 @@ class MPServerMessage(UsageMessage):
         serdes = [adapter.serde_config for adapter in adapters]
         policies = [level.eviction.eviction_policy for level in levels if level.eviction is not None]
         shared_memory = storage.l1_manager_config.memory_config.shm_name
-        return cls(
+        message = cls(
             lmcache_version=host("").__version__,
             chunk_size=mp_config.chunk_size,
             hash_algorithm=mp_config.hash_algorithm,
@@ -166,6 +173,8 @@ class MPServerMessage(UsageMessage):
             l2_store_policy=storage.store_policy,
             l2_prefetch_policy=storage.prefetch_policy,
         )
+        with_declared(message, mp_config, storage)
+        return message
 
 
 @members

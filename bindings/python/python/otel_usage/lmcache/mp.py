@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from otel_usage.lmcache._log import Log
 from otel_usage.lmcache.context import UsageContextBase
 from otel_usage.lmcache.guard import swallow_telemetry_errors
 from otel_usage.lmcache.messages import DeploymentMode, MPServerMessage, UsageMessage
 from otel_usage.lmcache.transport import DEFAULT_SENDER, UsageMessageSender, may_report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 logger = Log("mp")
 
@@ -44,5 +46,5 @@ def InitializeMPUsageContext(
         return None
     logger.info("Initializing MP usage context.")
     context = MPUsageContext(mp_config, storage_manager_config, local_log, sender)
-    context._start()
+    context.start()
     return context

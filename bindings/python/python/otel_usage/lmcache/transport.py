@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
-from otel_usage.lmcache import _core
+from otel_usage.lmcache import _core, _declare
 from otel_usage.lmcache._log import Log
 from otel_usage.lmcache.messages import EnvMessage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeGuard
+
     from otel_usage.lmcache.identity import UsageIdentity
     from otel_usage.lmcache.messages import DeploymentMode, UsageMessage
 
@@ -61,17 +64,20 @@ def build_usage_payload(message: UsageMessage, identity: UsageIdentity, mode: De
     found = _core.usage(mode.value).payload(name, _values(given))
     if found is None:
         raise ValueError(f"{name} is not part of the contract {_core.CONTRACT}")
-    payload: dict[str, object] = json.loads(found[1])
+    payload: dict[str, object] = json.loads(found)
     payload.update(session_id=identity.session_id, machine_id=identity.machine_id, deployment_mode=mode.value)
+    for key in given.keys() - payload.keys():
+        if given[key] is not None:
+            _declare.drop(name, key)
     for key, sent in payload.items():
         value = given.get(key)
         # These are facts about the machine, which the native part finds itself.
         if key in given and (isinstance(message, EnvMessage) or key == "lmcache_version"):
             payload[key] = value
-        elif isinstance(value, tuple) and isinstance(sent, list):
-            payload[key] = tuple(sent)
-        elif isinstance(value, dict) and isinstance(sent, dict):
+        elif _is_dict(value) and _is_dict(sent):
             payload[key] = {bound: sent.get(str(bound), 0) for bound in value}
+        elif isinstance(value, tuple) and _is_list(sent):
+            payload[key] = tuple(sent)
     return payload
 
 
@@ -116,9 +122,9 @@ def _value(value: Any) -> Any:
     """Return a value that the native part understands."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (list, tuple)):
+    if _is_list(value):
         return [_value(entry) for entry in value]
-    if isinstance(value, dict):
+    if _is_dict(value):
         # A histogram: the contract knows the bounds.
         return [_value(count) for count in value.values()]
     dtype = getattr(sys.modules.get("torch"), "dtype", None)
@@ -130,3 +136,11 @@ def _value(value: Any) -> Any:
     except Exception:
         # The native part names its type, and no more.
         return value
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, (list, tuple))
+
+
+def _is_dict(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, dict)
