@@ -18,21 +18,44 @@ pub struct Originals {
 impl Originals {
     /// Returns a command that runs a script of `tests/interop`. It needs the packages, not the wheels.
     pub fn script(&self, name: &str) -> Command {
-        let mut command = Command::new(&self.python);
-        // Keeps compiled files out of the checkout.
-        command.arg("-B").arg(crate::root().join("tests/interop").join(name));
-        command
+        script(&self.python, name)
     }
 
     /// Returns a command that plays a scenario with an original and posts to `url` on this machine.
     pub fn play(&self, scenario: &str, url: &str) -> Result<Command, String> {
-        let package = if scenario.starts_with("vllm") { "vllm" } else { "lmcache" };
-        let wheel = wheel(&self.wheels, package).ok_or_else(|| {
-            format!("no wheel of {package} in {}: remove that folder", self.wheels.display())
-        })?;
-        let mut command = self.script(&format!("wire/{package}_original.py"));
-        command.arg(wheel).arg(self.scenario(scenario)).arg(url);
+        self.play_by(&self.python, "original", scenario, url)
+    }
+
+    /// Returns a command that plays a scenario with the Python package in the place of the original.
+    ///
+    /// `python` has the package and what the originals import.
+    pub fn play_package(
+        &self,
+        python: &Path,
+        scenario: &str,
+        url: &str,
+    ) -> Result<Command, String> {
+        self.play_by(python, "package", scenario, url)
+    }
+
+    fn play_by(
+        &self,
+        python: &Path,
+        who: &str,
+        scenario: &str,
+        url: &str,
+    ) -> Result<Command, String> {
+        let engine = if scenario.starts_with("vllm") { "vllm" } else { "lmcache" };
+        let mut command = script(python, &format!("wire/{engine}_{who}.py"));
+        command.arg(self.wheel(engine)?).arg(self.scenario(scenario)).arg(url);
         Ok(command)
+    }
+
+    /// Returns the wheel of `vllm` or `lmcache`.
+    pub fn wheel(&self, engine: &str) -> Result<PathBuf, String> {
+        wheel(&self.wheels, engine).ok_or_else(|| {
+            format!("no wheel of {engine} in {}: remove that folder", self.wheels.display())
+        })
     }
 
     /// Returns the file of a scenario.
@@ -77,6 +100,13 @@ impl Originals {
         download.arg("--requirement").arg(crate::root().join("tests/interop/originals.txt"));
         done("pip download", download.arg("--dest").arg(&self.wheels).output())
     }
+}
+
+fn script(python: &Path, name: &str) -> Command {
+    let mut command = Command::new(python);
+    // Keeps compiled files out of the checkout.
+    command.arg("-B").arg(crate::root().join("tests/interop").join(name));
+    command
 }
 
 fn cache() -> Result<PathBuf, String> {

@@ -14,7 +14,7 @@ pub(crate) fn run(all: bool) -> anyhow::Result<()> {
         .env("OTELCOL", otelcol);
     if all {
         let list = "tests/collector/requirements.txt";
-        let python = python::environment(root, "e2e", Path::new("python3"), list)?;
+        let python = python::environment(root, "e2e", Path::new("python3"), &[list])?;
         test.env("OTEL_USAGE_E2E_PYTHON", python);
     }
     tools::run(&mut test, "a chain through the collector failed: see the test above")

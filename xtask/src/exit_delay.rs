@@ -14,7 +14,7 @@ use otel_usage_testing::python::Originals;
 use otel_usage_testing::resolver::NeverResolves;
 
 use crate::demo::side::{LONGEST_END, Side};
-use crate::demo::{MEASURED, ours};
+use crate::demo::{MEASURED, library};
 use crate::tools;
 
 /// Time within which an engine sends something. Python takes seconds to start.
@@ -37,7 +37,7 @@ pub(crate) fn run(times: usize) -> anyhow::Result<()> {
         Ok(originals) => originals,
         Err(because) => return tools::skip(&because),
     };
-    let ours = ours(tools::root()?)?;
+    let ours = library(tools::root()?)?;
     let all = STAGES.len() * MEASURED.len();
     let mut rows = Vec::new();
     for (stage, fault) in STAGES {
@@ -127,7 +127,7 @@ fn end(
         // Python asks the resolver for an address too, and ours for a name only.
         let url = match side {
             Side::Original => "http://127.0.0.1:9",
-            Side::Ours(_) => "http://localhost:9",
+            Side::Library(_) | Side::Package(_) => "http://localhost:9",
         };
         let environment = resolver.environment();
         return side.cut(originals, scenario, home.path(), url, &environment, || {

@@ -25,12 +25,15 @@ mod package;
 mod pictures;
 mod probe_gate;
 mod python;
+#[cfg(target_os = "linux")]
+mod python_costs;
 mod python_upstream;
 mod rustup;
 mod small_build;
 mod supply_chain;
 mod tools;
 mod torture;
+mod wheels;
 mod workspace;
 
 use std::process::ExitCode;
@@ -132,10 +135,18 @@ enum Task {
     ///
     /// Needs Python with its module venv, and packages from PyPI.
     Python {
+        /// Test this wheel instead
+        #[arg(long, value_name = "FILE")]
+        wheel: Option<std::path::PathBuf>,
         /// Arguments for pytest
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Measure what the Python package costs, beside the Python originals
+    ///
+    /// Prints the table of docs/project/performance.md. Needs Python and packages from PyPI, and takes several minutes,
+    /// because an original waits 20 s.
+    PythonCosts,
     /// Build the library without features and compare its dependencies with the checked-in list
     SmallBuild {
         /// Accept the dependencies as they are now
@@ -162,6 +173,9 @@ enum Task {
         /// Folder for the files [default: wheels in the target folder]
         #[arg(long, value_name = "DIR")]
         out: Option<std::path::PathBuf>,
+        /// Build the wheel for this target only, such as `x86_64-unknown-linux-gnu`, and no source package
+        #[arg(long, value_name = "TARGET")]
+        only: Vec<String>,
     },
 }
 
@@ -229,10 +243,14 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Package => package::check(),
         Task::Pictures { check } => pictures::run(check),
         Task::ProbeGate => probe_gate::check(),
-        Task::Python { arguments } => python::test(&arguments),
+        Task::Python { wheel, arguments } => python::test(wheel, &arguments),
+        #[cfg(target_os = "linux")]
+        Task::PythonCosts => python_costs::run(),
+        #[cfg(not(target_os = "linux"))]
+        Task::PythonCosts => tools::skip("the originals run on Linux only"),
         Task::SmallBuild { write } => small_build::check(write),
         Task::SupplyChain => supply_chain::check(),
         Task::Torture { only, cases } => torture::run(only, cases),
-        Task::Wheels { out } => python::wheels(out),
+        Task::Wheels { out, only } => wheels::run(out, &only),
     }
 }

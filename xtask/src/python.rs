@@ -1,86 +1,87 @@
-//! Builds the wheels of the Python package, and tests the wheel for this machine.
+//! Tests the Python package with each Python that is here: the installed wheel, never the sources.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
+use otel_usage_testing::python::Originals;
 
-use crate::{rustup, tools};
+use crate::tools;
+use crate::wheels::host_wheel;
 
 /// The folder of the package.
-const PACKAGE: &str = "bindings/python";
-
-/// The Rust targets of the wheels, each with the oldest C library that its wheel runs with.
-const TARGETS: [(&str, &str); 3] = [
-    ("x86_64-unknown-linux-gnu", "manylinux2014"),
-    ("aarch64-unknown-linux-gnu", "manylinux2014"),
-    ("x86_64-unknown-linux-musl", "musllinux_1_2"),
-];
+pub(crate) const PACKAGE: &str = "bindings/python";
 
 /// The minor versions of Python 3 that the package supports and that are tested, if they are on this machine.
 const MINORS: std::ops::RangeInclusive<u32> = 10..=13;
 
-/// Builds a wheel for each target, and the source package.
-pub(crate) fn wheels(out: Option<PathBuf>) -> anyhow::Result<()> {
+/// Builds the wheel for this machine (or takes one that is built), checks its types, and runs the package's tests on it,
+/// in a clean environment of each Python that is here.
+pub(crate) fn test(wheel: Option<PathBuf>, arguments: &[String]) -> anyhow::Result<()> {
     let root = tools::root()?;
-    let out = match out {
-        Some(out) => out,
-        None => tools::target(root)?.join("wheels"),
+    let wheel = match wheel {
+        Some(wheel) => std::path::absolute(wheel)?,
+        None => host_wheel(root)?,
     };
-    let python = builder(root)?;
-    for (target, compatibility) in TARGETS {
-        rustup::add_target(root, target)?;
-        let mut build = maturin(root, &python);
-        build.args(["build", "--profile", "wheel", "--locked", "--zig", "--target", target]);
-        build.args(["--compatibility", compatibility, "--out"]).arg(&out);
-        watched(&format!("building the wheel for {target}"), &mut build)?;
+    let pythons: Vec<(u32, PathBuf)> =
+        MINORS.filter_map(|minor| Some((minor, python(minor)?))).collect();
+    for minor in MINORS.filter(|minor| !pythons.iter().any(|(there, _)| there == minor)) {
+        println!("not tested: Python 3.{minor} is not on this machine");
     }
-    let mut source = maturin(root, &python);
-    source.arg("sdist").arg("--out").arg(&out);
-    watched("packing the sources", &mut source)?;
-    for entry in std::fs::read_dir(&out)?.flatten() {
-        println!("{:>9} bytes  {}", entry.metadata()?.len(), entry.path().display());
+    let Some((_, newest)) = pythons.last() else {
+        return tools::skip("no Python from 3.10 to 3.13 is on this machine");
+    };
+    types(root, newest)?;
+    if let Err(because) = Originals::wheels() {
+        tools::skip(&format!("the package beside vLLM's original: {because}"))?;
     }
-    Ok(())
-}
-
-/// Builds the wheel for this machine and runs the package's tests on it, in a clean environment of each Python that is
-/// here.
-pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
-    let root = tools::root()?;
-    let wheel = host_wheel(root)?;
-    let mut tested = 0_u32;
-    for minor in MINORS {
-        let Some(python) = python(minor) else {
-            println!("not tested: Python 3.{minor} is not on this machine");
-            continue;
-        };
-        let clean = environment(
-            root,
-            &format!("python-3.{minor}"),
-            &python,
-            "bindings/python/requirements-test.txt",
-        )?;
-        install(&clean, &wheel)?;
+    let tests = root.join(PACKAGE).join("tests");
+    for (minor, python) in &pythons {
         println!("Python 3.{minor}");
+        let mut lists = vec!["bindings/python/requirements-test.txt"];
+        // The original takes seconds for each report, so that it runs beside the package in one Python only.
+        let beside = python == newest;
+        if beside {
+            // What the original imports.
+            lists.push("tests/interop/requirements.txt");
+        }
+        let clean = environment(root, &format!("python-3.{minor}"), python, &lists)?;
+        install(&clean, &wheel)?;
         // Another folder than that of the sources, so that the wheel is what is imported.
         let elsewhere = tempfile::tempdir()?;
-        let mut tests = Command::new(&clean);
-        tests.args([
+        let mut run = Command::new(&clean);
+        run.args([
             "-m",
             "pytest",
             "--quiet",
+            "-rs",
             "-p",
             "no:cacheprovider",
             "--import-mode=importlib",
         ]);
-        tests.arg(root.join(PACKAGE).join("tests")).args(arguments);
-        tests.current_dir(elsewhere.path()).env("PYTHONDONTWRITEBYTECODE", "1");
-        tools::run(&mut tests, &format!("the Python package fails with Python 3.{minor}"))?;
-        tested += 1;
+        if !beside {
+            run.arg("--ignore").arg(tests.join("test_vllm_original.py"));
+        }
+        run.arg(&tests).args(arguments).current_dir(elsewhere.path());
+        run.env("PYTHONDONTWRITEBYTECODE", "1");
+        tools::run(&mut run, &format!("the Python package fails with Python 3.{minor}"))?;
     }
-    if tested == 0 {
-        return tools::skip("no Python from 3.10 to 3.13 is on this machine");
+    Ok(())
+}
+
+/// Checks the types of the package and of the examples.
+fn types(root: &Path, with: &Path) -> anyhow::Result<()> {
+    let python =
+        environment(root, "python-types", with, &["bindings/python/requirements-types.txt"])?;
+    for checker in ["mypy", "pyright"] {
+        let mut check = Command::new(&python);
+        check.args(["-m", checker]).current_dir(root.join(PACKAGE));
+        if checker == "mypy" {
+            check.arg("--cache-dir").arg(tools::target(root)?.join("mypy"));
+        } else {
+            check.arg("--pythonpath").arg(&python);
+        }
+        println!("types, by {checker}");
+        tools::run(&mut check, &format!("{checker} finds an error in the Python package"))?;
     }
     Ok(())
 }
@@ -93,59 +94,16 @@ pub(crate) fn install(python: &Path, wheel: &Path) -> anyhow::Result<()> {
     tools::run(&mut install, "the wheel cannot be installed")
 }
 
-/// Builds the wheel for this machine only, and returns its path.
-pub(crate) fn host_wheel(root: &Path) -> anyhow::Result<PathBuf> {
-    let out = tools::target(root)?.join("wheels/host");
-    let _ = std::fs::remove_dir_all(&out);
-    let python = builder(root)?;
-    let mut build = maturin(root, &python);
-    build.args(["build", "--profile", "wheel", "--locked", "--compatibility", "linux", "--out"]);
-    build.arg(&out);
-    watched("building the wheel for this machine", &mut build)?;
-    let mut made = std::fs::read_dir(&out)?.flatten().map(|entry| entry.path());
-    made.find(|path| path.extension().is_some_and(|end| end == "whl"))
-        .context("maturin makes a wheel")
-}
-
-/// Returns a Python that has what builds a wheel.
-fn builder(root: &Path) -> anyhow::Result<PathBuf> {
-    environment(
-        root,
-        "python-build",
-        Path::new("python3"),
-        "bindings/python/requirements-build.txt",
-    )
-}
-
-fn maturin(root: &Path, python: &Path) -> Command {
-    let mut command = Command::new(python);
-    command.args(["-m", "maturin"]).current_dir(root.join(PACKAGE));
-    // The programs of the environment, such as zig, are found by this.
-    if let Some(folder) = python.parent() {
-        let paths = std::env::var_os("PATH").unwrap_or_default();
-        let paths = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&paths));
-        if let Ok(paths) = std::env::join_paths(paths) {
-            command.env("PATH", paths);
-        }
-    }
-    tools::forget_this_package(&mut command);
-    command
-}
-
-fn watched(what: &str, command: &mut Command) -> anyhow::Result<()> {
-    tools::watched(what, || tools::output(command)).map(drop)
-}
-
-/// Returns the Python of the virtual environment `name` that has the packages of a list, which is a file of the checkout,
-/// and makes it if it is not there.
+/// Returns the Python of the virtual environment `name` that has the packages of these lists, which are files of the
+/// checkout, and makes it if it is not there.
 pub(crate) fn environment(
     root: &Path,
     name: &str,
     with: &Path,
-    list: &str,
+    lists: &[&str],
 ) -> anyhow::Result<PathBuf> {
-    let list = root.join(list);
-    let wanted = std::fs::read_to_string(&list)?;
+    let lists: Vec<PathBuf> = lists.iter().map(|list| root.join(list)).collect();
+    let wanted = lists.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()?;
     let folder = root.join(".cache").join(name);
     let (installed, python) = (folder.join("installed.txt"), folder.join("bin/python"));
     let there = std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted);
@@ -157,18 +115,12 @@ pub(crate) fn environment(
         "python -m venv failed: install Python with its module venv",
     )?;
     let mut install = Command::new(&python);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ]);
-    install.arg(&list);
-    let shown = list.file_name().unwrap_or_default().display().to_string();
-    tools::watched(&format!("installing {shown}"), || {
-        tools::run(&mut install, &format!("{shown} cannot be installed: PyPI is needed"))
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    lists.iter().for_each(|list| {
+        install.arg("--requirement").arg(list);
+    });
+    tools::watched(&format!("installing the packages of {name}"), || {
+        tools::run(&mut install, &format!("{name} cannot be installed: PyPI is needed"))
     })?;
     std::fs::write(&installed, wanted)?;
     Ok(python)

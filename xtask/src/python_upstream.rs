@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::{python, tools};
+use crate::{python, tools, wheels};
 
 /// The release whose tests run.
 const LMCACHE: &str = "lmcache==0.5.6";
@@ -22,9 +22,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
         root,
         "python-upstream",
         &with,
-        "bindings/python/requirements-upstream.txt",
+        &["bindings/python/requirements-upstream.txt"],
     )?;
-    let wheel = python::host_wheel(root)?;
+    let wheel = wheels::host_wheel(root)?;
     pip(&python, &["install", "--no-deps", LMCACHE])?;
     python::install(&python, &wheel)?;
 

@@ -29,12 +29,12 @@ def wheel():
     return found[0]
 
 
-def play(server, script, wheel, scenario, home, variables, original):
+def play(server, script, wheel, scenario, home, variables):
     """Return the message of the start."""
     home.mkdir(exist_ok=True)
     path = home / "scenario.json"
     path.write_text(json.dumps(scenario))
-    more = {"HOME": str(home), "ENGINE_LIFE": "start" if original else "whole", **scenario["environment"]}
+    more = {"HOME": str(home), "ENGINE_LIFE": "start", **scenario["environment"]}
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         [sys.executable, "-B", script, wheel, path, server.url],
@@ -58,9 +58,8 @@ def play(server, script, wheel, scenario, home, variables, original):
 
 
 def compare(servers, wheel, scenario, tmp_path, variables):
-    theirs = play(servers(), WIRE / "vllm_original.py", wheel, scenario, tmp_path / "theirs", variables, True)
-    engine = Path(__file__).with_name("engine_ours.py")
-    ours = play(servers(), engine, wheel, scenario, tmp_path / "ours", variables, False)
+    theirs = play(servers(), WIRE / "vllm_original.py", wheel, scenario, tmp_path / "theirs", variables)
+    ours = play(servers(), WIRE / "vllm_package.py", wheel, scenario, tmp_path / "ours", variables)
     assert list(ours) == list(theirs)
     different = {key: (theirs[key], ours[key]) for key in theirs if theirs[key] != ours[key] and key not in RANDOM}
     assert different == {}

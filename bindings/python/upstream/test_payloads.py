@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-WIRE = HERE.parents[2] / "tests/interop/wire"
+WIRE = Path(__file__).parents[3] / "tests/interop/wire"
 SCENARIOS = sorted(path.stem for path in (WIRE / "scenarios").glob("lmcache-*.json"))
 
 #: Times, and what is random in a run.
@@ -59,7 +58,7 @@ def without_secrets(body):
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_posts_are_lmcaches(scenario, tmp_path):
     theirs = posts(WIRE / "lmcache_original.py", scenario, tmp_path)
-    ours = posts(HERE / "ours.py", scenario, tmp_path)
+    ours = posts(WIRE / "lmcache_package.py", scenario, tmp_path)
     assert [path for path, _ in ours] == [path for path, _ in theirs]
     for (_, our), (_, their) in zip(ours, theirs):
         assert list(our) == list(their)

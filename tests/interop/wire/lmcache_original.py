@@ -88,6 +88,7 @@ def single_process(wanted):
     metadata.kv_shape = tuple(metadata.kv_shape)
     cost = standins.Cost()
     InitializeUsageContext(wanted.config, metadata)
+    cost.returned()
     reported()
     if standins.LIFE == "whole":
         continuous = ContinuousUsageContext.GetOrCreate(metadata)
@@ -144,6 +145,7 @@ def server(wanted):
     cost = standins.Cost()
     # In this order the server starts them.
     InitializeMPUsageContext(wanted.mp_config, levels)
+    cost.returned()
     if standins.LIFE == "start":
         reported()
         cost.tell()

@@ -91,6 +91,12 @@ def load(path):
         return scenario(file.read())
 
 
+def loaded_by_engines():
+    """Imports what vLLM and LMCache have loaded of the standard library by the time at which they report."""
+    for module in ("asyncio", "concurrent.futures", "dataclasses", "json", "logging", "multiprocessing", "uuid"):
+        importlib.import_module(module)
+
+
 def loopback_only(url):
     """Refuses a server elsewhere now, and every connection and look-up elsewhere later."""
     here = ("127.0.0.1", "localhost", "::1")
@@ -112,10 +118,17 @@ def loopback_only(url):
 
 
 class Cost:
-    """Processor time of this process and its children, and time that went by."""
+    """Processor time of this process and its children, and time that went by, from now on."""
 
     def __init__(self):
+        self.call, self.threads = {}, self.threads_of_process()
         self.begun, self.before = time.monotonic(), self.spent()
+        self.thread = time.thread_time()
+
+    @staticmethod
+    def threads_of_process():
+        """How many threads there are, also those that are not Python's."""
+        return len(os.listdir("/proc/self/task"))
 
     @staticmethod
     def spent():
@@ -123,10 +136,16 @@ class Cost:
         who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, who))
 
+    def returned(self):
+        """The call that reports is over for the engine."""
+        cpu, wall = time.thread_time() - self.thread, time.monotonic() - self.begun
+        threads = self.threads_of_process() - self.threads
+        self.call = {"call_cpu_seconds": cpu, "call_wall_seconds": wall, "call_threads": threads}
+
     def tell(self):
         """One line for whoever started this."""
         wall = time.monotonic() - self.begun
-        cost = {"cpu_seconds": self.spent() - self.before, "wall_seconds": wall}
+        cost = {"cpu_seconds": self.spent() - self.before, "wall_seconds": wall, **self.call}
         print(json.dumps(cost), flush=True)
 
 

@@ -107,6 +107,7 @@ def main():
 
     cost = standins.Cost()
     report_usage_stats(config, usage_lib.UsageContext[wanted.usage_context])
+    cost.returned()
     standins.until_sent(clock.sent)
     cost.tell()
 

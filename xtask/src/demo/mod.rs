@@ -1,23 +1,24 @@
-//! `cargo xtask demo adopt`: compares an engine's Python original with this library.
+//! `cargo xtask demo adopt`: compares an engine's Python original with this library and with the Python package.
 //!
 //! Prints three tables: what is sent, what it costs, and how long an engine takes to end if the server never answers.
-//! The originals are unmodified, ours is `examples/adopt.rs`, and both send to a server in this process.
+//! The originals are unmodified. The library is `examples/adopt.rs`, the package its wheel in a clean environment, and
+//! all send to a server in this process.
 
 mod fleet;
 pub(crate) mod side;
 #[cfg(target_os = "linux")]
-mod silence;
+pub(crate) mod silence;
 
 pub(crate) use fleet::fleet;
 #[cfg(target_os = "linux")]
 pub(crate) use silence::silence;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 
-use crate::tools;
+use crate::{python, tools, wheels};
 use otel_usage_testing::compare::{Compared, compare};
 use otel_usage_testing::python::Originals;
 use side::{Cost, Side};
@@ -50,14 +51,16 @@ pub(crate) fn adopt() -> anyhow::Result<()> {
         Ok(originals) => originals,
         Err(because) => return tools::skip(&because),
     };
-    let ours = ours(root)?;
-    let original = Side::Original;
+    let sides = [Side::Original, library(root)?, package(root, &wheels::host_wheel(root)?)?];
 
     println!("Original: vLLM 0.33.0 and LMCache 0.5.6 as published, with a replacement for torch.");
-    println!("Ours: examples/adopt.rs, release build. Both send to a server on this machine.\n");
-    let different = sent(originals, &original, &ours)?;
-    costs(originals, &original, &ours)?;
-    ends(originals, &original, &ours)?;
+    println!(
+        "Library: examples/adopt.rs, release build. Package: the wheel, in the engines' own code."
+    );
+    println!("All send to a server on this machine.\n");
+    let different = sent(originals, &sides)?;
+    costs(originals, &sides)?;
+    ends(originals, &sides)?;
     ensure!(
         different == 0,
         "{different} field(s) differ without an entry in docs/receiver/compatibility.md"
@@ -65,37 +68,63 @@ pub(crate) fn adopt() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds our side.
-pub(crate) fn ours(root: &Path) -> anyhow::Result<Side> {
+/// Builds the program that uses the library.
+pub(crate) fn library(root: &Path) -> anyhow::Result<Side> {
     tools::run(
         tools::cargo(root).args(["build", "--release", "--example", "adopt", "--locked"]),
         "examples/adopt.rs does not build",
     )?;
-    Ok(Side::Ours(tools::target(root)?.join("release/examples/adopt")))
+    Ok(Side::Library(tools::target(root)?.join("release/examples/adopt")))
 }
 
-/// Compares what both sides send and returns the number of undocumented differences.
-fn sent(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<usize> {
-    let line = |scenario: &str, message: &str, fields: &str, different: &str, documented: &str| {
-        println!("{scenario:<16} {message:<38} {fields:>6} {different:>9}  {documented}");
+/// Installs the Python package from its wheel, into an environment of its own that has what the originals import.
+pub(crate) fn package(root: &Path, wheel: &Path) -> anyhow::Result<Side> {
+    let lists = ["tests/interop/requirements.txt"];
+    let python: PathBuf = python::environment(root, "python-adopt", Path::new("python3"), &lists)?;
+    python::install(&python, wheel)?;
+    Ok(Side::Package(python))
+}
+
+/// Compares what the sides send and returns the number of undocumented differences.
+fn sent(originals: &Originals, [original, ours @ ..]: &[Side; 3]) -> anyhow::Result<usize> {
+    let line = |cells: [&str; 6]| {
+        let [scenario, message, fields, library, package, documented] = cells;
+        println!(
+            "{scenario:<16} {message:<38} {fields:>6} {library:>8} {package:>8}  {documented}"
+        );
     };
-    println!("WHAT IS SENT: paths, keys, their order, and the text of every value");
-    line("scenario", "message", "fields", "different", "listed in docs/receiver/compatibility.md");
+    println!("WHAT IS SENT: fields whose path, key, order or text differs from the original");
+    let documented = "listed in docs/receiver/compatibility.md";
+    line(["scenario", "message", "fields", "library", "package", documented]);
     let mut different = 0;
     for scenario in SCENARIOS {
-        // Both sides share a home directory, because LMCache keeps the machine id there.
+        // All sides share a home directory, because LMCache keeps the machine id there.
         let home = tempfile::tempdir()?;
         let theirs = original.run(originals, scenario, home.path(), "whole")?;
-        let mine = ours.run(originals, scenario, home.path(), "whole")?;
-        let compared = compare(&theirs.requests, &mine.requests).map_err(|error| anyhow!(error))?;
+        let mut compared = Vec::new();
+        for side in ours {
+            let mine = side.run(originals, scenario, home.path(), "whole")?;
+            let found =
+                compare(&theirs.requests, &mine.requests).map_err(|error| anyhow!(error))?;
+            compared.push(found);
+        }
+        let [library, package] = compared.as_slice() else { continue };
         let mut name = scenario;
-        for Compared { message, fields, documented, differences } in &compared {
-            let documented = documented.join(", ");
-            line(name, message, &fields.to_string(), &differences.len().to_string(), &documented);
-            for difference in differences {
-                println!("    {difference}");
+        // The messages are the original's, in its order; after them either side may have a row for the whole run.
+        for index in 0..library.len().max(package.len()) {
+            let rows = [library.get(index), package.get(index)];
+            let Some(shown) = rows.into_iter().flatten().next() else { continue };
+            let count = |row: Option<&Compared>| row.map_or(0, |row| row.differences.len());
+            let [library, package] = rows.map(|row| count(row).to_string());
+            let documented = shown.documented.join(", ");
+            let fields = shown.fields.to_string();
+            line([name, &shown.message, &fields, &library, &package, &documented]);
+            for (row, who) in rows.into_iter().zip(["library", "package"]) {
+                for difference in row.iter().flat_map(|row| &row.differences) {
+                    println!("    {who}: {difference}");
+                }
+                different += count(row);
             }
-            different += differences.len();
             name = "";
         }
     }
@@ -104,22 +133,28 @@ fn sent(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<u
 }
 
 /// Measures what the reports cost the process of the engine and its children.
-fn costs(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<()> {
+fn costs(originals: &Originals, sides: &[Side; 3]) -> anyhow::Result<()> {
     println!("WHAT THE START COSTS, from the first report to the last answer (median of {TIMES})");
-    println!(
-        "Imports of the original are not counted, because its engine has loaded most of them."
-    );
+    println!("Imports are not counted, because an engine has loaded most of them.");
     table();
     for scenario in MEASURED {
-        let [theirs, mine] = [original, ours].map(|side| median(originals, side, scenario));
-        let (theirs, mine) = (theirs?, mine?);
-        let [a, b] = [&theirs, &mine].map(|cost| format!("{:.1} ms", cost.cpu_seconds * 1e3));
-        row(scenario, "processor time", &a, &b);
-        let [a, b] = [&theirs, &mine].map(|cost| format!("{:.1} ms", cost.wall_seconds * 1e3));
-        row("", "until the last answer", &a, &b);
-        let [a, b] = [original, ours].map(|side| children(originals, side, scenario));
-        let ((a, programs), (b, _)) = (a?, b?);
-        row("", "child processes", &a, &b);
+        let mut all = Vec::new();
+        for side in sides {
+            all.push(median(originals, side, scenario, TIMES)?);
+        }
+        let millis = |of: fn(&Cost) -> f64| {
+            all.iter().map(|cost| format!("{:.1} ms", of(cost) * 1e3)).collect::<Vec<_>>()
+        };
+        row(scenario, "processor time", &millis(|cost| cost.cpu_seconds));
+        row("", "until the last answer", &millis(|cost| cost.wall_seconds));
+        let mut counts = Vec::new();
+        let mut programs = String::new();
+        for side in sides {
+            let (count, started) = children(originals, side, scenario)?;
+            counts.push(count);
+            programs.push_str(&started);
+        }
+        row("", "child processes", &counts);
         if !programs.is_empty() {
             println!("{:<16} of the original: {programs}", "");
         }
@@ -128,23 +163,29 @@ fn costs(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<
     Ok(())
 }
 
-fn median(originals: &Originals, side: &Side, scenario: &str) -> anyhow::Result<Cost> {
+/// Returns the run with the median of the processor time.
+pub(crate) fn median(
+    originals: &Originals,
+    side: &Side,
+    scenario: &str,
+    times: usize,
+) -> anyhow::Result<Cost> {
     let home = tempfile::tempdir()?;
-    let mut costs: Vec<Cost> = (0..TIMES)
+    let mut costs: Vec<Cost> = (0..times)
         .map(|_| side.run(originals, scenario, home.path(), "start"))
         .collect::<anyhow::Result<_>>()?;
     costs.sort_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds));
-    costs.into_iter().nth(TIMES / 2).context("no run")
+    costs.into_iter().nth(times / 2).context("no run")
 }
 
 /// Returns the number of child processes and the programs they ran.
-fn children(
+pub(crate) fn children(
     originals: &Originals,
     side: &Side,
     scenario: &str,
 ) -> anyhow::Result<(String, String)> {
     if !tools::have("strace") {
-        return Ok(("not counted".to_owned(), "strace is missing: install it".to_owned()));
+        return Ok(("not counted".to_owned(), String::new()));
     }
     let home = tempfile::tempdir()?;
     let (count, programs) = side.children(originals, scenario, home.path())?;
@@ -152,28 +193,36 @@ fn children(
 }
 
 /// Measures how long the process lives on after its engine ended.
-fn ends(originals: &Originals, original: &Side, ours: &Side) -> anyhow::Result<()> {
+fn ends(originals: &Originals, sides: &[Side; 3]) -> anyhow::Result<()> {
     println!(
         "HOW LONG AN ENGINE TAKES TO END if the server accepts a connection and never answers"
     );
     table();
     for scenario in MEASURED {
-        let [theirs, mine] = [original, ours].map(|side| {
+        let mut cells = Vec::new();
+        for side in sides {
             let home = tempfile::tempdir()?;
-            side.end(originals, scenario, home.path())
-        });
-        let text = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
-        row(scenario, "until the process is gone", &text(theirs?), &text(mine?));
+            cells.push(millis(side.end(originals, scenario, home.path())?));
+        }
+        row(scenario, "until the process is gone", &cells);
     }
     Ok(())
 }
 
-fn table() {
-    row("", "", "original", "ours");
+fn millis(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1e3)
 }
 
-fn row(scenario: &str, what: &str, original: &str, ours: &str) {
-    println!("{scenario:<16} {what:<26} {original:>12}   {ours:>10}");
+fn table() {
+    row("", "", &["original", "library", "package"].map(str::to_owned));
+}
+
+fn row(scenario: &str, what: &str, cells: &[String]) {
+    print!("{scenario:<16} {what:<26}");
+    for cell in cells {
+        print!(" {cell:>11}");
+    }
+    println!();
 }
 
 /// Returns the environment variables of a scenario.

@@ -1,6 +1,6 @@
-//! Runs one side of the comparison, the original or ours, as a process.
+//! Runs one side of the comparison as a process: the original, the library, or the Python package.
 //!
-//! Both programs print their cost as one line of JSON. With `ENGINE_LIFE=cut` they end when their input does.
+//! The programs print their cost as one line of JSON. With `ENGINE_LIFE=cut` they end when their input does.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,26 @@ use otel_usage_testing::receiver::{Answer, Receiver, Request};
 pub(crate) enum Side {
     Original,
     /// The path of the built `examples/adopt.rs`.
-    Ours(PathBuf),
+    Library(PathBuf),
+    /// A Python that has the package and what the originals import.
+    Package(PathBuf),
 }
 
 /// What one run sent, and what it cost.
-pub(super) struct Cost {
-    pub(super) requests: Vec<Request>,
-    pub(super) cpu_seconds: f64,
-    pub(super) wall_seconds: f64,
+pub(crate) struct Cost {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) wall_seconds: f64,
+    /// What the call that reports costs the engine's thread. The library's program does not tell it.
+    pub(crate) call: Option<Call>,
+}
+
+/// The call that reports, on the engine's thread.
+pub(crate) struct Call {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) wall_seconds: f64,
+    /// The process's threads after it that were not there before.
+    pub(crate) threads: f64,
 }
 
 /// Longest time that an engine gets to end. An original waits for ever if its name server does not answer.
@@ -30,7 +42,7 @@ pub(crate) const LONGEST_END: Duration = Duration::from_secs(60);
 
 impl Side {
     /// Runs a scenario (`life`: `whole`, or only its `start`) against a server that answers.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         originals: &Originals,
         scenario: &str,
@@ -53,11 +65,17 @@ impl Side {
             requests: server.requests.try_iter().collect(),
             cpu_seconds: seconds("cpu_seconds")?,
             wall_seconds: seconds("wall_seconds")?,
+            call: seconds("call_cpu_seconds")
+                .and_then(|cpu_seconds| {
+                    let wall_seconds = seconds("call_wall_seconds")?;
+                    Ok(Call { cpu_seconds, wall_seconds, threads: seconds("call_threads")? })
+                })
+                .ok(),
         })
     }
 
     /// Returns the number of processes that a run starts, directly or not, and the names of their programs.
-    pub(super) fn children(
+    pub(crate) fn children(
         &self,
         originals: &Originals,
         scenario: &str,
@@ -97,7 +115,7 @@ impl Side {
     }
 
     /// Measures how long the process lives on after its engine ended, with a server that never answers.
-    pub(super) fn end(
+    pub(crate) fn end(
         &self,
         originals: &Originals,
         scenario: &str,
@@ -153,7 +171,11 @@ impl Side {
         let path = originals.scenario(scenario);
         let mut command = match self {
             Self::Original => originals.play(scenario, url).map_err(|error| anyhow!(error))?,
-            Self::Ours(program) => {
+            Self::Package(python) => {
+                let played = originals.play_package(python, scenario, url);
+                played.map_err(|error| anyhow!(error))?
+            }
+            Self::Library(program) => {
                 let mut command = Command::new(program);
                 command.arg(&path).arg(url);
                 command

@@ -23,7 +23,7 @@ use anyhow::{Context as _, ensure};
 use crate::tools;
 use rows::{ENGINES, Row};
 use sandbox::Sandbox;
-use trace::Marks;
+pub(crate) use trace::Marks;
 
 /// The tables of rows that mean off, by what the operator did.
 const TABLES: [(&str, &[Row]); 9] = [

@@ -6,11 +6,11 @@ use anyhow::Context as _;
 
 /// Calls that leave a mark, by kind.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
-    pub(super) sockets: usize,
+pub(crate) struct Marks {
+    pub(crate) sockets: usize,
     /// Calls that make, change or remove a file.
-    pub(super) files: usize,
-    pub(super) threads: usize,
+    pub(crate) files: usize,
+    pub(crate) threads: usize,
     /// The names of the calls.
     pub(super) calls: Vec<String>,
 }
@@ -56,7 +56,7 @@ const WRITES: [&str; 5] = ["write", "writev", "pwrite64", "pwritev", "pwritev2"]
 
 impl Marks {
     /// Counts the calls after the one that starts `program`.
-    pub(super) fn read(trace: &str, program: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(trace: &str, program: &Path) -> anyhow::Result<Self> {
         let started = format!("execve(\"{}\"", program.display());
         let mut lines = trace.lines().skip_while(|line| !line.contains(&started));
         lines.next().context("the trace does not show the program")?;

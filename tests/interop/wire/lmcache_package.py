@@ -1,13 +1,10 @@
-"""Runs `tests/interop/wire/lmcache_original.py`, with our modules in the place of LMCache's usage reporting.
+"""LMCache's own code with the Python package in the place of its usage reporting, for one scenario.
 
-In: the wheel, a scenario and the URL of a server on this machine, as that program has them. LMCache's event bus and its
-periodic threads are the published ones.
+In and out as `lmcache_original.py`, which plays the scenario. LMCache's event bus and its periodic threads are the
+published ones.
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "tests/interop/wire"))
 
 import lmcache_original
 import standins
@@ -29,7 +26,17 @@ def initialised_machine(device):
     sys.modules["lmcache"].torch_dev.is_initialized = lambda: device is not None
 
 
+def reported():
+    if standins.LIFE == "cut":
+        sys.stdin.read()
+    else:
+        _core.flush(60)
+
+
 standins.Originals.__init__ = find_others
 lmcache_original.machine = initialised_machine
+lmcache_original.reported = reported
+standins.loaded_by_engines()
 lmcache_original.main()
-_core.flush(60)
+if standins.LIFE != "cut":
+    _core.flush(60)

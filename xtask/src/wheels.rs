@@ -1,0 +1,134 @@
+//! Builds the wheels of the Python package.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::python::{PACKAGE, environment};
+use crate::{rustup, tools};
+
+/// The Rust targets of the wheels, each with the oldest C library that its wheel runs with.
+const TARGETS: [(&str, &str); 3] = [
+    ("x86_64-unknown-linux-gnu", "manylinux2014"),
+    ("aarch64-unknown-linux-gnu", "manylinux2014"),
+    ("x86_64-unknown-linux-musl", "musllinux_1_2"),
+];
+
+/// Most bytes of a wheel.
+const LARGEST: u64 = 2_000_000;
+
+/// What a wheel must have in it: the end of the name of each file.
+const PARTS: [&str; 5] =
+    ["/_native.abi3.so", "/py.typed", "/_native.pyi", "/licenses/LICENSE", ".cyclonedx.json"];
+
+/// Builds a wheel for each target (or only for those that are named), and the source package, and looks into each wheel.
+pub(crate) fn run(out: Option<PathBuf>, only: &[String]) -> anyhow::Result<()> {
+    let root = tools::root()?;
+    let out = match out {
+        Some(out) => std::path::absolute(out)?,
+        None => tools::target(root)?.join("wheels"),
+    };
+    let python = builder(root)?;
+    let known = TARGETS.map(|(target, _)| target);
+    for name in only {
+        ensure!(
+            known.contains(&name.as_str()),
+            "{name}: there are wheels for {}",
+            known.join(", ")
+        );
+    }
+    let wanted = |target: &str| only.is_empty() || only.iter().any(|name| name == target);
+    for (target, compatibility) in TARGETS.into_iter().filter(|(target, _)| wanted(target)) {
+        rustup::add_target(root, target)?;
+        let made = tempfile::tempdir_in(tools::target(root)?)?;
+        let mut build = maturin(root, &python);
+        build.args(["build", "--profile", "wheel", "--locked", "--zig", "--target", target]);
+        build.args(["--compatibility", compatibility, "--out"]).arg(made.path());
+        watched(&format!("building the wheel for {target}"), &mut build)?;
+        let wheel = only_file(made.path())?;
+        inspect(&python, &wheel)?;
+        keep(&wheel, &out)?;
+    }
+    if only.is_empty() {
+        let made = tempfile::tempdir_in(tools::target(root)?)?;
+        let mut source = maturin(root, &python);
+        source.arg("sdist").arg("--out").arg(made.path());
+        watched("packing the sources", &mut source)?;
+        keep(&only_file(made.path())?, &out)?;
+    }
+    Ok(())
+}
+
+/// Fails if a wheel is too large, lacks a part, or has something that no user of it needs.
+fn inspect(python: &Path, wheel: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::metadata(wheel)?.len();
+    ensure!(bytes <= LARGEST, "{} has {bytes} bytes, more than {LARGEST}", wheel.display());
+    let list = "import sys, zipfile; print(*zipfile.ZipFile(sys.argv[1]).namelist(), sep='\\n')";
+    let names = tools::output(Command::new(python).args(["-c", list]).arg(wheel))?;
+    for part in PARTS {
+        let there = names.lines().any(|name| name.ends_with(part));
+        ensure!(there, "{} has no file {part}", wheel.display());
+    }
+    let needless = |name: &&str| {
+        let known = [".py", ".pyi", ".typed", ".abi3.so"].iter().any(|end| name.ends_with(end));
+        !known && !name.contains(".dist-info/")
+    };
+    let needless: Vec<&str> = names.lines().filter(needless).collect();
+    ensure!(needless.is_empty(), "{} has {}", wheel.display(), needless.join(", "));
+    Ok(())
+}
+
+fn only_file(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut files = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    files.next().context("maturin makes a file")
+}
+
+fn keep(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let kept = folder.join(file.file_name().context("a file has a name")?);
+    std::fs::copy(file, &kept)?;
+    println!("{:>9} bytes  {}", std::fs::metadata(&kept)?.len(), kept.display());
+    Ok(())
+}
+
+/// Builds the wheel for this machine only, and returns its path.
+pub(crate) fn host_wheel(root: &Path) -> anyhow::Result<PathBuf> {
+    let out = tools::target(root)?.join("wheels/host");
+    let _ = std::fs::remove_dir_all(&out);
+    let python = builder(root)?;
+    let mut build = maturin(root, &python);
+    build.args(["build", "--profile", "wheel", "--locked", "--compatibility", "linux", "--out"]);
+    build.arg(&out);
+    watched("building the wheel for this machine", &mut build)?;
+    only_file(&out)
+}
+
+/// Returns a Python that has what builds a wheel.
+fn builder(root: &Path) -> anyhow::Result<PathBuf> {
+    environment(
+        root,
+        "python-build",
+        Path::new("python3"),
+        &["bindings/python/requirements-build.txt"],
+    )
+}
+
+fn maturin(root: &Path, python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-m", "maturin"]).current_dir(root.join(PACKAGE));
+    // The programs of the environment, such as zig, are found by this.
+    if let Some(folder) = python.parent() {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&paths));
+        if let Ok(paths) = std::env::join_paths(paths) {
+            command.env("PATH", paths);
+        }
+    }
+    tools::forget_this_package(&mut command);
+    command
+}
+
+fn watched(what: &str, command: &mut Command) -> anyhow::Result<()> {
+    tools::watched(what, || tools::output(command)).map(drop)
+}
