@@ -22,6 +22,26 @@ const LARGEST: u64 = 2_000_000;
 const PARTS: [&str; 5] =
     ["/_native.abi3.so", "/py.typed", "/_native.pyi", "/licenses/LICENSE", ".cyclonedx.json"];
 
+/// The library by which the C library of Linux unwinds a thread that ends.
+const SYSTEM_UNWINDER: &str = "libgcc_s.so.1";
+
+/// What the wheel uses of it: the rest of each name after `_Unwind_`.
+const UNWINDER: [&str; 13] = [
+    "Backtrace",
+    "DeleteException",
+    "GetCFA",
+    "GetDataRelBase",
+    "GetIP",
+    "GetIPInfo",
+    "GetLanguageSpecificData",
+    "GetRegionStart",
+    "GetTextRelBase",
+    "RaiseException",
+    "Resume",
+    "SetGR",
+    "SetIP",
+];
+
 /// Builds a wheel for each target (or only for those that are named), and the source package, and looks into each wheel.
 pub(crate) fn run(out: Option<PathBuf>, only: &[String]) -> anyhow::Result<()> {
     let root = tools::root()?;
@@ -45,9 +65,13 @@ pub(crate) fn run(out: Option<PathBuf>, only: &[String]) -> anyhow::Result<()> {
         let mut build = maturin(root, &python);
         build.args(["build", "--profile", "wheel", "--locked", "--zig", "--target", target]);
         build.args(["--compatibility", compatibility, "--out"]).arg(made.path());
+        if target.ends_with("-gnu") {
+            let folder = unwinder(root, &python, target)?;
+            build.args(["--", "-L"]).arg(folder).args(["-l", "dylib=unwinder"]);
+        }
         watched(&format!("building the wheel for {target}"), &mut build)?;
         let wheel = only_file(made.path())?;
-        inspect(&python, &wheel)?;
+        inspect(&python, &wheel, target)?;
         keep(&wheel, &out)?;
     }
     if only.is_empty() {
@@ -60,10 +84,40 @@ pub(crate) fn run(out: Option<PathBuf>, only: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes a library to link against in the place of `libgcc_s.so.1`, and returns its folder.
+///
+/// Python ends a thread that comes back to it at the end of the interpreter, and the C library does so by unwinding the
+/// thread's stack with `libgcc_s.so.1`. Frames of Rust have to be unwound by the same library. Zig links an unwinder of
+/// its own into the wheel, unless another library has its names; with it, such a thread ends the process with SIGSEGV.
+fn unwinder(root: &Path, python: &Path, target: &str) -> anyhow::Result<PathBuf> {
+    let folder = tools::target(root)?.join("unwinder").join(target);
+    std::fs::create_dir_all(&folder)?;
+    let source = folder.join("unwinder.c");
+    let functions: String =
+        UNWINDER.map(|name| format!("void _Unwind_{name}(void) {{}}\n")).concat();
+    std::fs::write(&source, functions)?;
+    let mut link = Command::new(python);
+    link.args(["-m", "ziglang", "cc", "-target", &target.replace("unknown-", "")]);
+    link.args(["-shared", "-nostdlib", &format!("-Wl,-soname,{SYSTEM_UNWINDER}"), "-o"]);
+    link.arg(folder.join("libunwinder.so")).arg(&source);
+    tools::output(&mut link)?;
+    Ok(folder)
+}
+
 /// Fails if a wheel is too large, lacks a part, or has something that no user of it needs.
-fn inspect(python: &Path, wheel: &Path) -> anyhow::Result<()> {
+fn inspect(python: &Path, wheel: &Path, target: &str) -> anyhow::Result<()> {
     let bytes = std::fs::metadata(wheel)?.len();
     ensure!(bytes <= LARGEST, "{} has {bytes} bytes, more than {LARGEST}", wheel.display());
+    let unpacked = tempfile::tempdir()?;
+    let unpack = ["-m", "zipfile", "-e"];
+    tools::output(Command::new(python).args(unpack).arg(wheel).arg(unpacked.path()))?;
+    let library = std::fs::read(unpacked.path().join("otel_usage/_native.abi3.so"))?;
+    let needs = |name: &str| library.windows(name.len()).any(|part| part == name.as_bytes());
+    ensure!(
+        !target.ends_with("-gnu") || needs(SYSTEM_UNWINDER),
+        "{} brings an unwinder of its own in the place of {SYSTEM_UNWINDER}",
+        wheel.display()
+    );
     let list = "import sys, zipfile; print(*zipfile.ZipFile(sys.argv[1]).namelist(), sep='\\n')";
     let names = tools::output(Command::new(python).args(["-c", list]).arg(wheel))?;
     for part in PARTS {
