@@ -196,6 +196,10 @@ enum Demo {
         #[arg(long, default_value_t = 5.0)]
         minutes: f64,
     },
+    /// Show the usage server's page with a made-up month
+    ///
+    /// A fleet reports for a month on a clock that runs faster. Listens on the loopback.
+    Serve,
     /// Show what an engine does that is switched off, and one that is on but has no network
     ///
     /// Runs each way to switch collection off under strace, in a sandbox without network and with read-only
@@ -225,6 +229,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         }
         Task::Demo(Demo::Adopt) => demo::adopt(),
         Task::Demo(Demo::Fleet { engines, minutes }) => demo::fleet(engines, minutes),
+        Task::Demo(Demo::Serve) => demo::serve(),
         #[cfg(target_os = "linux")]
         Task::Demo(Demo::Silence) => demo::silence(),
         #[cfg(not(target_os = "linux"))]

@@ -13,10 +13,9 @@ pub(crate) fn section(site: Site, filter: &Filter, figure: &Figure) -> Markup {
     let over_days = matches!(figure.form, Form::Line | Form::Stack);
     let here = To::Report(filter);
     let numbers = |form| site.link(&here, &To::Numbers(figure.id, filter, form));
-    let heading = format!("{}-heading", figure.id);
     html! {
-        section.wide[over_days] id=(figure.id) aria-labelledby=(heading) {
-            h3 id=(heading) { a href={ "#" (figure.id) } { (figure.title) } }
+        section.wide[over_days] id=(figure.id) {
+            h3 { a href={ "#" (figure.id) } { (figure.title) } }
             p.sentence { (figure.sentence) }
             p.unit { b { (unit(figure.unit)) } " of " (figure.denominator) }
             (plot::draw(figure))

@@ -24,4 +24,4 @@ mod samples;
 mod tests;
 
 pub use render::render;
-pub use serve::{Clock, internal, router};
+pub use serve::{internal, router};

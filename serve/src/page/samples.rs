@@ -1,5 +1,7 @@
 //! Figures made by hand, for tests.
 
+#![allow(clippy::arithmetic_side_effects, reason = "numbers of a test")]
+
 use crate::questions::{Engine, Figure, Form, Report, Row};
 
 fn row(label: &str, values: Vec<Option<f64>>) -> Row {

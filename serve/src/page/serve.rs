@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::address::Site;
 use super::pages::{Content, Kind, Pages};
 use super::shell::POLICY;
+use crate::store::Clock;
 
 /// How long a published page may be shown again.
 const KEPT: Duration = Duration::from_secs(60);
@@ -33,9 +34,6 @@ const KEPT: Duration = Duration::from_secs(60);
 const MOST: usize = 512;
 /// Pages that are made at the same time.
 const AT_ONCE: usize = 4;
-
-/// Reads the time: milliseconds since the Unix epoch.
-pub type Clock = fn() -> i64;
 
 /// Returns the pages that everybody may see, from the data file.
 pub fn router(data: &Path, clock: Clock) -> Router {

@@ -36,7 +36,7 @@ const PAGES: [&str; 6] =
 #[tokio::test]
 async fn an_empty_store_shows_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), || NOW);
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
     for address in PAGES {
         assert_eq!(get(&router, address, "").await.status(), StatusCode::OK, "{address}");
     }
@@ -48,7 +48,7 @@ async fn an_empty_store_shows_what_to_do() {
 #[tokio::test]
 async fn every_page_has_a_strict_policy_and_no_script() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), || NOW);
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
     for address in PAGES {
         let response = get(&router, address, "").await;
         let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
@@ -64,7 +64,7 @@ async fn every_page_has_a_strict_policy_and_no_script() {
 #[tokio::test]
 async fn an_answer_is_zipped_if_the_client_takes_it() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), || NOW);
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
     let plain = get(&router, "/style.css", "identity").await;
     assert_eq!(plain.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
     let plain = text(plain).await;
@@ -79,11 +79,11 @@ async fn an_answer_is_zipped_if_the_client_takes_it() {
 async fn what_does_not_exist_is_said_plainly() {
     let folder = tempfile::tempdir().unwrap();
     let file = empty(folder.path());
-    let known = router(&file, || NOW);
+    let known = router(&file, std::sync::Arc::new(|| NOW));
     for address in ["/figures/none.csv", "/figures/x", "/figures/..%2Fotel-usage.db", "/nothing"] {
         assert_eq!(get(&known, address, "").await.status(), StatusCode::NOT_FOUND, "{address}");
     }
-    let missing = router(&folder.path().join("none.db"), || NOW);
+    let missing = router(&folder.path().join("none.db"), std::sync::Arc::new(|| NOW));
     let response = get(&missing, "/", "").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let answer = text(response).await;

@@ -5,11 +5,13 @@
 //! all send to a server in this process.
 
 mod fleet;
+mod serve;
 pub(crate) mod side;
 #[cfg(target_os = "linux")]
 pub(crate) mod silence;
 
 pub(crate) use fleet::fleet;
+pub(crate) use serve::serve;
 #[cfg(target_os = "linux")]
 pub(crate) use silence::silence;
 

@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects, reason = "numbers of a test")]
+
 use super::super::samples;
 use super::scale::{Axis, apart, number};
 use super::*;

@@ -1,0 +1,70 @@
+//! `cargo xtask demo serve`: a made-up month, and the pages that show it.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a demo at a terminal, in real time"
+)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use otel_usage_serve::page;
+use otel_usage_serve_demo::{DAY, live};
+use otel_usage_testing::fleet::Plan;
+use tokio::net::TcpListener;
+
+/// Days of the demo: the 28 of the page, and those that are not closed yet.
+const DAYS: i64 = 31;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let today = i64::try_from(now)?.div_euclid(DAY);
+    let plan = Plan {
+        begin: today.saturating_sub(DAYS).saturating_mul(DAY),
+        days: DAYS,
+        starts: 1_600,
+        flood: 20_000,
+    };
+    // Nothing of it has to last, so it need not wait for a disk.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+    let file = folder.path().join("otel-usage.db");
+    println!(
+        "A fleet reports for {DAYS} days: heavy-tailed lives, a release, late messages, a flood of made-up engines."
+    );
+    let end = live(&file, plan, |day, messages| {
+        print!("\r  day {day} of {DAYS}, {messages} messages ");
+        let _ = std::io::stdout().flush();
+    })
+    .await?;
+    println!();
+    let clock: otel_usage_serve::store::Clock = std::sync::Arc::new(move || end);
+    let public = bind("127.0.0.1:8080").await?;
+    let internal = bind("127.0.0.1:8081").await?;
+    println!("The public page:      http://{}", public.local_addr()?);
+    println!("The maintainers' one: http://{}", internal.local_addr()?);
+    println!("Ctrl-C ends the demo and deletes the numbers.");
+    let serving = async {
+        tokio::try_join!(
+            async { axum::serve(public, page::router(&file, std::sync::Arc::clone(&clock))).await },
+            async { axum::serve(internal, page::internal(&file, clock.clone())).await },
+        )
+    };
+    tokio::select! {
+        served = serving => { served?; }
+        stopped = tokio::signal::ctrl_c() => stopped?,
+    }
+    Ok(())
+}
+
+/// Listens on the usual port, or on any other if that is taken.
+async fn bind(usual: &str) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(usual).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind("127.0.0.1:0").await.context("no port is free"),
+    }
+}
