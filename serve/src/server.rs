@@ -12,6 +12,7 @@ use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::page;
 use crate::store::{Clock, Store};
 
 /// Requests in progress. Each waits for the sync of its batch, so a thousand a sync need many.
@@ -70,6 +71,8 @@ impl Operator for Receives {
 pub struct Server {
     bridge: Bridge,
     store: Arc<Store>,
+    /// The pages of the maintainers' listener.
+    pages: Router,
     maintainers: Vec<TcpListener>,
 }
 
@@ -80,6 +83,8 @@ impl Server {
     ///
     /// Names what is wrong and what to do: another process has the file, it is no store, a port is taken.
     pub async fn bind(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
+        let pages = page::internal(&settings.data, Arc::clone(&clock));
+        let site = page::router(&settings.data, Arc::clone(&clock));
         let store = Arc::new(Store::open(&settings.data, &settings.contracts, clock)?);
         let mut config = Config::default();
         config.listen.clone_from(&settings.listen);
@@ -88,7 +93,7 @@ impl Server {
         config.operator = Arc::new(Receives);
         config.flat_posts = true;
         config.metrics = false;
-        config.site = Some(Router::new());
+        config.site = Some(site);
         config.exporters.store = Some(Arc::clone(&store) as Arc<dyn otel_usage_bridge::Store>);
         config.limits.requests = REQUESTS;
         config.limits.connections = CONNECTIONS;
@@ -100,7 +105,7 @@ impl Server {
             })?;
             maintainers.push(listener);
         }
-        Ok(Self { bridge, store, maintainers })
+        Ok(Self { bridge, store, pages, maintainers })
     }
 
     /// Returns the addresses of the public listener.
@@ -134,10 +139,10 @@ impl Server {
     ///
     /// The file cannot be trusted any more, so the server had to stop.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { bridge, store, maintainers } = self;
+        let Self { bridge, store, pages, maintainers } = self;
         let (ended, ending) = watch::channel(false);
         for listener in maintainers {
-            let router = for_maintainers(bridge.metrics());
+            let router = for_maintainers(bridge.metrics()).merge(pages.clone());
             let mut ending = ending.clone();
             tokio::spawn(async move {
                 let served = axum::serve(listener, router).with_graceful_shutdown(async move {

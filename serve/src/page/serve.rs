@@ -56,6 +56,7 @@ fn with(data: &Path, clock: Clock, internal: bool) -> Router {
     ["/", "/method", "/dictionary", "/quality", "/data/", "/style.css", "/figures/{name}"]
         .into_iter()
         .fold(Router::new(), |router, path| router.route(path, get(answer)))
+        .fallback(async || nothing())
         .with_state(served)
 }
 
@@ -97,7 +98,7 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
             served.keep(address, answer.clone());
             answer.respond(&headers)
         }
-        Ok(Ok(None)) => plain(StatusCode::NOT_FOUND, "There is no such page.\n"),
+        Ok(Ok(None)) => nothing(),
         Ok(Err(error)) => {
             tracing::warn!("a page cannot be made: {error:#}");
             plain(
@@ -164,6 +165,10 @@ impl Answer {
         guard(headers);
         response
     }
+}
+
+fn nothing() -> Response<Body> {
+    plain(StatusCode::NOT_FOUND, "There is no such page.\n")
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
