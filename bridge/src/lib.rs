@@ -21,6 +21,7 @@ mod connections;
 mod deliver;
 mod files;
 mod flat;
+mod importer;
 mod intake;
 mod legacy;
 mod lines;
@@ -43,6 +44,7 @@ mod value;
 mod window;
 
 pub use config::{Config, Exporters, FileExporter, Limits, Operator};
+pub use importer::Importer;
 pub use proxies::{Network, NoNetwork};
 pub use serve::{Bridge, MetricsText};
 pub use store::{Received, Refusal, Store};

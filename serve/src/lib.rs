@@ -14,4 +14,4 @@ pub mod questions;
 mod server;
 pub mod store;
 
-pub use server::{Server, Settings};
+pub use server::{Receives, Server, Settings};

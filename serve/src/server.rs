@@ -3,22 +3,27 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use otel_usage_bridge::{Bridge, Config, MetricsText, Network, Operator};
 use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::page;
-use crate::store::{Clock, Store};
+use crate::store::{Clock, Days, Forgotten, Store};
 
 /// Requests in progress. Each waits for the sync of its batch, so a thousand a sync need many.
 const REQUESTS: usize = 4_096;
 /// Open connections. Unmodified engines open one for each message.
 const CONNECTIONS: usize = 4_096;
+
+/// How often the store is maintained.
+const OFTEN: Duration = Duration::from_secs(60);
 
 /// The settings of a usage server.
 #[derive(Debug, Clone)]
@@ -34,6 +39,10 @@ pub struct Settings {
     pub contracts: Vec<Contract>,
     /// The peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Messages a second that one network may send for long; 0 for any number.
+    pub rate: u32,
+    /// How long batches and sessions are kept.
+    pub keep: Days,
 }
 
 impl Settings {
@@ -47,6 +56,9 @@ impl Settings {
             data: data.into(),
             contracts: Vec::new(),
             trusted_proxies: Vec::new(),
+            // A network with 30,000 engines that send heartbeats every ten minutes.
+            rate: 60,
+            keep: Days::default(),
         }
     }
 }
@@ -54,7 +66,7 @@ impl Settings {
 /// Engines that report have asked their own operators, so this machine's switches, which are about what it sends, do not
 /// count.
 #[derive(Debug)]
-struct Receives;
+pub struct Receives;
 
 impl Operator for Receives {
     fn decision(&self, _: &Contract) -> Decision {
@@ -74,6 +86,7 @@ pub struct Server {
     /// The pages of the maintainers' listener.
     pages: Router,
     maintainers: Vec<TcpListener>,
+    keep: Days,
 }
 
 impl Server {
@@ -85,7 +98,8 @@ impl Server {
     pub async fn bind(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         let pages = page::internal(&settings.data, Arc::clone(&clock));
         let site = page::router(&settings.data, Arc::clone(&clock));
-        let store = Arc::new(Store::open(&settings.data, &settings.contracts, clock)?);
+        let store =
+            Arc::new(Store::open(&settings.data, &settings.contracts, settings.rate, clock)?);
         let mut config = Config::default();
         config.listen.clone_from(&settings.listen);
         config.contracts.clone_from(&settings.contracts);
@@ -105,7 +119,7 @@ impl Server {
             })?;
             maintainers.push(listener);
         }
-        Ok(Self { bridge, store, pages, maintainers })
+        Ok(Self { bridge, store, pages, maintainers, keep: settings.keep })
     }
 
     /// Returns the addresses of the public listener.
@@ -139,10 +153,10 @@ impl Server {
     ///
     /// The file cannot be trusted any more, so the server had to stop.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { bridge, store, pages, maintainers } = self;
+        let Self { bridge, store, pages, maintainers, keep } = self;
         let (ended, ending) = watch::channel(false);
         for listener in maintainers {
-            let router = for_maintainers(bridge.metrics()).merge(pages.clone());
+            let router = for_maintainers(bridge.metrics(), &store).merge(pages.clone());
             let mut ending = ending.clone();
             tokio::spawn(async move {
                 let served = axum::serve(listener, router).with_graceful_shutdown(async move {
@@ -153,6 +167,21 @@ impl Server {
                 }
             });
         }
+        let (maintained, mut ending) = (Arc::clone(&store), ending.clone());
+        tokio::spawn(async move {
+            let ended = ending.wait_for(|ended| *ended);
+            let maintain = async {
+                let mut often = tokio::time::interval(OFTEN);
+                loop {
+                    often.tick().await;
+                    maintained.maintain(keep).await;
+                }
+            };
+            tokio::select! {
+                _ = ended => {}
+                () = maintain => {}
+            }
+        });
         let mut why = None;
         let stopping = async {
             tokio::select! {
@@ -174,6 +203,16 @@ impl Server {
 }
 
 /// The paths of the maintainers' listener.
-fn for_maintainers(metrics: MetricsText) -> Router {
-    Router::new().route("/metrics", get(async move || metrics.text()))
+fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
+    let store = Arc::clone(store);
+    let forget = async move |id: String| match store.forget(id).await {
+        Ok(done) => {
+            let Forgotten { sessions, messages } = done;
+            (StatusCode::OK, format!("deleted {sessions} sessions and {messages} messages\n"))
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
+    };
+    Router::new()
+        .route("/metrics", get(async move || metrics.text()))
+        .route("/forget", post(forget))
 }

@@ -2,13 +2,15 @@
 //!
 //! The package `otel-usage-serve` does the work. Only this module reads the clock.
 
+mod files;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use otel_usage_bridge::Network;
-use otel_usage_serve::store::Clock;
+use otel_usage_serve::store::{Clock, Days};
 use otel_usage_serve::{Server, Settings};
 
 use crate::{contract, exit, output, service};
@@ -16,6 +18,8 @@ use crate::{contract, exit, output, service};
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<files::Command>,
     #[command(flatten)]
     run: Run,
 }
@@ -33,6 +37,15 @@ struct Run {
     /// Peers whose X-Forwarded-For is believed, such as 10.0.0.0/8. May be given several times
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Network>,
+    /// Messages a second that one network may send for long; 0 for any number
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    rate: u32,
+    /// Days for which messages are kept
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    keep_messages: u32,
+    /// Days for which a session is kept since it was last heard of. Daily counts are kept for ever
+    #[arg(long, value_name = "DAYS", default_value_t = 400)]
+    keep_sessions: u32,
     /// Contract of your own engine, as JSON. May be given several times
     #[arg(long, value_name = "FILE")]
     contract_file: Vec<PathBuf>,
@@ -63,11 +76,16 @@ impl Data {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    if let Some(command) = &args.command {
+        return files::run(command);
+    }
     let args = &args.run;
     let mut settings = Settings::new(args.file.path()?);
     settings.listen.clone_from(&args.listen);
     settings.maintainers.clone_from(&args.maintainers);
     settings.trusted_proxies.clone_from(&args.trusted_proxy);
+    settings.rate = args.rate;
+    settings.keep = Days { batches: args.keep_messages, sessions: args.keep_sessions };
     settings.contracts = args
         .contract_file
         .iter()

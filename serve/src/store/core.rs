@@ -1,11 +1,12 @@
 //! The connection that writes: it appends batches, and keeps the projection behind them.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use otel_usage_schema::Contract;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode};
 use sha2::{Digest as _, Sha256};
 
 use super::file::{self, Held};
@@ -26,9 +27,10 @@ pub(crate) struct Kept {
 /// The file, and what this process knows of it.
 #[derive(Debug)]
 pub struct Core {
+    pub(crate) path: PathBuf,
     held: Held,
-    pub(crate) shapes: std::sync::Arc<Shapes>,
-    known: Known,
+    pub(crate) shapes: Arc<Shapes>,
+    pub(crate) known: Known,
     /// Messages that are in batches and not in the projection yet.
     pending: Vec<Heard>,
     /// The last batch.
@@ -56,11 +58,12 @@ impl Core {
     /// Names the file and the remedy: another process has it, it is no store, it is damaged, it cannot be written.
     pub fn open(path: &Path, contracts: &[Contract], now: i64) -> anyhow::Result<Self> {
         let held = file::open(path)?;
-        let shapes = std::sync::Arc::new(Shapes::new(contracts));
+        let shapes = Arc::new(Shapes::new(contracts));
         let known = Known::new();
         let damaged =
             || format!("{}: cannot be read: try `otel-usage serve check`", path.display());
         let mut core = Self {
+            path: path.to_owned(),
             held,
             shapes,
             known,
@@ -79,7 +82,7 @@ impl Core {
         &mut self.held.connection
     }
 
-    fn read_state(&mut self) -> rusqlite::Result<()> {
+    pub(crate) fn read_state(&mut self) -> rusqlite::Result<()> {
         let connection = &self.held.connection;
         self.last =
             connection.query_row("SELECT coalesce(max(id), 0) FROM batch", [], |row| row.get(0))?;
@@ -105,34 +108,43 @@ impl Core {
     }
 
     /// Appends messages as one batch, safely. What was deleted is left out.
+    ///
+    /// Messages of two days are two batches, because a day is kept or deleted as a whole.
     pub(crate) fn append(&mut self, messages: Vec<Kept>) -> Result<(), Trouble> {
-        let (mut lines, mut heard) = (Vec::new(), Vec::with_capacity(messages.len()));
+        let (mut days, mut heard) = (BTreeMap::<i64, (Vec<u8>, i64)>::new(), Vec::new());
         for kept in messages {
             if !self.is_forgotten(&kept.heard) {
+                let (lines, count) = days.entry(time::day(kept.heard.received)).or_default();
                 lines.extend_from_slice(&kept.line);
+                *count = count.saturating_add(1);
                 heard.push(kept.heard);
             }
         }
-        let Some(first) = heard.first() else { return Ok(()) };
-        let day = time::day(first.received);
-        let frame = line::compress(&lines, line::FAST).map_err(|error| {
-            Trouble::Passing(rusqlite::Error::ToSqlConversionFailure(error.into()))
-        })?;
-        let count = i64::try_from(heard.len()).unwrap_or(i64::MAX);
-        let insert = "INSERT INTO batch (day, messages, lines) VALUES (?1, ?2, ?3)";
-        let connection = &self.held.connection;
-        let inserted = connection
-            .prepare_cached(insert)
-            // A transaction of its own, which is synced before this returns.
-            .and_then(|mut insert| insert.execute((day, count, frame)));
-        match inserted {
-            Ok(_) => {
-                self.last = connection.last_insert_rowid();
-                self.pending.append(&mut heard);
-                Ok(())
-            }
-            Err(error) => Err(trouble(error)),
+        if !days.is_empty() {
+            self.insert(days).map_err(trouble)?;
         }
+        self.pending.append(&mut heard);
+        Ok(())
+    }
+
+    fn insert(&mut self, days: BTreeMap<i64, (Vec<u8>, i64)>) -> rusqlite::Result<()> {
+        let transaction = self.held.connection.transaction()?;
+        for (day, (lines, count)) in days {
+            let frame = line::compress(&lines, line::FAST)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            let insert = "INSERT INTO batch (day, messages, lines) VALUES (?1, ?2, ?3)";
+            transaction.prepare_cached(insert)?.execute((day, count, frame))?;
+        }
+        let last = transaction.last_insert_rowid();
+        // This syncs.
+        transaction.commit()?;
+        self.last = last;
+        Ok(())
+    }
+
+    /// Makes the projection follow the batches again, after they or its rows have changed.
+    pub(crate) fn start_over(&mut self) {
+        (self.known, self.behind) = (Known::new(), true);
     }
 
     /// Returns the number of messages that are not in the projection yet.
@@ -147,6 +159,7 @@ impl Core {
         if self.behind {
             self.pending = Vec::new();
             self.catch_up(now)?;
+            self.end_rebuild()?;
             self.behind = false;
         }
         if self.pending.is_empty() {
@@ -157,12 +170,13 @@ impl Core {
         let done = self.write(&pending, last, now);
         // What a failed transaction added to the memory is not in the file.
         if done.is_err() {
-            (self.known, self.behind) = (Known::new(), true);
+            self.start_over();
         }
         done
     }
 
-    fn write(&mut self, heard: &[Heard], last: i64, now: i64) -> rusqlite::Result<()> {
+    /// Projects messages up to the batch `last`, in one transaction.
+    pub(crate) fn write(&mut self, heard: &[Heard], last: i64, now: i64) -> rusqlite::Result<()> {
         let Self { held, shapes, known, .. } = self;
         let connection = &mut held.connection;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -174,37 +188,6 @@ impl Core {
         });
         connection.pragma_update(None, "synchronous", "FULL")?;
         written
-    }
-
-    /// Projects the batches that the projection does not contain. A damaged batch is left out, and the log names it.
-    fn catch_up(&mut self, now: i64) -> rusqlite::Result<()> {
-        let mut done: i64 = self
-            .held
-            .connection
-            .query_row("SELECT value FROM meta WHERE key = 'projected'", [], |row| row.get(0))
-            .optional()?
-            .unwrap_or(0);
-        loop {
-            let next = "SELECT id, lines FROM batch WHERE id > ?1 ORDER BY id LIMIT 1";
-            let batch: Option<(i64, Vec<u8>)> = self
-                .held
-                .connection
-                .prepare_cached(next)?
-                .query_row([done], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let Some((id, frame)) = batch else { return Ok(()) };
-            let (heard, broken) = read_batch(&self.shapes, &frame);
-            if broken > 0 {
-                tracing::error!(
-                    batch = id,
-                    "lines of a batch are damaged and left out: see `otel-usage serve check`"
-                );
-            }
-            let heard: Vec<Heard> =
-                heard.into_iter().filter(|heard| !self.is_forgotten(heard)).collect();
-            self.write(&heard, id, now)?;
-            done = id;
-        }
     }
 }
 

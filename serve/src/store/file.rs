@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::SCHEMA;
 
@@ -57,12 +57,17 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Held> {
 ///
 /// The file is not there, or is no store.
 pub fn open_to_read(path: &Path) -> anyhow::Result<Connection> {
-    use rusqlite::OpenFlags;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).with_context(|| {
+    let connection = read_only(path).with_context(|| {
         format!("{}: cannot be read: name the file with --data", path.display())
     })?;
     check_kind(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens the file for reading, whatever it is.
+pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
 }
@@ -74,7 +79,7 @@ fn lock_of(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn lock(path: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock(path: &Path) -> anyhow::Result<File> {
     let place = lock_of(path);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);

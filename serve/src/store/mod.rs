@@ -5,20 +5,31 @@
 //!                                                  └──► project: sessions, slots, intervals
 //! ```
 
+mod backup;
+mod catch_up;
+mod check;
 mod core;
+mod export;
 mod file;
+mod forget;
 mod heard;
+mod import;
 mod known;
 mod line;
+mod maintain;
 mod origin;
 mod project;
+mod rates;
+mod rebuild;
+mod recompress;
+mod retain;
 mod shape;
 mod time;
 mod writer;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,12 +40,20 @@ use otel_usage_bridge::{Received, Refusal};
 use otel_usage_schema::Contract;
 use tokio::sync::{oneshot, watch};
 
+pub use self::backup::backup;
+pub use self::check::{Health, Lost, check, save};
 pub use self::core::Core;
+pub use self::export::{Format, Rows, export};
 pub use self::file::open_to_read;
+pub use self::forget::{Forget, Forgotten};
+pub use self::import::Imported;
+pub use self::recompress::{Packed, pack};
+pub use self::retain::Days;
 
 use self::core::Kept;
 use self::line::Line;
 use self::origin::Keys;
+use self::rates::Rates;
 use self::shape::Shapes;
 use self::writer::Job;
 
@@ -55,7 +74,9 @@ pub struct Store {
     clock: Clock,
     keys: Mutex<Keys>,
     /// What was received and not kept, since the projection took note of it.
-    notes: Mutex<HashMap<&'static str, usize>>,
+    notes: Mutex<HashMap<&'static str, i64>>,
+    rates: Rates,
+    path: PathBuf,
     stopped: watch::Receiver<Option<String>>,
 }
 
@@ -71,7 +92,14 @@ impl Store {
     /// # Errors
     ///
     /// As [`Core::open`].
-    pub fn open(path: &Path, contracts: &[Contract], clock: Clock) -> anyhow::Result<Self> {
+    ///
+    /// `rate` is the number of messages a second that one network may send for long, 0 for any number.
+    pub fn open(
+        path: &Path,
+        contracts: &[Contract],
+        rate: u32,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let now = clock();
         let mut core = Core::open(path, contracts, now)?;
         let keys = Keys::new(core.next_key()?, now);
@@ -79,6 +107,8 @@ impl Store {
         let (stop, stopped) = watch::channel(None);
         let (jobs, thread) = writer::start(core, Arc::clone(&clock), stop)?;
         Ok(Self {
+            path: path.to_owned(),
+            rates: Rates::new(rate),
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
             shapes,
@@ -162,6 +192,10 @@ impl otel_usage_bridge::Store for Store {
     ) -> BoxFuture<'static, Result<(), Refusal>> {
         let now = (self.clock)();
         let origin = self.keys.lock().unwrap_or_else(PoisonError::into_inner).origin(from, now);
+        if let Err(pause) = self.rates.take(origin.bits, messages.len(), now) {
+            self.note("too_many", messages.len());
+            return std::future::ready(Err(Refusal::TooMany(pause))).boxed();
+        }
         let kept: Vec<Kept> =
             messages.iter().filter_map(|message| self.kept(origin, now, message)).collect();
         if kept.is_empty() {
@@ -181,6 +215,6 @@ impl otel_usage_bridge::Store for Store {
     fn note(&self, what: &'static str, count: usize) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = notes.entry(what).or_default();
-        *known = known.saturating_add(count);
+        *known = known.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

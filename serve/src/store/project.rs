@@ -27,7 +27,8 @@ struct Merged {
     slots: BTreeMap<(i64, i64), (Slots, Slots)>,
     /// By day, session and key.
     origins: BTreeMap<(i64, i64, i64), u32>,
-    counts: BTreeMap<(i64, &'static str, String), i64>,
+    /// By day of receipt and shape: how many messages, how many with a wrong clock, how many starts without identity.
+    counts: HashMap<(i64, usize), [i64; 3]>,
 }
 
 /// What is new about a session.
@@ -50,7 +51,7 @@ pub(crate) fn project(
     for one in heard {
         merged.take(connection, shapes, known, one)?;
     }
-    merged.write(connection, now)
+    merged.write(connection, shapes, now)
 }
 
 impl Merged {
@@ -63,16 +64,12 @@ impl Merged {
     ) -> rusqlite::Result<()> {
         let Some(shape) = shapes.get(one.shape) else { return Ok(()) };
         let received = time::day(one.received);
-        self.count(received, "received", &format!("{} {}", shape.contract, shape.message));
-        if one.skewed {
-            self.count(received, "skewed", &shape.contract);
+        let counts = self.counts.entry((received, one.shape)).or_default();
+        let start = one.id.is_none() && one.tells.is_first_of_start();
+        for (count, more) in counts.iter_mut().zip([true, one.skewed, start]) {
+            *count = count.saturating_add(i64::from(more));
         }
-        let Some(id) = one.id else {
-            if one.tells.is_first_of_start() {
-                self.count(received, "start", &shape.contract);
-            }
-            return Ok(());
-        };
+        let Some(id) = one.id else { return Ok(()) };
         let day = time::day(one.time);
         let engine = known.word(connection, &shape.engine)?;
         let session = match known.session(connection, (id, engine))? {
@@ -131,12 +128,7 @@ impl Merged {
         Ok(())
     }
 
-    fn count(&mut self, day: i64, name: &'static str, label: &str) {
-        let count = self.counts.entry((day, name, label.to_owned())).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    fn write(self, connection: &Connection, now: i64) -> rusqlite::Result<()> {
+    fn write(self, connection: &Connection, shapes: &Shapes, now: i64) -> rusqlite::Result<()> {
         let open = time::day(now.saturating_sub(CLOSES_AFTER));
         let mut gained: HashMap<i64, i64> = HashMap::new();
         let mut late: Option<i64> = None;
@@ -171,8 +163,12 @@ impl Merged {
                 insert.execute((day, session, key, origin))?;
             }
         }
-        for ((day, name, label), count) in self.counts {
-            add(connection, day, name, &label, count)?;
+        for ((day, place), [received, skewed, starts]) in self.counts {
+            let Some(shape) = shapes.get(place) else { continue };
+            let both = format!("{} {}", shape.contract, shape.message);
+            add(connection, day, "received", &both, received)?;
+            add(connection, day, "skewed", &shape.contract, skewed)?;
+            add(connection, day, "start", &shape.contract, starts)?;
         }
         Ok(())
     }
@@ -192,6 +188,9 @@ pub(crate) fn add(
     label: &str,
     count: i64,
 ) -> rusqlite::Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
     let upsert = "INSERT INTO quality (day, name, label, count) VALUES (?1, ?2, ?3, ?4) \
         ON CONFLICT DO UPDATE SET count = count + excluded.count";
     connection.prepare_cached(upsert)?.execute((day, name, label, count)).map(|_| ())

@@ -1,6 +1,7 @@
 -- The tables of the store. A time is in milliseconds since the Unix epoch, a day is a number of days since it (UTC).
 
--- Numbers of the store itself: the format, and the last batch that the projection contains.
+-- Numbers of the store itself: `projected`, the last batch that the projection contains; `kept_from`, the first day
+-- whose batches are all kept; `origin_key`, the number of the last key of origins.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
 -- The truth: sanitized messages as they were received. `lines` is a zstd frame of JSON lines,
@@ -9,8 +10,11 @@ CREATE TABLE batch (
     id INTEGER PRIMARY KEY,
     day INTEGER NOT NULL,
     messages INTEGER NOT NULL,
+    -- Whether the batches of the closed day were packed into large frames.
+    packed INTEGER NOT NULL DEFAULT 0,
     lines BLOB NOT NULL
 );
+CREATE INDEX batch_day ON batch (day, packed);
 
 -- Everything below is projected from the batches, but `origin`, `cube`, `revision` and `tombstone`.
 
@@ -113,6 +117,10 @@ CREATE TABLE revision (
     time INTEGER NOT NULL,
     reason TEXT NOT NULL
 );
+
+-- SHA-256 of files that were imported, and of their messages without identity, so that a second import counts nothing
+-- twice.
+CREATE TABLE imported (hash BLOB PRIMARY KEY) WITHOUT ROWID;
 
 -- SHA-256 of identifiers whose data was deleted and must not come back.
 CREATE TABLE tombstone (hash BLOB PRIMARY KEY) WITHOUT ROWID;

@@ -10,7 +10,9 @@
     reason = "a test fails by panicking, and reads the clock"
 )]
 
+mod faults;
 mod fleet;
+mod operations;
 mod questions;
 mod running;
 mod store;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use otel_usage_serve::store::{Clock, open_to_read};
+use otel_usage_serve::store::{Clock, Store, open_to_read};
 use otel_usage_serve::{Server, Settings};
 use reqwest::Client;
 use rusqlite::Connection;
@@ -21,6 +21,7 @@ pub(crate) struct Running {
     pub(crate) maintainers: String,
     pub(crate) client: Client,
     pub(crate) now: Arc<AtomicI64>,
+    pub(crate) store: Arc<Store>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<anyhow::Result<bool>>,
 }
@@ -67,11 +68,12 @@ impl Running {
         let server = Server::bind(&settings, clock(&now)).await.unwrap();
         let url = format!("http://{}", server.addresses().unwrap()[0]);
         let maintainers = format!("http://{}", server.maintainers().unwrap()[0]);
+        let store = server.store();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(async move {
             let _ = stopped.await;
         }));
-        Self { url, maintainers, client: Client::new(), now, stop, serving }
+        Self { url, maintainers, client: Client::new(), now, store, stop, serving }
     }
 
     /// Posts a body as engines do. Returns the status.
@@ -97,6 +99,7 @@ impl Running {
     /// Stops the server, so that everything is in the file.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
+        drop(self.store);
         assert!(self.serving.await.unwrap().unwrap());
     }
 }
@@ -125,6 +128,36 @@ pub(crate) fn goldens() -> Vec<(String, &'static str, String)> {
     goldens.sort();
     assert!(goldens.len() >= 30, "{}", goldens.len());
     goldens
+}
+
+/// Returns everything that the projection holds, without the numbers of rows.
+pub(crate) fn picture(connection: &Connection) -> Vec<String> {
+    let session = "(SELECT lower(hex(uuid)) FROM session s WHERE s.id = session)";
+    let word = |column: &str| format!("(SELECT text FROM word w WHERE w.id = {column})");
+    let queries = [
+        format!(
+            "SELECT 'session', lower(hex(uuid)) AS u, {}, {}, lower(hex(machine)), first, last, beats, reported \
+             FROM session ORDER BY u",
+            word("engine"),
+            word("contract")
+        ),
+        format!(
+            "SELECT 'facet', {session} AS u, {} AS n, {} FROM facet ORDER BY u, n",
+            word("name"),
+            word("value")
+        ),
+        format!(
+            "SELECT 'presence', {session} AS u, day, lower(hex(slots)) FROM presence ORDER BY u, day"
+        ),
+        format!(
+            "SELECT 'interval', {session} AS u, {} AS m, {} AS r, sequence, day, sums FROM interval ORDER BY u, m, r, sequence",
+            word("message"),
+            word("series")
+        ),
+        "SELECT 'start', day, label, count FROM quality WHERE name = 'start' ORDER BY day, label"
+            .to_owned(),
+    ];
+    queries.iter().flat_map(|query| rows(connection, query)).collect()
 }
 
 /// Returns the rows of a query as text, with the values separated by a bar.

@@ -1,0 +1,178 @@
+//! The commands about the file of a usage server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
+use otel_usage_bridge::Importer;
+use otel_usage_serve::Receives;
+use otel_usage_serve::store::{self, Core, Imported};
+
+use super::{Data, clock};
+use crate::{exit, output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take messages from files: usage_stats.json, the file exporter's lines, a collector's archive (OTLP as JSON)
+    ///
+    /// A message counts at the time that its engine gave, else at the time of the file. A second import of the same
+    /// messages changes nothing.
+    Import {
+        #[command(flatten)]
+        file: Data,
+        /// The files
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print sessions with what they reported, or the messages, for other tools. Not for the public
+    Export {
+        #[command(flatten)]
+        file: Data,
+        /// What to print
+        #[arg(value_enum, default_value = "sessions")]
+        rows: Rows,
+        /// How to print it
+        #[arg(long, value_enum, default_value = "csv")]
+        format: Format,
+    },
+    /// Delete what is known of an identity, and keep it from coming back
+    ///
+    /// The identity is vLLM's uuid, or LMCache's session_id or machine_id. While a server uses the file, post the
+    /// identity to the maintainers' listener instead: curl --data UUID http://127.0.0.1:8081/forget
+    Forget {
+        #[command(flatten)]
+        file: Data,
+        /// The identity, a UUID
+        identity: String,
+    },
+    /// Make the tables of the report again from the messages, and save what can be read of a damaged file
+    Rebuild {
+        #[command(flatten)]
+        file: Data,
+    },
+    /// Look for damage, and name what is lost. Exit code: 0 if nothing is, 1 if something is
+    Check {
+        #[command(flatten)]
+        file: Data,
+    },
+    /// Copy the file, also while a server uses it
+    Backup {
+        #[command(flatten)]
+        file: Data,
+        /// The new file
+        to: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rows {
+    /// One row for each session
+    Sessions,
+    /// One row for each message
+    Messages,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Comma-separated values with a head
+    Csv,
+    /// One JSON object a line
+    Json,
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
+    let now = clock()();
+    match command {
+        Command::Import { file, files } => {
+            import(&mut Core::open(&file.path()?, &[], now)?, files, now)
+        }
+        Command::Export { file, rows, format } => {
+            let rows = match rows {
+                Rows::Sessions => store::Rows::Sessions,
+                Rows::Messages => store::Rows::Messages,
+            };
+            let format = match format {
+                Format::Csv => store::Format::Csv,
+                Format::Json => store::Format::Json,
+            };
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            store::export(&file.path()?, rows, format, &mut out)?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Forget { file, identity } => {
+            let done = Core::open(&file.path()?, &[], now)?.forget(identity)?;
+            output::print(&format!(
+                "deleted {} sessions and {} messages; copies of the file may hold them still\n",
+                done.sessions, done.messages
+            ))?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Rebuild { file } => rebuild(&file.path()?, now),
+        Command::Check { file } => check(&file.path()?),
+        Command::Backup { file, to } => {
+            store::backup(&file.path()?, to)?;
+            output::print(&format!("copied to {}\n", to.display()))?;
+            Ok(exit::SUCCESS)
+        }
+    }
+}
+
+fn import(core: &mut Core, files: &[PathBuf], now: i64) -> anyhow::Result<u8> {
+    let importer = Importer::new(&[], Arc::new(Receives))?;
+    let mut done = Imported::default();
+    for path in files {
+        let named = || format!("{}: cannot be read", path.display());
+        let written =
+            std::fs::metadata(path).and_then(|data| data.modified()).with_context(named)?;
+        let written = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let written = i64::try_from(written.as_millis()).unwrap_or(now);
+        let mut told = 0;
+        core.import(&importer, path, (written, now), &mut done, &mut |read, total| {
+            let percent = read.saturating_mul(100).checked_div(total).unwrap_or(100);
+            if percent >= told {
+                output::note(&format!("{}: {percent} %", path.display()));
+                told = percent.saturating_add(10);
+            }
+        })?;
+    }
+    output::print(&format!(
+        "{} lines, {} messages kept, {} lines unknown, {} files known already\n",
+        done.lines, done.messages, done.unknown, done.known_files
+    ))?;
+    Ok(exit::SUCCESS)
+}
+
+fn rebuild(path: &std::path::Path, now: i64) -> anyhow::Result<u8> {
+    let health = store::check(path)?;
+    if !health.pages.is_empty() {
+        let (lost, damaged) = store::save(path)?;
+        output::note(&format!("the damaged file is now {}", damaged.display()));
+        for what in lost {
+            output::note(&format!("lost: {what}"));
+        }
+    }
+    for lost in health.lost {
+        output::note(&format!("lost: {lost}"));
+    }
+    let messages = Core::open(path, &[], now)?.rebuild(now)?;
+    output::print(&format!("made again from {messages} messages\n"))?;
+    Ok(exit::SUCCESS)
+}
+
+fn check(path: &std::path::Path) -> anyhow::Result<u8> {
+    let health = store::check(path)?;
+    let mut text =
+        format!("{} batches with {} messages can be read\n", health.batches, health.messages);
+    for line in &health.pages {
+        text.push_str(&format!("damaged: {line}\n"));
+    }
+    for lost in &health.lost {
+        text.push_str(&format!("lost: {lost}\n"));
+    }
+    if !health.is_sound() {
+        text.push_str("`otel-usage serve rebuild` saves the rest\n");
+    }
+    output::print(&text)?;
+    Ok(if health.is_sound() { exit::SUCCESS } else { exit::ERROR })
+}

@@ -1,0 +1,24 @@
+//! Copies the file while a server uses it, by SQLite's own means.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use super::file;
+
+/// Writes a copy of the store at `path` into a new file, as it is now. The copy has no free pages.
+///
+/// # Errors
+///
+/// The file cannot be read, or the copy exists or cannot be written.
+pub fn backup(path: &Path, to: &Path) -> anyhow::Result<()> {
+    if to.exists() {
+        bail!("{}: it exists: name a new file", to.display());
+    }
+    let connection = file::open_to_read(path)?;
+    let name = to.to_str().context("the name of the copy is no Unicode: name another file")?;
+    connection
+        .execute("VACUUM INTO ?1", [name])
+        .with_context(|| format!("{}: the copy cannot be written", to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Deletes what is known of an identity, and keeps it from coming back.
+//!
+//! The identity is random and known to its operator only, so knowing it is the right to delete it. What remains is its
+//! SHA-256, the tombstone, and counts in which it took part.
+
+use rusqlite::OptionalExtension as _;
+use uuid::Uuid;
+
+use super::core::{Core, hash};
+use super::heard::identity;
+use super::line;
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// Sessions.
+    pub sessions: usize,
+    /// Messages in batches.
+    pub messages: usize,
+}
+
+/// Batches that are looked through between two looks at new messages.
+const PIECE: i64 = 64;
+
+/// A deletion that goes on, a piece at a time, so that new messages are not held up.
+#[derive(Debug)]
+pub struct Forget {
+    ids: Vec<[u8; 16]>,
+    done: Forgotten,
+    after: i64,
+}
+
+impl Core {
+    /// Deletes what is known of `text`: vLLM's `uuid`, LMCache's `session_id` or `machine_id`.
+    ///
+    /// # Errors
+    ///
+    /// The text is no UUID, or the file cannot be written.
+    pub fn forget(&mut self, text: &str) -> anyhow::Result<Forgotten> {
+        let mut forget = self.start_to_forget(text)?;
+        loop {
+            if let Some(done) = self.go_on(&mut forget)? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Writes the tombstone and deletes the rows. The batches follow by [`Self::go_on`].
+    pub(crate) fn start_to_forget(&mut self, text: &str) -> anyhow::Result<Forget> {
+        let Some(id) = identity(text) else {
+            anyhow::bail!(
+                "{text}: not an identity: write a UUID, vLLM's `uuid` or LMCache's `session_id` or `machine_id`"
+            );
+        };
+        let transaction = self.connection().transaction()?;
+        let mut sessions: Vec<(i64, [u8; 16])> = Vec::new();
+        {
+            let mut found = transaction
+                .prepare("SELECT id, uuid FROM session WHERE uuid = ?1 OR machine = ?1")?;
+            let mut rows = found.query([id])?;
+            while let Some(row) = rows.next()? {
+                sessions.push((row.get(0)?, row.get(1)?));
+            }
+        }
+        let mut ids = vec![id];
+        for (session, uuid) in &sessions {
+            for table in ["facet", "presence", "origin", "interval"] {
+                transaction
+                    .execute(&format!("DELETE FROM {table} WHERE session = ?1"), [session])?;
+            }
+            transaction.execute("DELETE FROM session WHERE id = ?1", [session])?;
+            if !ids.contains(uuid) {
+                ids.push(*uuid);
+            }
+        }
+        for id in &ids {
+            transaction
+                .execute("INSERT OR IGNORE INTO tombstone (hash) VALUES (?1)", [hash(id)])?;
+        }
+        transaction.commit()?;
+        self.read_state()?;
+        self.known = super::known::Known::new();
+        let done = Forgotten { sessions: sessions.len(), messages: 0 };
+        Ok(Forget { ids, done, after: 0 })
+    }
+
+    /// Removes the messages from some more batches. Returns the result after the last batch.
+    pub(crate) fn go_on(&mut self, forget: &mut Forget) -> anyhow::Result<Option<Forgotten>> {
+        let texts: Vec<String> =
+            forget.ids.iter().map(|id| Uuid::from_bytes(*id).hyphenated().to_string()).collect();
+        let mut batches: Vec<(i64, Vec<u8>)> = Vec::new();
+        {
+            let select = "SELECT id, lines FROM batch WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let mut found = self.connection().prepare_cached(select)?;
+            let mut rows = found.query([forget.after, PIECE])?;
+            while let Some(row) = rows.next()? {
+                batches.push((row.get(0)?, row.get(1)?));
+            }
+        }
+        let Some((last, _)) = batches.last() else {
+            // Pages with the old content may still be in the log.
+            self.connection()
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .optional()?;
+            return Ok(Some(forget.done));
+        };
+        forget.after = *last;
+        for (id, frame) in batches {
+            let Ok(text) = line::decompress(&frame) else { continue };
+            let is_of = |line: &str| texts.iter().any(|id| line.contains(id.as_str()));
+            if !is_of(&text) {
+                continue;
+            }
+            let (mut rest, mut kept, mut gone) = (Vec::with_capacity(text.len()), 0_usize, 0_usize);
+            for line in text.lines() {
+                if is_of(line) {
+                    gone = gone.saturating_add(1);
+                } else {
+                    kept = kept.saturating_add(1);
+                    rest.extend_from_slice(line.as_bytes());
+                    rest.push(b'\n');
+                }
+            }
+            forget.done.messages = forget.done.messages.saturating_add(gone);
+            let frame = line::compress(&rest, line::FAST)?;
+            let update = "UPDATE batch SET messages = ?2, lines = ?3 WHERE id = ?1";
+            let kept = i64::try_from(kept).unwrap_or(i64::MAX);
+            self.connection().prepare_cached(update)?.execute((id, kept, frame))?;
+        }
+        Ok(None)
+    }
+}

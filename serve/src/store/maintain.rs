@@ -1,0 +1,71 @@
+//! What the store does from time to time: it takes note of what was refused, erases, deletes and packs.
+
+use std::sync::PoisonError;
+
+use super::core::Core;
+use super::{Days, Store, project, recompress, time};
+
+/// Frames that are packed at one time, so that a large day does not fill the machine.
+const FRAMES: usize = 8;
+
+impl Store {
+    /// Does what is due. The server calls it every minute.
+    pub async fn maintain(&self, keep: Days) {
+        let now = (self.clock)();
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let done = self.run(move |core| -> rusqlite::Result<()> {
+            for (what, count) in notes {
+                let (name, label) =
+                    if what == "unknown_key" { (what, "") } else { ("refused", what) };
+                project::add(core.connection(), time::day(now), name, label, count)?;
+            }
+            core.erase_origins(now)
+        });
+        tell("origins cannot be erased", done.await);
+        loop {
+            match self.run(move |core| core.retain(keep, now)).await {
+                Some(Ok(true)) => {}
+                done => break tell("old data cannot be deleted", done),
+            }
+        }
+        for _ in 0..FRAMES {
+            let path = self.path.clone();
+            let packed = tokio::task::spawn_blocking(move || recompress::pack(&path, now)).await;
+            match packed {
+                Ok(Ok(Some(packed))) => {
+                    tell("a day cannot be packed", self.run(|core| core.replace(packed)).await);
+                }
+                Ok(Ok(None)) | Err(_) => break,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a day cannot be packed");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Deletes what is known of an identity, a piece at a time.
+    ///
+    /// # Errors
+    ///
+    /// The text is no UUID, or the file cannot be written.
+    pub async fn forget(&self, id: String) -> anyhow::Result<super::Forgotten> {
+        let closed = || anyhow::anyhow!("the store is closed");
+        let started = self.run(move |core| core.start_to_forget(&id)).await.ok_or_else(closed)?;
+        let mut forget = started?;
+        loop {
+            let step = move |core: &mut Core| core.go_on(&mut forget).map(|done| (done, forget));
+            let (done, rest) = self.run(step).await.ok_or_else(closed)??;
+            if let Some(done) = done {
+                return Ok(done);
+            }
+            forget = rest;
+        }
+    }
+}
+
+fn tell<T>(what: &str, done: Option<rusqlite::Result<T>>) {
+    if let Some(Err(error)) = done {
+        tracing::error!(%error, "{what}; it is tried again: make room on the disk");
+    }
+}

@@ -1,0 +1,330 @@
+//! Importing, exporting, deleting, making again: what a maintainer does with the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use otel_usage_bridge::Importer;
+use otel_usage_serve::Receives;
+use otel_usage_serve::store::{Core, Days, Format, Imported, Rows, backup, export};
+
+use crate::running::{NOW, Place, Running, goldens, picture, rows, settings};
+
+pub(crate) const DAY: i64 = 86_400_000;
+
+/// Posts every golden payload.
+pub(crate) async fn post_all(server: &Running) {
+    for (file, path, body) in goldens() {
+        assert_eq!(server.post(path, body).await, 200, "{file}");
+    }
+}
+
+fn import(core: &mut Core, files: &[PathBuf]) -> Imported {
+    let importer = Importer::new(&[], Arc::new(Receives)).unwrap();
+    let (mut done, mut shown) = (Imported::default(), 0);
+    for file in files {
+        core.import(&importer, file, (NOW, NOW), &mut done, &mut |_, _| shown += 1).unwrap();
+    }
+    assert!(shown >= files.len() - done.known_files, "no progress is shown");
+    done
+}
+
+/// Writes files of every kind that can be imported.
+fn archive(place: &Place) -> Vec<PathBuf> {
+    let folder = place.0.path();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/vllm-usage_stats.jsonl");
+    // Lines of the file exporter: flat messages.
+    let lines = folder.join("exported.jsonl");
+    let flat: Vec<String> = goldens()
+        .into_iter()
+        .filter(|(file, ..)| file.starts_with("lmcache"))
+        .map(|(_, _, body)| body.replace('\n', " "))
+        .collect();
+    std::fs::write(&lines, flat.join("\n") + "\nnot json\n{\"strange\": 1}\n\n").unwrap();
+    // A collector's archive: a request a line.
+    let otlp = folder.join("archive.json");
+    let attribute =
+        |key: &str, value: &str| serde_json::json!({"key": key, "value": {"stringValue": value}});
+    let uuid = "11111111-2222-4333-8444-555555555555";
+    let spans: Vec<_> = (0..3)
+        .map(|n| {
+            serde_json::json!({"resourceSpans": [{
+                "resource": {"attributes": [attribute("service.instance.id", uuid)]},
+                "scopeSpans": [{"scope": {"name": "otel_usage"}, "spans": [{
+                    "traceId": format!("{:032x}", n + 1), "spanId": format!("{:016x}", n + 1),
+                    "name": "vllm.heartbeat",
+                    "endTimeUnixNano": (1_700_000_000_000_000_000_i64 + n * 600_000_000_000).to_string(),
+                    "attributes": [attribute("otel_usage.contract", "vllm/current")],
+                }]}],
+            }]})
+            .to_string()
+        })
+        .collect();
+    std::fs::write(&otlp, spans.join("\n")).unwrap();
+    vec![PathBuf::from(golden), lines, otlp]
+}
+
+#[test]
+fn an_archive_that_is_imported_twice_gives_the_same_rows() {
+    let place = Place::new();
+    let files = archive(&place);
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    let first = import(&mut core, &files);
+    assert_eq!((first.unknown, first.known_files), (2, 0));
+    assert!(first.messages > 20);
+    let before = picture(&place.read());
+    assert!(
+        before.iter().any(|row| row.contains("11111111222243338444555555555555|vllm")),
+        "{before:?}"
+    );
+    // The time of the engine counts, however old it is.
+    assert!(
+        before.iter().any(|row| row.starts_with("presence|11111111") && row.contains("|19675|"))
+    );
+    assert_eq!(import(&mut core, &files).known_files, 3);
+    assert_eq!(picture(&place.read()), before);
+    // The same messages in another file are other bytes.
+    let again: Vec<PathBuf> = files
+        .iter()
+        .map(|file| {
+            let mut lines: Vec<String> =
+                std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
+            lines.reverse();
+            let copy = place
+                .0
+                .path()
+                .join(format!("again-{}", file.file_name().unwrap().to_str().unwrap()));
+            std::fs::write(&copy, lines.join("\n")).unwrap();
+            copy
+        })
+        .collect();
+    assert_eq!(import(&mut core, &again).known_files, 0);
+    assert_eq!(picture(&place.read()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_and_reordered_messages_give_the_same_rows() {
+    let (one, other) = (Place::new(), Place::new());
+    let server = one.serve().await;
+    for (_, path, body) in goldens() {
+        server.post(path, body).await;
+    }
+    server.stop().await;
+    let server = other.serve().await;
+    for _ in 0..2 {
+        for (file, path, body) in goldens().into_iter().rev() {
+            // Starts without identity are counts, which a repetition changes.
+            if !file.starts_with("lmcache-legacy") && !file.starts_with("lmcache-doc") {
+                server.post(path, body).await;
+            }
+        }
+    }
+    server.stop().await;
+    let without_starts = |rows: Vec<String>| -> Vec<String> {
+        rows.into_iter().filter(|row| !row.starts_with("start|")).collect()
+    };
+    let pictures = [one, other].map(|place| without_starts(picture(&place.read())));
+    assert!(pictures[0].len() > 50);
+    assert_eq!(pictures[0], pictures[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_rebuilt_is_what_was_there() {
+    let place = Place::new();
+    let server = place.serve().await;
+    post_all(&server).await;
+    server.stop().await;
+    let before = picture(&place.read());
+    let quality = rows(&place.read(), "SELECT * FROM quality ORDER BY day, name, label");
+    let origins = rows(&place.read(), "SELECT * FROM origin ORDER BY day, session, key");
+    assert!(!origins.is_empty());
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    // A row that no message gives.
+    core.connection().execute("UPDATE session SET beats = 1000", []).unwrap();
+    core.connection().execute("DELETE FROM presence", []).unwrap();
+    core.connection()
+        .execute("INSERT INTO session (uuid, engine, contract, first, last) VALUES (zeroblob(16), 1, 1, 5, 6)", [])
+        .unwrap();
+    let messages = core.rebuild(NOW).unwrap();
+    assert_eq!(usize::try_from(messages).unwrap(), goldens().len());
+    drop(core);
+    let db = place.read();
+    assert_eq!(picture(&db), before);
+    assert_eq!(rows(&db, "SELECT * FROM quality ORDER BY day, name, label"), quality);
+    assert_eq!(rows(&db, "SELECT * FROM origin ORDER BY day, session, key"), origins);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_forgotten_does_not_come_back_by_a_replay() {
+    let (uuid, machine) =
+        ("b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10", "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b");
+    let place = Place::new();
+    let server = place.serve().await;
+    post_all(&server).await;
+    // On the maintainers' listener while the server runs.
+    let forget = server.client.post(format!("{}/forget", server.maintainers));
+    let answer = forget.body(uuid).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "deleted 1 sessions and 3 messages\n");
+    let wrong = server.client.post(format!("{}/forget", server.maintainers)).body("me");
+    assert_eq!(wrong.send().await.unwrap().status(), 400);
+    // The engine goes on.
+    let beat = format!("{{\"uuid\": \"{uuid}\", \"log_time\": {NOW}000000}}");
+    assert_eq!(server.post("/", beat).await, 200);
+    server.stop().await;
+    // By the command.
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    let done = core.forget(machine).unwrap();
+    assert_eq!(done.sessions, 2);
+    assert!(done.messages > 10, "{done:?}");
+    assert!(core.forget("me").is_err());
+    let files = archive(&place);
+    import(&mut core, &files);
+    core.rebuild(NOW).unwrap();
+    drop(core);
+    let db = place.read();
+    let ids = [uuid, machine, "0d3a1e0f-5c8f-4f7d-9f0c-2b8c6a3b7d41"].map(|id| id.replace('-', ""));
+    let left =
+        picture(&db).into_iter().filter(|row| ids.iter().any(|id| row.contains(id.as_str())));
+    assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
+    let mut exported = Vec::new();
+    export(&place.data(), Rows::Messages, Format::Json, &mut exported).unwrap();
+    let exported = String::from_utf8(exported).unwrap();
+    assert!(exported.contains("fbe880e9-084d-4cab-a395-8984c50f1109"));
+    assert!(!exported.contains(uuid) && !exported.contains(machine), "{exported}");
+    // Also not in pages that are free.
+    drop(db);
+    for file in std::fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.to_str().unwrap().contains("usage.db") {
+            let bytes = std::fs::read(&file).unwrap();
+            let raw = u128::from_str_radix(&ids[0], 16).unwrap().to_be_bytes();
+            assert!(!bytes.windows(16).any(|piece| piece == raw), "{}", file.display());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_after_90_days_and_sessions_after_400() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let day = server.now.load(Ordering::SeqCst) / DAY * DAY;
+    server
+        .post("/", format!("{{\"uuid\": \"{}\", \"log_time\": 0}}", uuid::Uuid::from_u128(7)))
+        .await;
+    let count = |table: &str| {
+        let rows = rows(&place.read(), &format!("SELECT count(*) FROM {table}"));
+        rows[0].parse::<i64>().unwrap()
+    };
+    for (days, batches, sessions, origins) in [
+        (0, 1, 1, 1),
+        (2, 1, 1, 1),
+        (3, 1, 1, 0),
+        (90, 1, 1, 0),
+        (91, 0, 1, 0),
+        (400, 0, 1, 0),
+        (402, 0, 0, 0),
+    ] {
+        server.now.store(day + days * DAY, Ordering::SeqCst);
+        server.store.maintain(Days::default()).await;
+        let found = ["batch", "session", "origin"].map(count);
+        assert_eq!(found, [batches, sessions, origins], "after {days} days");
+    }
+    assert_eq!(count("presence"), 0);
+    assert_eq!(rows(&place.read(), "SELECT value FROM meta WHERE key = 'kept_from'").len(), 1);
+    // What is remembered of the session is gone too.
+    server
+        .post("/", format!("{{\"uuid\": \"{}\", \"log_time\": 0}}", uuid::Uuid::from_u128(7)))
+        .await;
+    server.stop().await;
+    assert_eq!(count("session"), 1);
+    assert_eq!(
+        rows(&place.read(), "SELECT count(*) FROM presence p JOIN session s ON s.id = p.session"),
+        ["1"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packed_day_is_smaller_and_gives_the_same_rows() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let start = server.now.load(Ordering::SeqCst) / DAY * DAY;
+    for slot in 0..30 {
+        server.now.store(start + slot * 600_000, Ordering::SeqCst);
+        for session in 0..5_u128 {
+            let (id, time) =
+                (uuid::Uuid::from_u128(session << 64 | 99), server.now.load(Ordering::SeqCst));
+            server.post("/", format!("{{\"uuid\": \"{id}\", \"log_time\": {time}000000}}")).await;
+        }
+    }
+    let size = || {
+        rows(&place.read(), "SELECT sum(length(lines)), sum(messages), count(*) FROM batch")[0]
+            .clone()
+    };
+    let before = size();
+    server.now.store(start + 3 * DAY, Ordering::SeqCst);
+    server.store.maintain(Days::default()).await;
+    let after = size();
+    server.stop().await;
+    let numbers =
+        |text: &str| -> Vec<i64> { text.split('|').map(|part| part.parse().unwrap()).collect() };
+    let (before, after) = (numbers(&before), numbers(&after));
+    assert_eq!((before[1], after[1], after[2]), (150, 150, 1));
+    assert!(after[0] * 3 < before[0], "{before:?} {after:?}");
+    let shown = picture(&place.read());
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    assert_eq!(core.rebuild(NOW + 3 * DAY).unwrap(), 150);
+    assert_eq!(picture(&place.read()), shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_and_copies_are_made_while_the_server_runs() {
+    let place = Place::new();
+    let server = place.serve().await;
+    post_all(&server).await;
+    server.store.run(|_| ()).await;
+    let mut csv = Vec::new();
+    export(&place.data(), Rows::Sessions, Format::Csv, &mut csv).unwrap();
+    let csv = String::from_utf8(csv).unwrap();
+    let head = csv.lines().next().unwrap();
+    assert!(head.starts_with("id,engine,contract,machine,first,last,beats,accelerator,"), "{head}");
+    assert_eq!(csv.lines().count(), 12);
+    let mut json = Vec::new();
+    export(&place.data(), Rows::Messages, Format::Json, &mut json).unwrap();
+    let json = String::from_utf8(json).unwrap();
+    assert_eq!(json.lines().count(), goldens().len());
+    let line: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert!(line["body"].is_object(), "{line}");
+    let copy = place.0.path().join("copy.db");
+    backup(&place.data(), &copy).unwrap();
+    assert!(backup(&place.data(), &copy).is_err(), "a copy is replaced");
+    server.stop().await;
+    let copy = otel_usage_serve::store::open_to_read(&copy).unwrap();
+    assert_eq!(picture(&copy), picture(&place.read()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_sends_too_much_is_asked_to_wait() {
+    let place = Place::new();
+    let mut settings = settings(&place.data());
+    settings.rate = 1;
+    settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let server = Running::start(settings).await;
+    let beat = format!("{{\"uuid\": \"{}\", \"log_time\": 0}}", uuid::Uuid::from_u128(1));
+    for _ in 0..60 {
+        assert_eq!(server.post_for("/", beat.as_str(), Some("192.0.2.1")).await, 200);
+    }
+    let request = server.client.post(&server.url).header("x-forwarded-for", "192.0.2.99");
+    let answer = request.body(beat.clone()).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["retry-after"]),
+        (429, &"1".parse().unwrap())
+    );
+    assert_eq!(server.post_for("/", beat.as_str(), Some("198.51.100.1")).await, 200);
+    server.now.fetch_add(1_000, Ordering::SeqCst);
+    assert_eq!(server.post_for("/", beat.as_str(), Some("192.0.2.1")).await, 200);
+    server.store.maintain(Days::default()).await;
+    server.stop().await;
+    let refused =
+        rows(&place.read(), "SELECT name, label, count FROM quality WHERE name = 'refused'");
+    assert_eq!(refused, ["refused|too_many|1"]);
+}
