@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use otel_usage_bridge::{Received, Refusal, Store as _};
-use otel_usage_serve::store::Store;
+use otel_usage_serve::store::{Days, Store};
 use otel_usage_testing::fleet::{Fleet, Plan};
 
 /// Milliseconds of a day.
@@ -30,7 +30,7 @@ pub async fn live(
 ) -> anyhow::Result<i64> {
     let clock = Arc::new(AtomicI64::new(plan.begin));
     let reader = Arc::clone(&clock);
-    let store = Store::open(file, &[], Arc::new(move || reader.load(Ordering::Relaxed)))?;
+    let store = Store::open(file, &[], 0, Arc::new(move || reader.load(Ordering::Relaxed)))?;
     let mut fleet = Fleet::new(33, plan);
     let mut waiting: FuturesUnordered<BoxFuture<'static, Result<(), Refusal>>> =
         FuturesUnordered::new();
@@ -55,7 +55,8 @@ pub async fn live(
             while let Some(answer) = waiting.next().await {
                 answered(Some(answer))?;
             }
-            close(&store, now).await?;
+            // Closes and packs days, as the server does every minute.
+            store.maintain(Days::default()).await;
             progress(now.saturating_sub(plan.begin).div_euclid(DAY), messages);
         }
     }
@@ -65,11 +66,4 @@ pub async fn live(
 
 fn answered(answer: Option<Result<(), Refusal>>) -> anyhow::Result<()> {
     answer.unwrap_or(Ok(())).map_err(|refusal| anyhow!("the store refuses: {refusal:?}"))
-}
-
-/// Closes the days that are to be closed at `now`, as the server does every hour.
-async fn close(store: &Store, now: i64) -> anyhow::Result<()> {
-    let closed = store.run(move |_| anyhow::Ok(now));
-    closed.await.context("the store is closed")??;
-    Ok(())
 }
