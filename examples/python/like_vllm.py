@@ -1,5 +1,7 @@
 """An engine that reports as vLLM does, to its own server and with its own switch."""
 
+import time
+
 from otel_usage.vllm import usage_lib
 
 lib = usage_lib(
@@ -13,3 +15,6 @@ lib.declare("max_loras", int, doc="Most LoRA adapters in a batch.", kind="config
 if lib.is_usage_stats_enabled():
     lib.usage_message.report_usage("LlamaForCausalLM", lib.UsageContext.ENGINE_CONTEXT, {"max_loras": 4})
 print(lib.usage_message)
+
+# An engine lives on. This script would end before its report has left.
+time.sleep(1)

@@ -5,6 +5,7 @@
 Try it without a message leaving this machine: OTEL_USAGE_MODE=local python examples/python/lmcache_report.py
 """
 
+import time
 from types import SimpleNamespace
 
 try:
@@ -30,3 +31,6 @@ metadata = SimpleNamespace(
     kv_shape=(32, 2, 256, 8, 128),
 )
 InitializeUsageContext(config, metadata)
+
+# An engine lives on. This script would end before its report has left.
+time.sleep(1)

@@ -5,6 +5,8 @@
 Try it without a message leaving this machine: OTEL_USAGE_MODE=local python examples/python/vllm_report.py
 """
 
+import time
+
 try:
     from otel_usage.vllm import UsageContext, is_usage_stats_enabled, usage_message
 except ImportError:  # a platform without a wheel
@@ -17,3 +19,6 @@ except ImportError:  # a platform without a wheel
 if is_usage_stats_enabled():
     settings = {"dtype": "torch.bfloat16", "tensor_parallel_size": 8}
     usage_message.report_usage("LlamaForCausalLM", UsageContext.ENGINE_CONTEXT, settings)
+
+# An engine lives on. This script would end before its report has left.
+time.sleep(1)

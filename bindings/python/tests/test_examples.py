@@ -26,9 +26,13 @@ def test_each_example_runs_and_says_nothing_wrong(python, name):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_example_for_vllm_reports(python, server):
-    source = (EXAMPLES / "vllm_report.py").read_text()
+@pytest.mark.parametrize(
+    ("name", "messages", "key", "value"),
+    [("vllm_report", 1, "tensor_parallel_size", 8), ("lmcache_report", 3, "chunksize", 256)],
+)
+def test_the_example_for_an_engine_reports(python, server, name, messages, key, value):
+    source = (EXAMPLES / f"{name}.py").read_text()
     process = python.start(source + "\nimport sys\nsys.stdin.read()\n")
-    (message,) = server.wait(1)
-    assert message["tensor_parallel_size"] == 8
+    found = server.wait(messages)
+    assert [message[key] for message in found if key in message] == [value]
     python.end(process)
