@@ -35,7 +35,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let Side::Package(python) = &package else { return Ok(()) };
     let costs = Costs { originals, python: python.clone(), sides: [Side::Original, package] };
     let mut table = Table::default();
-    tools::watched("measuring", || costs.measure(&mut table))?;
+    for (what, measure) in STEPS {
+        tools::watched(&format!("measuring {what}"), || measure(&costs, &mut table))?;
+    }
     table.print();
     println!("\nThe wheel has {:.2} MB.", std::fs::metadata(wheel)?.len() as f64 / 1e6);
     Ok(())
@@ -46,6 +48,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
 struct Table(Vec<(String, [String; 4])>);
 
 impl Table {
+    fn add(&mut self, what: &str, mut cells: Vec<String>) -> anyhow::Result<()> {
+        cells.resize(4, String::new());
+        let cells = cells.try_into().map_err(|_| anyhow!("four cells"))?;
+        self.0.push((what.to_owned(), cells));
+        Ok(())
+    }
+
     fn print(&self) {
         println!("| what | vLLM | the package | LMCache | the package |");
         println!("| --- | --- | --- | --- | --- |");
@@ -55,18 +64,30 @@ impl Table {
     }
 }
 
-struct Costs<'a> {
-    originals: &'a Originals,
+struct Costs {
+    originals: &'static Originals,
     python: PathBuf,
     sides: [Side; 2],
 }
+
+/// What is measured, one after the other.
+type Step = fn(&Costs, &mut Table) -> anyhow::Result<()>;
+const STEPS: [(&str, Step); 6] = [
+    ("imports", Costs::imports),
+    ("calls", Costs::calls),
+    ("calls that report an interval", Costs::intervals),
+    ("ends", Costs::ends),
+    ("what an opt-out leaves", Costs::silence),
+    ("the plug-in", Costs::door),
+];
 
 /// An engine, the scenario in which it starts, and the name of the side in `measure.py`.
 const ENGINES: [(&str, &str); 2] = [("vllm", "vllm-rocm"), ("lmcache", "lmcache-single")];
 const WHO: [&str; 2] = ["original", "package"];
 
-impl Costs<'_> {
-    fn measure(&self, table: &mut Table) -> anyhow::Result<()> {
+impl Costs {
+    /// Measures an import in a bare Python, and in one that has loaded what engines load.
+    fn imports(&self, table: &mut Table) -> anyhow::Result<()> {
         for (case, what) in [
             ("import", "import in a bare Python, CPU ms"),
             ("inside", "import in an engine, CPU ms"),
@@ -90,6 +111,17 @@ impl Costs<'_> {
             table.add(what, cpu)?;
             table.add(&what.replace("CPU ms", "resident MiB"), memory)?;
         }
+        let mut yardstick = Vec::new();
+        for _ in 0..TIMES {
+            let measured = self.script("logging", "vllm", "package", "http://127.0.0.1:9")?;
+            yardstick.push(number(&measured, "cpu_ms")?);
+        }
+        let cells = vec![String::new(), spread(yardstick, 1)];
+        table.add("for comparison: Python's own `import logging`, CPU ms", cells)
+    }
+
+    /// Measures the call that reports, and what the report costs the process.
+    fn calls(&self, table: &mut Table) -> anyhow::Result<()> {
         let [mut calls, mut own, mut cpu, mut threads]: [Vec<String>; 4] = Default::default();
         let (mut ratio, mut processes) = (Vec::new(), Vec::new());
         for (_, scenario) in ENGINES {
@@ -122,11 +154,7 @@ impl Costs<'_> {
         table.add("start to last answer, CPU ms, with child processes", cpu)?;
         table.add("… as a part of the original's", ratio)?;
         table.add("child processes", processes)?;
-        table.add("threads after the call", threads)?;
-        self.intervals(table)?;
-        self.ends(table)?;
-        self.silence(table)?;
-        self.door(table)
+        table.add("threads after the call", threads)
     }
 
     /// Times the call that LMCache makes every ten seconds, where each call reports.
@@ -220,15 +248,6 @@ impl Costs<'_> {
         command.env("VLLM_USAGE_STATS_SERVER", url).env("LMCACHE_USAGE_TRACK_URL", url);
         command.env("LMCACHE_USAGE_TRACK_INTERVAL", "0").env("CALLS", INTERVALS.to_string());
         Ok(command)
-    }
-}
-
-impl Table {
-    fn add(&mut self, what: &str, mut cells: Vec<String>) -> anyhow::Result<()> {
-        cells.resize(4, String::new());
-        let cells = cells.try_into().map_err(|_| anyhow!("four cells"))?;
-        self.0.push((what.to_owned(), cells));
-        Ok(())
     }
 }
 

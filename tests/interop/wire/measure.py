@@ -64,6 +64,14 @@ def importing(engine, who, wheel):
     return {"cpu_ms": after[0] - before[0], "kib": after[1] - before[1]}
 
 
+def logging(_engine, _who, _wheel):
+    """A module of the standard library, as a measure of the machine."""
+    before = spent()
+    import logging  # noqa: F401
+
+    return {"cpu_ms": spent()[0] - before[0]}
+
+
 def inside(engine, who, wheel):
     loaded_by_engines()
     return importing(engine, who, wheel)
@@ -110,7 +118,7 @@ def door(_engine, _who, _wheel):
     return {"cpu_ms": (time.process_time() - before) * 1e3, "wall_ms": (time.perf_counter() - begun) * 1e3}
 
 
-CASES = {"import": importing, "inside": inside, "interval": interval, "off": off, "door": door}
+CASES = {"import": importing, "logging": logging, "inside": inside, "interval": interval, "off": off, "door": door}
 
 if __name__ == "__main__":
     measured = CASES[sys.argv[1]](*sys.argv[2:])

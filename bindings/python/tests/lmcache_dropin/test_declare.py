@@ -43,7 +43,7 @@ def test_a_declared_setting_of_a_server_and_a_number_of_an_interval_are_sent(ser
     assert InitializeMPUsageContext(mp_config, storage()) is not None
     message = ContinuousContextMessage(1, 2, 3, 4, 5.5)
     message.evictions = 7
-    report(message, DeploymentMode.MP_SERVER)
+    report([message], DeploymentMode.MP_SERVER)
     posts = server.wait_for(3)
     assert body(posts, "MPServerMessage")["use_layerwise"] is False
     assert body(posts, "ContinuousContextMessage")["evictions"] == 7
@@ -75,7 +75,7 @@ def test_an_undeclared_member_is_dropped_counted_and_named_once(server, config, 
     for _ in range(2):
         message = EngineMessage.from_config(config, metadata)
         message.secret = "hf_x"
-        report(message, DeploymentMode.SINGLE_PROCESS)
+        report([message], DeploymentMode.SINGLE_PROCESS)
     assert "hf_x" not in str(server.wait_for(2))
     assert undeclared() == {"EngineMessage.secret": 2}
     named = [text for _, text in lines() if "secret" in text]

@@ -15,7 +15,7 @@ from otel_usage.lmcache._log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from typing import Any
 
 CONTRACT = "lmcache/1"
@@ -95,18 +95,19 @@ def usage(mode: str, local_log: str | None = None) -> _native.Usage:
     return native
 
 
-def send(mode: str, message: str, values: Mapping[str, Any], local_log: str | None = None) -> None:
-    """Put a message into the queue of the native part, and log what it has to say. It returns at once."""
+def send(mode: str, messages: Sequence[tuple[str, dict[str, Any]]], local_log: str | None = None) -> None:
+    """Put messages, as names and values, into the queue of the native part, and log what it has to say. It returns at
+    once."""
     native = usage(mode, local_log)
-    unknown = native.send(message, dict(values))
+    for message, values in messages:
+        for key in native.send(message, values):
+            _declare.drop(message, key)
     _waiting.extend(native.notices())
     while _waiting:
         level, text = _waiting.pop(0)
         if text not in _told:
             _told.add(text)
             logger.log(level, "%s", _process.one_line(text))
-    for key in unknown:
-        _declare.drop(message, key)
 
 
 def flush(seconds: float) -> None:

@@ -50,13 +50,13 @@ class UsageContextBase(ABC):
     @swallow_telemetry_errors
     def report_once(self) -> None:
         """Send every message."""
+        if is_default(self._sender):
+            # The native part asks for consent itself.
+            report(self._collect_messages(), self._mode, self._local_log)
+            return
         if not may_report(self._sender):
             return
-        own = is_default(self._sender)
         for message in self._collect_messages():
-            if own:
-                report(message, self._mode, self._local_log)
-                continue
             payload = build_usage_payload(message, self._identity, self._mode)
             self._write_local(payload)
             self._sender.send(usage_server_url(message.ENDPOINT), payload)

@@ -41,7 +41,7 @@ class UsageMessageSender:
             if url != usage_server_url(url.rpartition("/")[2]):
                 logger.debug("Unable to send lmcache usage message: %s is not the usage server", url)
                 return
-            _core.send(str(payload.get("deployment_mode", "")), name, _values(payload))
+            _core.send(str(payload.get("deployment_mode", "")), [(name, _values(payload))])
         except Exception as error:
             logger.debug("Unable to send lmcache usage message: %s", error)
 
@@ -95,9 +95,10 @@ def may_report(sender: object) -> bool:
     return collection == "on" or (collection == "local" and is_default(sender))
 
 
-def report(message: UsageMessage, mode: DeploymentMode, local_log: str | None = None) -> None:
-    """Put a message into the queue of the native part."""
-    _core.send(mode.value, type(message).__name__, _values(vars(message)), local_log)
+def report(messages: Sequence[UsageMessage], mode: DeploymentMode, local_log: str | None = None) -> None:
+    """Put messages into the queue of the native part."""
+    named = [(type(message).__name__, _values(vars(message))) for message in messages]
+    _core.send(mode.value, named, local_log)
 
 
 def deliver(
@@ -109,7 +110,7 @@ def deliver(
 ) -> None:
     """Hand a message to a sender."""
     if is_default(sender):
-        report(message, mode)
+        report([message], mode)
     else:
         sender.send(url or usage_server_url(message.ENDPOINT), build_usage_payload(message, identity, mode))
 
