@@ -112,6 +112,7 @@ pub(crate) fn look_through(input: &[u8]) {
     while let Some(taken) = spool.next(NOW, |address| *address == MINE) {
         let (entry, intact) = &files[&taken.name];
         assert!(*intact && *entry == taken.entry, "{}: another message than was saved", taken.name);
+        assert_eq!(entry.contract, "engine/1", "{}: a message of another contract", taken.name);
         *delivered.entry(entry.identity).or_insert(0) += 1;
         spool.remove(&taken.name);
     }

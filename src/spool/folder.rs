@@ -105,18 +105,23 @@ impl Disk for Folder {
         let Some(claim) = Claim::new(&path) else { return Ok(None) };
         let mut options = OpenOptions::new();
         let file = files::open(&path, options.write(true).create(true).truncate(false))?;
-        if !sys::own(&file)? {
-            return Ok(None);
-        }
-        // Whoever held the lock before may have deleted the file.
-        match files::is_at(&file, &path) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        Ok(Some(Box::new(Locked { _file: file, _claim: claim })))
+        take(file, &path, claim)
     }
+}
+
+/// Locks the open file of `path`. Returns `None` if another process holds the lock.
+fn take(file: File, path: &Path, claim: Claim) -> io::Result<Option<Lock>> {
+    if !sys::own(&file)? {
+        return Ok(None);
+    }
+    // Whoever held the lock before may have deleted the file.
+    match files::is_at(&file, path) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(Box::new(Locked { _file: file, _claim: claim })))
 }
 
 /// Returns whether a folder is missing, or a process of this user may have made it a moment ago.
@@ -169,5 +174,36 @@ impl Drop for Claim {
         if let Some(mut held) = lock_unless_forked(&HELD) {
             held.retain(|(_, path)| *path != self.0);
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn each_sync_asks_the_system() {
+        // The kernel refuses to sync what is on no disk.
+        let folder = Folder::new("/proc/self".into());
+        assert!(folder.sync_folder().is_err());
+        assert!(folder.sync_above(Path::new("/proc/self/x")).is_err());
+        assert!(Written(File::open("/proc/self/comm").unwrap()).sync().is_err());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_deleted_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("x.lock");
+        for made_again in [false, true] {
+            let file = File::create(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            if made_again {
+                fs::write(&path, "").unwrap();
+            }
+            let claim = Claim::new(&path).unwrap();
+            assert!(take(file, &path, claim).unwrap().is_none());
+        }
+        assert!(Folder::new(home.path().to_owned()).lock("x.lock").unwrap().is_some());
     }
 }

@@ -30,20 +30,24 @@ impl Refused {
 pub(crate) fn check(folder: &Path) -> Result<(), Refused> {
     let path = folder.to_owned();
     let user = sys::user_id();
-    files::in_time(move || Ok(check_here(&path, user))).unwrap_or_else(|error| {
+    files::in_time(move || Ok(check_here(&path, user, sys::file_system))).unwrap_or_else(|error| {
         Err(Refused::quiet(format!("{} cannot be checked: {error}", folder.display())))
     })
 }
 
 /// Checks a folder on this thread, for as long as it takes.
 pub(crate) fn check_now(folder: &Path) -> Result<(), Refused> {
-    check_here(folder, sys::user_id())
+    check_here(folder, sys::user_id(), sys::file_system)
 }
 
-fn check_here(folder: &Path, user: u32) -> Result<(), Refused> {
+fn check_here(
+    folder: &Path,
+    user: u32,
+    file_system: impl Fn(&Path) -> Option<u32>,
+) -> Result<(), Refused> {
     let shown = folder.display();
     let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
-    if let Some(kind) = there.and_then(sys::file_system).and_then(network) {
+    if let Some(kind) = there.and_then(file_system).and_then(network) {
         // Their locks and syncs keep no promise when a machine or the network fails.
         let why = format!("{shown} is on a network file system ({kind})");
         return Err(Refused::quiet(why));
@@ -121,7 +125,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let mode = |mode| {
             fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
-            check_here(&folder, user)
+            check_here(&folder, user, sys::file_system)
         };
         for private in [0o700, 0o755, 0o750] {
             assert_eq!(mode(private), Ok(()), "{private:o}");
@@ -131,7 +135,7 @@ mod tests {
             assert!(refused.is_mistake && refused.why.contains("chmod go-w"), "{refused:?}");
         }
         mode(0o700).unwrap();
-        let refused = check_here(&folder, user.wrapping_add(1)).unwrap_err();
+        let refused = check_here(&folder, user.wrapping_add(1), sys::file_system).unwrap_err();
         assert!(refused.is_mistake && refused.why.contains("another user"), "{refused:?}");
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();
@@ -147,6 +151,20 @@ mod tests {
         // ext4, xfs, btrfs, tmpfs, overlayfs, ZFS.
         for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1] {
             assert_eq!(network(local), None, "{local:x}");
+        }
+    }
+
+    #[test]
+    fn a_folder_on_a_network_file_system_is_refused_also_before_it_is_made() {
+        let home = tempfile::tempdir().unwrap();
+        let user = sys::user_id();
+        let folder = home.path().join("a/b");
+        let check = |number| check_here(&folder, user, |_| number);
+        for () in [(); 2] {
+            let refused = check(Some(0x6969)).unwrap_err();
+            assert!(!refused.is_mistake && refused.why.contains("(NFS)"), "{refused:?}");
+            assert_eq!((check(Some(0xef53)), check(None)), (Ok(()), Ok(())));
+            fs::create_dir_all(&folder).unwrap();
         }
     }
 

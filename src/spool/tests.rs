@@ -436,4 +436,42 @@ mod processes {
             libc::close(pipe[0]);
         }
     }
+
+    #[test]
+    #[expect(unsafe_code, reason = "the test forks")]
+    fn a_forked_child_takes_over_what_its_parent_left() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = || Box::new(Folder::new(home.path().to_owned()));
+        let (mut of_parent, mut of_child) = ([0; 2], [0; 2]);
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(libc::pipe(of_parent.as_mut_ptr()), 0);
+            assert_eq!(libc::pipe(of_child.as_mut_ptr()), 0);
+            let parent = libc::fork();
+            if parent == 0 {
+                let mut spool = on(folder());
+                let saved = spool.save(&[entry(1)]).is_ok();
+                if libc::fork() == 0 {
+                    libc::close(of_parent[1]);
+                    let mut byte = 0_u8;
+                    // Until its parent and the test have closed the other end.
+                    libc::read(of_parent[0], (&raw mut byte).cast(), 1);
+                    byte = u8::from(drain(&mut on(folder())) == [1]);
+                    libc::write(of_child[1], (&raw const byte).cast(), 1);
+                    libc::_exit(0);
+                }
+                libc::_exit(i32::from(!saved));
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(parent, &raw mut status, 0), parent);
+            assert_eq!(status, 0);
+            libc::close(of_parent[1]);
+            libc::close(of_child[1]);
+            let mut byte = 0_u8;
+            assert_eq!(libc::read(of_child[0], (&raw mut byte).cast(), 1), 1);
+            assert_eq!(byte, 1);
+            libc::close(of_parent[0]);
+            libc::close(of_child[0]);
+        }
+    }
 }

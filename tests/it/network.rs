@@ -303,3 +303,34 @@ fn without_a_way_to_the_server_there_are_three_attempts_whatever_is_flushed() {
     assert!(told[0].contains("http://255.255.255.255:81"), "{told:?}");
     engines.iter().for_each(Usage::withdraw);
 }
+
+/// Returns how many attempts five reports with a flush each make, and whether the operator was told.
+#[cfg(target_os = "linux")]
+fn attempts(server: &str) -> (usize, bool) {
+    let operator = Operator::new()
+        .with("VLLM_USAGE_STATS_SERVER", server)
+        .with("OTEL_USAGE_EXPORTERS", "server");
+    let told = Arc::new(Mutex::new(false));
+    let heard = Arc::clone(&told);
+    let hear = move |_, line: &str| *heard.lock().unwrap() |= line.contains("cannot be reached");
+    let usage = engine(&operator, &vllm::CURRENT).on_notice(hear).try_init().unwrap();
+    for _ in 0..5 {
+        usage.record(sample::vllm_report());
+        assert_eq!(usage.flush(otel_usage_testing::PATIENCE), otel_usage::Flush::Durable);
+    }
+    let attempts = usage.stats().exporters[0].deliveries.len();
+    usage.withdraw();
+    let told = *told.lock().unwrap();
+    (attempts, told)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_unknown_name_is_no_way_to_the_server_and_a_refused_connection_is_one() {
+    // No name server is asked for a label of more than 63 bytes.
+    let unknown = format!("http://{}.example:81", "a".repeat(64));
+    assert_eq!(attempts(&unknown), (3, true));
+    // Only this test uses the address, so that nobody listens there.
+    let refusing = std::net::TcpListener::bind("127.0.0.85:0").unwrap().local_addr().unwrap();
+    assert_eq!(attempts(&format!("http://{refusing}")), (5, false));
+}

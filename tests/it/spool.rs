@@ -164,12 +164,23 @@ fn hanging() -> (Receiver, Operator, Usage) {
 }
 
 #[test]
+fn a_failed_attempt_saves_what_waits_without_a_flush() {
+    // The next attempt is an hour away.
+    let server = Receiver::scripted(Vec::new(), Answer::Status(503, "retry-after: 3600\r\n"));
+    let operator = operator(server.address);
+    let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
+    usage.record(sample::vllm_report());
+    until(|| entries(&operator.path(".local/state/otel-usage")).len() == 1);
+    usage.withdraw();
+}
+
+#[test]
 fn a_flush_saves_what_is_on_its_way_before_its_time_is_up() {
     let (collector, operator, usage) = hanging();
     // What was recorded after it waits behind it.
     usage.record(sample::vllm_report());
-    // A busy disk may take longer than the first call has.
-    let mut flushes = (0..100).map(|_| usage.flush(Duration::from_millis(300)));
+    // A busy disk may take longer than the first call has. After ten seconds it is saved without a flush.
+    let mut flushes = (0..20).map(|_| usage.flush(Duration::from_millis(300)));
     assert!(flushes.any(|flush| flush == Flush::Durable));
     assert_eq!(entries(&operator.path(".local/state/otel-usage")).len(), 2);
     let account = exporter(&usage.stats(), "otlp");
@@ -181,10 +192,12 @@ fn a_flush_saves_what_is_on_its_way_before_its_time_is_up() {
 #[test]
 fn the_end_of_a_run_saves_what_is_on_its_way() {
     let (_collector, operator, usage) = hanging();
+    let begun = std::time::Instant::now();
     let folder = operator.path(".local/state/otel-usage");
     usage.finish();
     // The report and the span of the run.
     until(|| entries(&folder).len() == 2);
+    assert!(begun.elapsed() < Duration::from_secs(9), "it was saved because the answer is late");
     usage.withdraw();
     until(|| entries(&folder).is_empty());
 }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use otel_usage_schema::{Consent, Destination};
@@ -12,8 +13,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::{Clock, Simulated};
-use crate::export::{ActiveExporter, ExportRecord, Exporter, Need, Wake};
-use crate::spool::{Address, Entry};
+use crate::export::{ActiveExporter, ExportRecord, Exporter, Need, Sent, Wake};
+use crate::spool::{Address, Entry, Simulated as Disk};
 
 /// A server whose answers a test chooses.
 #[derive(Debug, Default)]
@@ -27,6 +28,17 @@ impl Post for Server {
         *self.requests.lock().unwrap() += 1;
         // After the last answer, the server is away.
         self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Later(None))
+    }
+}
+
+/// A server that takes a request, and answers when a test drops the other end.
+#[derive(Debug)]
+struct Silent(Mutex<Receiver<()>>);
+
+impl Post for Silent {
+    fn post(&self, _: &Request, _: i64, _: Option<Duration>, _: &mut Option<u16>) -> Answer {
+        let _ = self.0.lock().unwrap().recv();
+        Answer::Delivered
     }
 }
 
@@ -76,28 +88,24 @@ struct World {
 impl World {
     fn new(answers: Vec<Answer>) -> Self {
         let server = Arc::new(Server { answers: Mutex::new(answers.into()), ..Server::default() });
+        let post = Arc::<Server>::clone(&server);
+        Self { server, ..Self::with(post, None) }
+    }
+
+    fn with(post: Arc<dyn Post>, disk: Option<&Disk>) -> Self {
         let new = Arc::default();
         let (clock, times) = Clock::simulated();
         let ledger = Ledger { exporter: "direct", text: |_, _| None, journal: None };
-        let post = Arc::<Server>::clone(&server);
-        let outbox = Outbox::new(Host::alone(), post, ledger, None, Cutoff::default());
+        let spool = disk.map(spool);
+        let outbox = Outbox::new(Host::alone(), post, ledger, spool, Cutoff::default());
         let exporter = Direct { outbox, new: Arc::clone(&new) };
-        Self { active: ActiveExporter::new(Box::new(exporter)), clock, times, new, server }
+        let active = ActiveExporter::new(Box::new(exporter));
+        Self { active, clock, times, new, server: Arc::default() }
     }
 
     fn push(&self, lifetime: u32) {
         let destination = Destination::parse("https://stats.example").unwrap();
-        let entry = Entry {
-            contract: "test".to_owned(),
-            message: "test".to_owned(),
-            address: Address::new("direct", "test", &destination),
-            identity: [0; 16],
-            time: 0,
-            lifetime,
-            newest_only: false,
-            gzip: false,
-            body: vec![0; 100],
-        };
+        let entry = entry(lifetime);
         self.new.lock().unwrap().push(Request {
             destination,
             headers: Vec::new(),
@@ -108,13 +116,16 @@ impl World {
         });
     }
 
+    fn once(&mut self, need: Need, consent: Consent) -> Sent {
+        let wake = Wake::new(|| {});
+        self.active.send_queued(&self.clock, need, &wake, &mut || consent)
+    }
+
     /// Runs turns until no request is on its way. Returns the time for which the worker then sleeps.
     fn turn(&mut self, urgent: bool) -> Option<Duration> {
         let mut need = Need { urgent, ..Need::default() };
-        let wake = Wake::new(|| {});
         loop {
-            let mut consent = || Consent::Granted;
-            let sent = self.active.send_queued(&self.clock, need, &wake, &mut consent);
+            let sent = self.once(need, Consent::Granted);
             if !sent.in_flight {
                 return sent
                     .next
@@ -132,6 +143,56 @@ impl World {
     }
 }
 
+fn spool(disk: &Disk) -> Spool {
+    Spool::new(Box::new(disk.clone()), "test", Address([7; 32]))
+}
+
+fn entry(lifetime: u32) -> Entry {
+    let destination = Destination::parse("https://stats.example").unwrap();
+    Entry {
+        contract: "test".to_owned(),
+        message: "test".to_owned(),
+        address: Address::new("direct", "test", &destination),
+        identity: [0; 16],
+        time: 0,
+        lifetime,
+        newest_only: false,
+        gzip: false,
+        body: vec![0; 100],
+    }
+}
+
+#[test]
+fn what_a_server_does_not_answer_for_ten_seconds_goes_to_disk() {
+    let (answer, answers) = channel();
+    let disk = Disk::default();
+    let mut world = World::with(Arc::new(Silent(Mutex::new(answers))), Some(&disk));
+    world.push(600);
+    for (seconds, files) in [(0, 0), (9, 0), (1, 2)] {
+        world.sleep(Duration::from_secs(seconds));
+        assert!(world.once(Need::default(), Consent::Granted).in_flight);
+        assert_eq!(disk.names().len(), files, "{seconds}");
+    }
+    // The answer still counts.
+    drop(answer);
+    world.turn(false);
+    assert_eq!(world.active.waiting(), (0, 0));
+    assert_eq!(world.active.counters().snapshot().delivered, 1);
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
+#[test]
+fn an_opt_out_deletes_what_processes_left_that_ended() {
+    let disk = Disk::default();
+    spool(&disk).save(&[entry(600)]).unwrap();
+    assert_eq!(disk.names().len(), 2);
+    let mut world = World::with(Arc::<Server>::default(), Some(&disk));
+    world.push(600);
+    world.once(Need::default(), Consent::Off);
+    assert_eq!(disk.names(), Vec::<String>::new());
+    assert_eq!(*world.server.requests.lock().unwrap(), 0);
+}
+
 fn any_answer() -> impl Strategy<Value = u8> {
     0_u8..6
 }
@@ -147,7 +208,7 @@ fn answer(number: u8) -> Answer {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 16, ..Default::default() })]
 
     #[test]
     fn every_message_ends_and_the_worker_sleeps_in_between_whatever_the_clocks_do(

@@ -38,6 +38,7 @@ impl Simulation {
             return Some(wait.until);
         }
         self.attempts.push(self.now - self.start);
+        assert!(self.attempts.len() < 10_000, "a flood");
         self.told += u32::from(self.policy.end(self.now, result, random));
         None
     }
@@ -89,6 +90,10 @@ fn a_fleet_spreads_its_retries() {
     for attempt in 1..12 {
         let different: BTreeSet<_> = times.iter().map(|times| times[attempt].as_millis()).collect();
         assert!(different.len() > 100, "attempt {attempt}: {}", different.len());
+        // Also each pause by itself, those of the open breaker included.
+        let pause = |times: &Vec<Duration>| (times[attempt] - times[attempt - 1]).as_millis();
+        let different: BTreeSet<_> = times.iter().map(pause).collect();
+        assert!(different.len() > 100, "pause {attempt}: {}", different.len());
     }
     // The first pause is a random part of two seconds, from its beginning on.
     let first = times.iter().filter(|times| times[1] < FIRST_PAUSE / 2).count();
