@@ -193,6 +193,24 @@ fn a_process_that_lives_keeps_its_entries_and_one_that_ended_does_not() {
 }
 
 #[test]
+fn eight_processes_that_ended_are_taken_over_at_a_time() {
+    let disk = Simulated::default();
+    for number in 0..20 {
+        spool(&disk).save(&[entry(number)]).unwrap();
+    }
+    let mut spool = spool(&disk);
+    let mut sent = 0;
+    for (more, owners) in [(true, 8), (true, 8), (false, 4)] {
+        assert_eq!((spool.adopt(NOW).unwrap(), spool.adopted.len()), (more, owners));
+        while let Some(taken) = spool.next(NOW, |_| true) {
+            spool.remove(&taken.name);
+            sent += 1;
+        }
+    }
+    assert_eq!(sent, 20);
+}
+
+#[test]
 fn nothing_is_touched_before_there_is_something_to_save() {
     let disk = Simulated::default();
     let mut spool = spool(&disk);

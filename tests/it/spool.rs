@@ -79,18 +79,22 @@ fn what_was_left_is_delivered_by_the_next_engine_with_the_same_bytes() {
     let usage = leave_one(&operator, &vllm::CURRENT);
     let account = exporter(&usage.stats(), "server");
     assert_eq!((account.accepted, account.queued, account.spooled), (1, 0, 1));
-    let [file] = entries(&folder).try_into().unwrap();
-    let stored = std::fs::read(&file).unwrap();
     // The end of the run leaves it there.
     usage.finish();
-    drop(usage);
+    let [file] = entries(&folder).try_into().unwrap();
+    let stored = std::fs::read(&file).unwrap();
+    // Its worker lives as long as this process. So it deletes the file, which is then that of a process that ended.
+    usage.withdraw();
+    until(|| entries(&folder).is_empty());
+    let file = folder.join(file.file_name().unwrap());
+    std::fs::write(&file, &stored).unwrap();
 
     let server = back(address);
-    // The first engine still runs on, so it may deliver its own; whoever does, it is delivered once.
     let next = operator.engine(&vllm::CURRENT).try_init().unwrap();
     next.record(sample::vllm_report());
     let mut bodies: Vec<Vec<u8>> = server.take(2).into_iter().map(|request| request.body).collect();
     settled(&next);
+    assert!(server.is_silent() && entries(&folder).is_empty());
     bodies.retain(|body| stored.windows(body.len()).any(|part| part == body));
     assert_eq!(bodies.len(), 1);
 }
