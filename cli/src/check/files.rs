@@ -211,17 +211,21 @@ fn changeable_by_others(_: &Path) -> Option<&'static str> {
 fn room(path: &Path, there: &Path) -> Option<Finding> {
     let shown = path.display();
     let room = rustix::fs::statvfs(there).ok()?;
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let bytes = room.f_bavail.saturating_mul(room.f_frsize);
     // Some file systems count no files.
-    let what = if room.f_files > 0 && room.f_favail < FREE_FILES {
-        format!("{shown}: the file system has room for {} files only", room.f_favail)
-    } else if free < FREE_BYTES {
-        format!("{shown}: the disk has {} kB left", free / 1000)
-    } else {
-        return None;
-    };
+    let files = (room.f_files > 0).then_some(room.f_favail);
+    let what = too_little(bytes, files)?;
     let hint = "free some space, or choose another folder with OTEL_USAGE_SPOOL_DIR";
-    Some(Finding::problem("disk", what, hint))
+    Some(Finding::problem("disk", format!("{shown}: {what}"), hint))
+}
+
+/// Says what is too little: free bytes, or free files if they are counted.
+#[cfg(unix)]
+fn too_little(bytes: u64, files: Option<u64>) -> Option<String> {
+    if let Some(files) = files.filter(|files| *files < FREE_FILES) {
+        return Some(format!("the file system has room for {files} files only"));
+    }
+    (bytes < FREE_BYTES).then(|| format!("the disk has {} kB left", bytes / 1000))
 }
 
 #[cfg(not(unix))]
@@ -233,4 +237,36 @@ fn room(_: &Path, _: &Path) -> Option<Finding> {
 pub(super) fn nearest(path: &Path) -> PathBuf {
     let there = path.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
     there.unwrap_or_else(|| Path::new("/")).to_owned()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_problem() {
+        assert_eq!(too_little(FREE_BYTES, None), None);
+        assert_eq!(too_little(FREE_BYTES, Some(FREE_FILES)), None);
+        assert_eq!(too_little(FREE_BYTES - 1, None).unwrap(), "the disk has 16777 kB left");
+        let few = too_little(u64::MAX, Some(FREE_FILES - 1)).unwrap();
+        assert_eq!(few, "the file system has room for 255 files only");
+    }
+
+    #[test]
+    fn what_an_engine_says_of_its_folder_and_a_home_that_is_not_known_are_problems() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("spool");
+        let problems = |found: &[Finding]| {
+            let bad = found.iter().filter(|one| one.level == Level::Problem);
+            bad.map(|one| one.what.clone()).collect::<Vec<_>>()
+        };
+        let network = problems(&spool(&path, Some("it is on a network file system (NFS)")));
+        assert!(network[0].contains("(NFS); messages wait in memory only"), "{network:?}");
+        assert_eq!(problems(&spool(&path, None)), Vec::<String>::new());
+        let places =
+            Places { mode: None, cutoff: None, spool: None, memory_only: None, sends: false };
+        let homeless = problems(&check(&[places]));
+        assert!(homeless[0].starts_with("no home directory is known"), "{homeless:?}");
+    }
 }

@@ -102,9 +102,13 @@ fn limits() -> Vec<Finding> {
 /// Finds a place of messages that goes with the container.
 #[cfg(target_os = "linux")]
 fn container(spool: &Path) -> Option<Finding> {
+    layer(spool, rustix::fs::statfs(&nearest(spool)).ok()?.f_type as u64)
+}
+
+/// Finds a place on the file system of this number that goes with the container.
+#[cfg(target_os = "linux")]
+fn layer(spool: &Path, kind: u64) -> Option<Finding> {
     const OVERLAY: u64 = 0x794C_7630;
-    let there = nearest(spool);
-    let kind = rustix::fs::statfs(&there).ok()?.f_type as u64;
     if kind != OVERLAY {
         return None;
     }
@@ -125,6 +129,13 @@ fn container(_: &Path) -> Option<Finding> {
 mod tests {
     use super::super::Level;
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_writable_layer_of_a_container_is_a_note() {
+        let found = |kind| layer(Path::new("/a"), kind).map(|finding| finding.level);
+        assert_eq!((found(0x794C_7630), found(0xEF53)), (Some(Level::Note), None));
+    }
 
     #[test]
     fn a_clock_before_the_build_behind_a_file_or_decades_ahead_is_a_problem() {

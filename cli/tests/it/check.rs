@@ -63,7 +63,7 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
     type Break<'a> = &'a dyn Fn(&Shell);
     let none: Break<'_> = &|_| {};
     type Case<'a> = (&'a [(&'a str, &'a str)], Break<'a>, &'a str, [&'a str; 2]);
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 10] = [
         (
             &[],
             &|shell: &Shell| mode(shell, 0o666),
@@ -107,6 +107,12 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
             ["OTEL_USAGE_CA_FILE", "unset it"],
         ),
         (
+            &[("OTEL_USAGE_CA_FILE", "/does/not/exist")],
+            none,
+            "certificates",
+            ["/does/not/exist", "PEM form"],
+        ),
+        (
             &[("https_proxy", "socks5://proxy:1"), ("http_proxy", "socks5://proxy:1")],
             none,
             "settings",
@@ -129,6 +135,42 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
         assert_eq!(readable.code, 7);
         assert!(readable.out.contains("problem") && readable.out.contains('→'), "{readable:?}");
     }
+}
+
+/// Runs `status --check --json` as a user for whom permissions mean something, which they do not for root.
+#[cfg(target_os = "linux")]
+fn check_as_nobody(shell: &Shell) -> Option<String> {
+    use std::os::unix::fs::chown;
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65534;
+    let program = Path::new(env!("CARGO_BIN_EXE_otel-usage"));
+    #[expect(clippy::disallowed_methods, reason = "the test starts the command")]
+    let mut command = std::process::Command::new(program);
+    command.args(["status", "--check", "--json"]).env_clear().env("HOME", shell.home());
+    let before = fs::metadata(shell.home()).unwrap();
+    if std::os::unix::fs::MetadataExt::uid(&before) == 0 {
+        for path in [shell.home().to_owned()].iter().chain(&shell.files()) {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    // A build folder that only root can enter cannot be tried.
+    let output = command.output().ok()?;
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_check_finds_folders_that_cannot_be_written() {
+    let shell = Shell::new();
+    for folder in [".config", ".local"] {
+        let path = shell.home().join(folder);
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o500)).unwrap();
+    }
+    let Some(text) = check_as_nobody(&shell) else { return };
+    assert!(text.contains("so that `otel-usage off` fails"), "{text}");
+    assert!(text.contains("so that messages wait in memory only"), "{text}");
 }
 
 #[test]

@@ -68,6 +68,17 @@ fn identities_are_printed_before_everything_is_removed() {
 }
 
 #[test]
+fn what_a_running_engine_has_in_memory_is_never_sent() {
+    let (shell, server) = (Shell::new(), waiting::away_at_first());
+    let (usage, _) = waiting::leave_one(&shell, &server);
+    let ran = shell.run("forget");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let _ = usage.flush(otel_usage_testing::PATIENCE);
+    otel_usage_testing::settled(&usage);
+    assert!(server.is_silent());
+}
+
+#[test]
 fn one_engine_is_forgotten_and_the_other_stays() {
     let left = waiting::left_by_one_that_ended();
     let Left { shell, .. } = &left;

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use otel_usage::Contract;
+use otel_usage::clock::Clock;
+use otel_usage::schema::vllm;
 use otel_usage_testing::receiver::{Answer, Receiver};
 use otel_usage_testing::settled;
 use serde_json::Value;
@@ -62,6 +65,28 @@ fn a_list_says_what_becomes_of_each_message() {
         |row: &Value| row["contract"].is_null() && row["why"] == "not sent: it is damaged";
     assert!(rows.iter().any(damaged), "{rows:?}");
     running.withdraw();
+}
+
+#[test]
+fn a_list_says_what_is_never_sent() {
+    let why = |left: &Left| ls(&left.shell)[0]["why"].as_str().unwrap().to_owned();
+    // In 2001.
+    let late = waiting::left_of(&vllm::CURRENT, Clock::fixed(1_000_000_000_000_000_000));
+    assert_eq!(why(&late), "never sent: it is too late for it");
+    let foreign = Contract { id: "vllm/own".into(), ..vllm::CURRENT.clone() };
+    let foreign = waiting::left_of(&foreign, Clock::system());
+    assert!(why(&foreign).starts_with("not sent: its contract is not known here"));
+    let left = waiting::left_by_one_that_ended();
+    let own = left.shell.mode_file().parent().unwrap().to_owned();
+    fs::create_dir_all(&own).unwrap();
+    for (cutoff, words) in [
+        ("4000000000", "never sent: it is older than the last off or purge"),
+        ("soon", "not sent: the time of the last off cannot be read"),
+        ("1000", "the next engine sends it"),
+    ] {
+        fs::write(own.join("cutoff"), cutoff).unwrap();
+        assert!(why(&left).starts_with(words), "{cutoff}: {}", why(&left));
+    }
 }
 
 #[test]

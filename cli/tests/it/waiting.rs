@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use otel_usage::clock::Clock;
 use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
-use otel_usage::{Flush, Usage};
+use otel_usage::{Contract, Flush, Usage};
 use otel_usage_testing::receiver::{Answer, Receiver};
 use otel_usage_testing::{PATIENCE, sample, settled, to_test_runner};
 
@@ -12,13 +13,17 @@ use crate::shell::Shell;
 
 /// Starts an engine that sends to the server at `url`.
 pub(crate) fn engine(shell: &Shell, url: &str) -> Usage {
+    engine_of(&vllm::CURRENT, Clock::system(), shell, url)
+}
+
+fn engine_of(contract: &Contract, clock: Clock, shell: &Shell, url: &str) -> Usage {
     let home = shell.home().display().to_string();
     let environment = Env::given([
         ("HOME", home.as_str()),
         ("OTEL_USAGE_EXPORTERS", "server"),
         ("VLLM_USAGE_STATS_SERVER", url),
     ]);
-    let builder = Usage::builder(&vllm::CURRENT).with_sample_data();
+    let builder = Usage::builder(contract).with_sample_data().with_clock(clock);
     builder.with_environment(environment).on_notice(to_test_runner).try_init().unwrap()
 }
 
@@ -43,11 +48,16 @@ pub(crate) fn away_at_first() -> Receiver {
 /// Starts an engine, of which one message is left on disk. Returns it with the body of the message.
 pub(crate) fn leave_one(shell: &Shell, server: &Receiver) -> (Usage, Vec<u8>) {
     let usage = engine(shell, &server.url());
+    let body = leave(&usage, server);
+    (usage, body)
+}
+
+fn leave(usage: &Usage, server: &Receiver) -> Vec<u8> {
     usage.record(sample::vllm_report());
     let body = server.next().body;
     assert_eq!(usage.flush(PATIENCE), Flush::Durable);
     let _ = server.requests.try_iter().count();
-    (usage, body)
+    body
 }
 
 /// A message of an engine that ended, whose server is away once more.
@@ -63,9 +73,15 @@ pub(crate) struct Left {
 ///
 /// The engine runs on in this process, so its file is put under the name of another owner.
 pub(crate) fn left_by_one_that_ended() -> Left {
+    left_of(&vllm::CURRENT, Clock::system())
+}
+
+/// As [`left_by_one_that_ended`], with the contract and the clock of the engine.
+pub(crate) fn left_of(contract: &Contract, clock: Clock) -> Left {
     let server = Receiver::scripted(vec![Answer::Status(503, ""); 3], Answer::Status(200, ""));
     let shell = Shell::new().with("VLLM_USAGE_STATS_SERVER", &server.url());
-    let (usage, body) = leave_one(&shell, &server);
+    let usage = engine_of(contract, clock, &shell, &server.url());
+    let body = leave(&usage, &server);
     let [file] = messages(&shell).try_into().unwrap();
     let bytes = std::fs::read(&file).unwrap();
     usage.withdraw();
