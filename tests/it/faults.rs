@@ -2,6 +2,7 @@
 //!
 //! `otel-usage mock-server` plays the same faults.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use otel_usage::export::ExporterStats;
 use otel_usage::schema::vllm;
 use otel_usage::{Flush, Usage};
-use otel_usage_mock_server::{Event, FAULTS, MockServer, Request, Script};
+use otel_usage_mock_server::{Connection, Event, FAULTS, MockServer, Request, Script, status};
 use otel_usage_testing::{Operator, PATIENCE, sample, settled};
 
 use crate::exporters::exporter;
@@ -222,6 +223,35 @@ fn what_follows_an_answer_is_not_taken_for_the_next_answer() {
         // On the first connection an answer lies ready that belongs to no request.
         assert_eq!(mock.request().0, connection);
     }
+    assert_eq!(account(&usage).delivered, 2);
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_ends_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_operator, usage) = engine(&format!("http://{}", listener.local_addr().unwrap()));
+    usage.record(sample::vllm_report());
+    let (mut first, _) = listener.accept().unwrap();
+    Connection::new(&first.try_clone().unwrap()).request().unwrap().unwrap();
+    first.write_all(&status(200, "")).unwrap();
+    settled(&usage);
+    // The client has kept the connection, and waits for nothing.
+    first.write_all(&status(200, "")).unwrap();
+    usage.record(sample::vllm_report());
+    listener.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    let mut second = loop {
+        if let Ok((second, _)) = listener.accept() {
+            break second;
+        }
+        assert_eq!(account(&usage).delivered, 1, "the answer was taken for that of a request");
+        assert!(begun.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(5));
+    };
+    second.set_nonblocking(false).unwrap();
+    Connection::new(&second.try_clone().unwrap()).request().unwrap().unwrap();
+    second.write_all(&status(200, "")).unwrap();
+    settled(&usage);
     assert_eq!(account(&usage).delivered, 2);
 }
 

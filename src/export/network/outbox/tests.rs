@@ -182,6 +182,18 @@ fn what_a_server_does_not_answer_for_ten_seconds_goes_to_disk() {
 }
 
 #[test]
+fn what_waits_takes_256_kib_at_most() {
+    let mut world = World::new(Vec::new());
+    for _ in 0..10 {
+        world.push(600);
+        world.new.lock().unwrap().last_mut().unwrap().entry.body = vec![0; 60_000];
+    }
+    world.turn(false);
+    assert_eq!(world.active.waiting(), (4, 0));
+    assert_eq!(world.active.counters().snapshot().dropped[&Loss::QueueFull], 6);
+}
+
+#[test]
 fn an_opt_out_deletes_what_processes_left_that_ended() {
     let disk = Disk::default();
     spool(&disk).save(&[entry(600)]).unwrap();
