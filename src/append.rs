@@ -26,7 +26,7 @@ pub(crate) fn append(
 ) -> io::Result<()> {
     let mut file = open(path)?;
     if is_full(&mut file)? {
-        file = rotate(file, path)?;
+        file = rotate(&file, path)?;
     }
     // A full disk may have cut the last message off.
     let mut whole = missing(&mut file, end)?.to_vec();
@@ -48,11 +48,11 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Renames the full `file` to `<name>.1`, unless another process has done so, and opens a new one.
-fn rotate(file: File, path: &Path) -> io::Result<File> {
-    crate::sys::lock(&file)?;
+fn rotate(file: &File, path: &Path) -> io::Result<File> {
+    let _lock = crate::sys::lock(file)?;
     // A link stays in its place.
     let place = fs::canonicalize(path)?;
-    if files::is_at(&file, &place)? {
+    if files::is_at(file, &place)? {
         let mut rotated = place.clone().into_os_string();
         rotated.push(".1");
         fs::rename(&place, &rotated).map_err(|error| {
@@ -123,6 +123,27 @@ mod tests {
             let lines = format!("{old}\n{new}");
             assert_eq!(lines.lines().filter(|line| *line == "line").count(), 8);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_child_that_was_forked_meanwhile_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, [b'x'; 20]).unwrap();
+        let file = open(&path).unwrap();
+        // It shares the lock, as the file of a child does.
+        let of_child = file.try_clone().unwrap();
+        rotate(&file, &path).unwrap();
+        drop(file);
+        let (sender, locked) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let rotated = File::open(folder.path().join("x.1")).unwrap();
+            let _lock = crate::sys::lock(&rotated).unwrap();
+            sender.send(()).unwrap();
+        });
+        locked.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        drop(of_child);
     }
 
     #[cfg(unix)]

@@ -69,6 +69,16 @@ impl Inspection {
         self.settings.cutoff.path()
     }
 
+    /// Returns what reads that file. It may be called on another thread, because a read may take its time.
+    ///
+    /// The time is in seconds since the Unix epoch, and `None` if there was no `off`. With an error, nothing is sent
+    /// that waits on disk.
+    #[cfg(feature = "http")]
+    pub fn last_off(&self) -> impl Fn() -> std::io::Result<Option<i64>> + Send + use<> {
+        let cutoff = self.settings.cutoff.clone();
+        move || cutoff.seconds()
+    }
+
     /// Returns the places to which messages would leave this machine, without credentials, consent aside.
     #[must_use]
     pub fn destinations(&self) -> Vec<String> {

@@ -157,15 +157,30 @@ pub(crate) fn cpuid(_leaf: u32) -> Option<[u32; 4]> {
     None
 }
 
-/// Waits for the lock of a file; closing the file releases it. Only Unix has such a lock.
-pub(crate) fn lock(file: &File) -> io::Result<()> {
+/// The lock of a file, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FileLock<'a>(&'a File);
+
+/// Waits for the lock of a file. Only Unix has such a lock.
+pub(crate) fn lock(file: &File) -> io::Result<FileLock<'_>> {
     #[cfg(unix)]
     // SAFETY: the descriptor is open for the whole call, which touches no memory.
     if unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(file), libc::LOCK_EX) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let _ = file;
-    Ok(())
+    Ok(FileLock(file))
+}
+
+impl Drop for FileLock<'_> {
+    fn drop(&mut self) {
+        // To close the file is not enough: a child that was forked meanwhile has it open, too.
+        #[cfg(unix)]
+        // SAFETY: as above.
+        unsafe {
+            libc::flock(std::os::fd::AsRawFd::as_raw_fd(self.0), libc::LOCK_UN);
+        }
+        let _ = self.0;
+    }
 }
 
 /// Takes the lock of a file for this process, which holds it until it closes any descriptor of the file. A forked

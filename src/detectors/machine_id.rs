@@ -37,10 +37,10 @@ fn make(directory: &Path, clock: &Clock) -> io::Result<()> {
     files::make_folder(directory)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let mut file = files::open(&directory.join(FILE), &mut options)?;
-    sys::lock(&file)?;
+    let file = files::open(&directory.join(FILE), &mut options)?;
+    let _lock = sys::lock(&file)?;
     if text(&file)?.trim().is_empty() {
-        file.write_all(clock.uuid().as_bytes())?;
+        (&file).write_all(clock.uuid().as_bytes())?;
     }
     Ok(())
 }

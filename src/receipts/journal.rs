@@ -1,7 +1,7 @@
 //! Writes the journal, and keeps it within its limits.
 //!
-//! There are two files: a full one is renamed to `<name>.1`, which replaces the older one. Nothing else is ever
-//! rewritten, so that several processes need no lock to write a line.
+//! There are two files: a full one is renamed to `<name>.1`, which replaces the older one. A line that is forgotten is
+//! overwritten in its place. Nothing else is ever rewritten, so that several processes need no lock to write a line.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};

@@ -1,5 +1,7 @@
 //! A line of the journal, as JSON.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Delivery, DeliveryOutcome};
@@ -15,6 +17,7 @@ pub(super) const START_BYTES: u64 = 64;
 pub(super) enum Line {
     Begun(Begun),
     Ended(Ended),
+    Forgotten(Forgotten),
 }
 
 /// An attempt that is about to be made.
@@ -40,6 +43,13 @@ pub(super) struct Ended {
     pub(super) attempt: String,
     outcome: Outcome,
     status: Option<u16>,
+}
+
+/// What is left of a line that was forgotten: its time, by which the age of a file is known.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Forgotten {
+    unix_millis: i64,
+    forgotten: bool,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -91,6 +101,27 @@ impl Line {
         line
     }
 
+    /// Returns what is left of a line of `length` bytes, in as many bytes, if it belongs to one of `attempts`.
+    pub(super) fn forgotten(&self, attempts: &BTreeSet<String>, length: usize) -> Option<Vec<u8>> {
+        let (unix_millis, attempt) = match self {
+            Self::Begun(begun) => (begun.unix_millis, &begun.attempt),
+            Self::Ended(ended) => (ended.unix_millis, &ended.attempt),
+            Self::Forgotten(_) => return None,
+        };
+        if !attempts.contains(attempt) {
+            return None;
+        }
+        let mut left = Self::Forgotten(Forgotten { unix_millis, forgotten: true }).encode();
+        left.pop();
+        if left.len() > length {
+            // An empty line means nothing.
+            return Some(vec![b'\n'; length]);
+        }
+        // Space behind an object is part of it.
+        left.resize(length, b' ');
+        Some(left)
+    }
+
     /// Reads a line. `None` if it is damaged.
     pub(super) fn decode(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
@@ -98,6 +129,10 @@ impl Line {
 }
 
 impl Begun {
+    pub(super) fn contract(&self) -> &str {
+        &self.contract
+    }
+
     /// Returns the attempt without its end, and the body if it was kept.
     pub(super) fn open(self) -> (Delivery, Option<String>) {
         let delivery = Delivery {

@@ -4,18 +4,31 @@
 //! ended. [`read`] puts both together. Lines are not synced: they survive the death of the process, and not a
 //! power cut.
 
+mod forget;
 mod journal;
 mod line;
 mod read;
 #[cfg(test)]
 mod tests;
 
+pub use forget::forget;
 pub use read::{Receipt, Receipts, read};
 
 pub(crate) use journal::{Journal, Written};
 
 use std::ffi::OsString;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
+
+/// Returns the files of the journal at `path`: the older part, which need not be there, and the newer.
+#[must_use]
+pub fn files(path: &Path) -> [PathBuf; 2] {
+    [older(path), path.to_owned()]
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
 
 /// Returns the path of the older part of the journal.
 fn older(path: &Path) -> PathBuf {

@@ -1,16 +1,16 @@
 //! Reads the journal.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 
 use super::line::Line;
-use super::older;
+use super::{is_missing, older};
 use crate::delivery::Delivery;
 use crate::files;
 
 /// Most bytes of each file that are read. The journal's own limits are lower.
-const BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the journal says of one attempt to deliver a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub fn read(path: &Path) -> io::Result<Option<Receipts>> {
                         receipts.receipts.len().saturating_sub(1)
                     });
                 }
+                Some(Line::Forgotten(_)) => {}
                 // The begin of an attempt may have been deleted with the older file.
                 Some(Line::Ended(ended)) => {
                     let place = places.get(&ended.attempt);
@@ -76,9 +77,7 @@ pub fn read(path: &Path) -> io::Result<Option<Receipts>> {
 
 fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match files::read_start(path, BYTES) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
+        Err(error) if is_missing(&error) => Ok(None),
         read => read.map(Some),
     }
 }

@@ -179,6 +179,50 @@ fn an_end_whose_begin_was_deleted_is_no_receipt() {
     assert_eq!(all(&path), Receipts::default());
 }
 
+#[test]
+fn what_is_forgotten_leaves_its_times_only_and_nothing_that_is_written_meanwhile_is_lost() {
+    const EACH: u64 = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("receipts.jsonl");
+    let of = |contract: &str, number| Delivery {
+        contract: contract.to_owned(),
+        ..delivery(number, NOW)
+    };
+    // A part that was renamed.
+    write(&mut journal(&path, ReceiptsMode::On), &of("meant/1", EACH), "");
+    std::fs::rename(&path, older(&path)).unwrap();
+    let length = std::fs::metadata(older(&path)).unwrap().len();
+    std::thread::scope(|scope| {
+        for contract in ["meant/1", "other/1"] {
+            let (of, path) = (&of, &path);
+            scope.spawn(move || {
+                let mut journal = journal(path, ReceiptsMode::Bodies);
+                for number in 0..EACH {
+                    assert!(write(&mut journal, &of(contract, number), "{}"));
+                }
+            });
+        }
+        for _ in 0..50 {
+            forget(&path, &["meant/1"]).unwrap();
+        }
+    });
+    forget(&path, &["meant/1"]).unwrap();
+    let Receipts { receipts, damaged, .. } = all(&path);
+    assert_eq!((receipts.len() as u64, damaged), (EACH, 0));
+    assert!(receipts.iter().all(|one| {
+        one.delivery.contract == "other/1" && one.delivery.outcome == DeliveryOutcome::Delivered
+    }));
+    let text = std::fs::read_to_string(older(&path)).unwrap();
+    assert_eq!(text.len() as u64, length);
+    assert!(!text.contains("meant") && !text.contains("usage.example"), "{text}");
+    // The age of the file is still known, so that it is deleted in time.
+    write(&mut journal(&path, ReceiptsMode::On), &of("other/1", 0), "");
+    assert!(older(&path).exists());
+    write(&mut journal(&path, ReceiptsMode::On), &delivery(0, NOW + 31 * DAY), "");
+    // The newer part has taken its place, because it is too old, too.
+    assert!(std::fs::read_to_string(older(&path)).unwrap().contains("other/1"));
+}
+
 #[cfg(unix)]
 mod processes {
     use std::os::unix::fs::PermissionsExt as _;

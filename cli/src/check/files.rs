@@ -1,7 +1,7 @@
 //! The files and folders: switches, the time of the last off, and the place of messages that wait.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use otel_usage::Consent;
@@ -47,7 +47,8 @@ const FREE_FILES: u64 = 256;
 /// Seconds by which a time may lie in the future. Clocks of a network file system differ a little.
 pub(super) const AHEAD: i64 = 300;
 
-pub(super) fn check(places: &[Places]) -> Vec<Finding> {
+/// `last_off` is what was read of the time of the last off.
+pub(super) fn check(places: &[Places], last_off: io::Result<Option<i64>>) -> Vec<Finding> {
     // All contracts share these.
     let Some(first) = places.first() else { return Vec::new() };
     let mut findings = Vec::new();
@@ -59,7 +60,7 @@ pub(super) fn check(places: &[Places]) -> Vec<Finding> {
         )),
         Some(mode) => findings.push(switches(mode)),
     }
-    findings.extend(first.cutoff.as_deref().and_then(cutoff));
+    findings.extend(first.cutoff.as_deref().and_then(|path| cutoff(path, last_off)));
     if places.iter().any(|one| one.sends) {
         match &first.spool {
             None => findings.push(Finding::note(
@@ -100,30 +101,20 @@ fn switches(mode: &Path) -> Finding {
 }
 
 /// Checks the time of the last off.
-fn cutoff(path: &Path) -> Option<Finding> {
-    let again = "run `otel-usage off`, then `otel-usage on` if you want that";
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return None,
-        Err(error) => {
-            let what =
-                format!("{}: {error}, so that nothing is sent that waits on disk", path.display());
-            return Some(Finding::problem("last off", what, again));
+fn cutoff(path: &Path, last_off: io::Result<Option<i64>>) -> Option<Finding> {
+    let what = match last_off {
+        Ok(Some(time)) if time.saturating_sub(now()) > AHEAD => {
+            "it names a time in the future".to_owned()
         }
+        Ok(_) => return None,
+        Err(error) if error.kind() == ErrorKind::InvalidData => "it holds no time".to_owned(),
+        Err(error) => error.to_string(),
     };
-    let Ok(time) = text.trim().parse::<i64>() else {
-        let what =
-            format!("{} holds no time, so that nothing is sent that waits on disk", path.display());
-        return Some(Finding::problem("last off", what, again));
-    };
-    let ahead = time.saturating_sub(now());
-    (ahead > AHEAD).then(|| {
-        let what = format!(
-            "{} names a time in the future, so that nothing is sent that waits on disk",
-            path.display()
-        );
-        Finding::problem("last off", what, again)
-    })
+    Some(Finding::problem(
+        "last off",
+        format!("{}: {what}, so that nothing is sent that waits on disk", path.display()),
+        "run `otel-usage off`, then `otel-usage on` if you want that",
+    ))
 }
 
 /// Checks the place of messages that wait.
@@ -266,7 +257,7 @@ mod tests {
         assert_eq!(problems(&spool(&path, None)), Vec::<String>::new());
         let places =
             Places { mode: None, cutoff: None, spool: None, memory_only: None, sends: false };
-        let homeless = problems(&check(&[places]));
+        let homeless = problems(&check(&[places], Ok(None)));
         assert!(homeless[0].starts_with("no home directory is known"), "{homeless:?}");
     }
 }

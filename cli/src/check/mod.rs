@@ -76,8 +76,10 @@ pub(crate) fn run(contracts: &[Contract], json: bool, network: bool) -> anyhow::
     // The files may be below a mount whose server is gone.
     let local = within("the files and folders of this user", {
         let inspections: Vec<_> = seen.iter().map(files::Places::of).collect();
+        let last_off = seen.first().map(Inspection::last_off);
         move || {
-            let mut findings = files::check(&inspections);
+            let last_off = last_off.map_or(Ok(None), |read| read());
+            let mut findings = files::check(&inspections, last_off);
             findings.extend(machine::check(&inspections));
             findings
         }

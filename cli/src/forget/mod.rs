@@ -79,8 +79,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         failed = spool::forbid_older(&inspection).err();
     }
     let done = if args.dry_run { "would remove" } else { "removed" };
-    let of_journal: &[PathBuf] = if all { &journal.files } else { &[] };
-    for path in machine_ids.iter().chain(of_journal) {
+    let of_journal: Vec<PathBuf> = if all { journal.files().collect() } else { Vec::new() };
+    for path in machine_ids.iter().chain(&of_journal) {
         let result = if args.dry_run { Ok(()) } else { fs::remove_file(path) };
         match result {
             Ok(()) => {
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     if !all && journal.count() > 0 {
-        let result = if args.dry_run { Ok(()) } else { journal.remove_lines() };
+        let result = if args.dry_run { Ok(()) } else { journal.remove(&ids) };
         match result {
             Ok(()) => {
                 let lines = spool::many(journal.count(), "attempt");

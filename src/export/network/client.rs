@@ -175,17 +175,9 @@ impl Client {
         // The shorter limit tells a connection that does not come from an answer that does not.
         let connect = limit.checked_div(2);
         let request = request.timeout_global(Some(limit)).timeout_connect(connect).build();
-        let absolute = if self.proxy.is_some() { to.origin() } else { String::new() };
-        let mut head = format!(
-            "HEAD {absolute}/ HTTP/1.1\r\nhost: {}\r\naccept: */*\r\nuser-agent: {}\r\n",
-            host(to),
-            self.user_agent
-        );
-        if let Some(value) = self.proxy.as_ref().and_then(Destination::authorization) {
-            head += &format!("proxy-authorization: {value}\r\n");
-        }
-        head += "\r\n";
-        self.next.set(Some(head.into_bytes()));
+        let mut head = Head::new("HEAD", to, "/", self.proxy.as_ref());
+        head.add_usual(&[], None, self.proxy.as_ref(), self.user_agent);
+        self.next.set(Some(head.end()));
         let answer = agent.run(request);
         self.next.set(None);
         Ok(answer?.status().as_u16())
@@ -330,43 +322,62 @@ fn host(to: &Destination) -> String {
 /// Returns the head of `request`, in the absolute form if it goes to `proxy` itself.
 fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec<u8> {
     let to = &request.destination;
-    let uri = to.uri();
-    let origin = to.origin();
-    let host = host(to);
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let mut head = format!(
-        "POST {}{}{query} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n",
-        if proxy.is_some() { origin.as_str() } else { "" },
-        uri.path(),
-        request.entry.body.len(),
-    )
-    .into_bytes();
-    let mut add = |name: &str, value: &[u8]| {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    };
+    let query = to.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut head = Head::new("POST", to, &format!("{}{query}", to.uri().path()), proxy);
+    head.add("content-length", request.entry.body.len().to_string().as_bytes());
     for (name, value) in &request.headers {
         // What frames the request is not the operator's to choose.
         if !matches!(name.as_str(), "content-length" | "host" | "transfer-encoding") {
-            add(name.as_str(), value.as_bytes());
+            head.add(name.as_str(), value.as_bytes());
         }
     }
-    let other = [
-        ("accept", Some("*/*".to_owned())),
-        ("authorization", to.authorization()),
-        ("proxy-authorization", proxy.and_then(Destination::authorization)),
-        ("user-agent", Some(user_agent.to_owned())),
-    ];
-    for (name, value) in other {
-        if let Some(value) = value
-            && !request.headers.iter().any(|(given, _)| given.as_str() == name)
-        {
-            add(name, value.as_bytes());
+    head.add_usual(&request.headers, to.authorization(), proxy, user_agent);
+    head.end()
+}
+
+/// The head of a request while it is made.
+struct Head(Vec<u8>);
+
+impl Head {
+    /// Begins it, in the absolute form if it goes to `proxy` itself.
+    fn new(method: &str, to: &Destination, path: &str, proxy: Option<&Destination>) -> Self {
+        let absolute = if proxy.is_some() { to.origin() } else { String::new() };
+        let host = host(to);
+        Self(format!("{method} {absolute}{path} HTTP/1.1\r\nhost: {host}\r\n").into_bytes())
+    }
+
+    fn add(&mut self, name: &str, value: &[u8]) {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.0.extend_from_slice(part);
         }
     }
-    head.extend_from_slice(b"\r\n");
-    head
+
+    /// Adds what every request has and `given` does not.
+    fn add_usual(
+        &mut self,
+        given: &[(HeaderName, HeaderValue)],
+        authorization: Option<String>,
+        proxy: Option<&Destination>,
+        user_agent: &str,
+    ) {
+        for (name, value) in [
+            ("accept", Some("*/*".to_owned())),
+            ("authorization", authorization),
+            ("proxy-authorization", proxy.and_then(Destination::authorization)),
+            ("user-agent", Some(user_agent.to_owned())),
+        ] {
+            if let Some(value) = value
+                && !given.iter().any(|(given, _)| given.as_str() == name)
+            {
+                self.add(name, value.as_bytes());
+            }
+        }
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(b"\r\n");
+        self.0
+    }
 }
 
 /// Looks names up on the thread of the request.
