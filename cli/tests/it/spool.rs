@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use otel_usage::Contract;
 use otel_usage::clock::Clock;
 use otel_usage::schema::vllm;
 use otel_usage_testing::receiver::{Answer, Receiver};
@@ -73,7 +72,8 @@ fn a_list_says_what_is_never_sent() {
     // In 2001.
     let late = waiting::left_of(&vllm::CURRENT, Clock::fixed(1_000_000_000_000_000_000));
     assert_eq!(why(&late), "never sent: it is too late for it");
-    let foreign = Contract { id: "vllm/own".into(), ..vllm::CURRENT.clone() };
+    let mut foreign = vllm::CURRENT.clone();
+    foreign.id = "vllm/own".into();
     let foreign = waiting::left_of(&foreign, Clock::system());
     assert!(why(&foreign).starts_with("not sent: its contract is not known here"));
     let left = waiting::left_by_one_that_ended();
