@@ -193,6 +193,20 @@ fn a_process_that_lives_keeps_its_entries_and_one_that_ended_does_not() {
 }
 
 #[test]
+fn a_file_that_could_not_be_deleted_is_deleted_later() {
+    let disk = Simulated::default();
+    let mut one = spool(&disk);
+    let names = one.save(&[entry(1)]).unwrap();
+    disk.fail(disk.calls()..disk.calls() + 1, libc::EIO, false);
+    one.remove(&names[0]);
+    assert!(disk.names().contains(&names[0]));
+    // Nobody else takes it over meanwhile.
+    assert_eq!(drain(&mut spool(&disk)), Vec::<u32>::new());
+    one.adopt(NOW).unwrap();
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
+#[test]
 fn eight_processes_that_ended_are_taken_over_at_a_time() {
     let disk = Simulated::default();
     for number in 0..20 {

@@ -63,7 +63,7 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
     type Break<'a> = &'a dyn Fn(&Shell);
     let none: Break<'_> = &|_| {};
     type Case<'a> = (&'a [(&'a str, &'a str)], Break<'a>, &'a str, [&'a str; 2]);
-    let cases: [Case<'_>; 10] = [
+    let cases: [Case<'_>; 9] = [
         (
             &[],
             &|shell: &Shell| mode(shell, 0o666),
@@ -105,12 +105,6 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
             none,
             "settings",
             ["OTEL_USAGE_CA_FILE", "unset it"],
-        ),
-        (
-            &[("OTEL_USAGE_CA_FILE", "/does/not/exist")],
-            none,
-            "certificates",
-            ["/does/not/exist", "PEM form"],
         ),
         (
             &[("https_proxy", "socks5://proxy:1"), ("http_proxy", "socks5://proxy:1")],
