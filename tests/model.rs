@@ -142,7 +142,7 @@ mod worker {
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
-    use loom::sync::atomic::AtomicBool;
+    use loom::sync::Mutex;
 
     use super::{PipelineParts, Queue};
     use crate::{Model, Way};
@@ -159,7 +159,8 @@ mod worker {
     fn work(model: &Model, queue: &Arc<Queue>) {
         let (mut waiting, mut spooled) = (0, 0);
         let (mut in_flight, mut finished) = (false, false);
-        let answered = Arc::new(AtomicBool::new(false));
+        // Not an atomic, whose stale values loom lets a swap write again, so that the answer is gone.
+        let answered = Arc::new(Mutex::new(false));
         loop {
             let work = queue.wait(None, finished, &model.clock);
             waiting += work.spans.len();
@@ -171,7 +172,7 @@ mod worker {
                 Way::OnDisk if work.urgent => spooled += std::mem::take(&mut waiting),
                 Way::OnDisk => {}
                 Way::Request => {
-                    if answered.swap(false, Ordering::AcqRel) {
+                    if std::mem::take(&mut *answered.lock().unwrap()) {
                         in_flight = false;
                         waiting -= 1;
                     }
@@ -179,7 +180,7 @@ mod worker {
                         in_flight = true;
                         let (answered, queue) = (Arc::clone(&answered), Arc::clone(queue));
                         loom::thread::spawn(move || {
-                            answered.store(true, Ordering::Release);
+                            *answered.lock().unwrap() = true;
                             queue.wake_worker();
                         });
                     }
@@ -297,6 +298,20 @@ fn in_every_order_a_flush_wakes_a_worker_whose_message_waits() {
         assert_eq!(queue.settle(LONG, &model.clock), Left { queued: 0, spooled: 2 });
         model.check(&queue, 2);
         queue.finish();
+    });
+}
+
+#[test]
+fn in_every_order_a_flush_waits_for_the_answer_to_a_request() {
+    in_every_order(|| {
+        let model = Model { way: Way::Request, ..Model::new() };
+        let queue = model.queue();
+        model.record(&queue);
+        assert_eq!(queue.settle(LONG, &model.clock), Left::default());
+        model.record(&queue);
+        queue.finish();
+        assert_eq!(queue.settle(LONG, &model.clock), Left::default());
+        model.check(&queue, 2);
     });
 }
 
