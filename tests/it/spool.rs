@@ -55,6 +55,22 @@ fn leave_one(operator: &Operator, contract: &Contract) -> Usage {
     usage
 }
 
+/// Makes the one message of an engine that of a process that ended, and returns the bytes of its file.
+///
+/// The engine's worker lives as long as this process, so the file is put under the name of another owner.
+#[cfg(target_os = "linux")]
+fn end(usage: &Usage, folder: &Path) -> Vec<u8> {
+    let [file] = entries(folder).try_into().unwrap();
+    let stored = std::fs::read(&file).unwrap();
+    usage.withdraw();
+    until(|| std::fs::read_dir(folder).unwrap().count() == 0);
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let (owner, rest) = name.split_once('.').unwrap();
+    let ended = format!("{}{}.{rest}", &owner[..34], "0".repeat(32));
+    std::fs::write(folder.join(ended), &stored).unwrap();
+    stored
+}
+
 #[test]
 fn nothing_is_written_while_delivery_succeeds() {
     let server = Receiver::start();
@@ -81,15 +97,7 @@ fn what_was_left_is_delivered_by_the_next_engine_with_the_same_bytes() {
     assert_eq!((account.accepted, account.queued, account.spooled), (1, 0, 1));
     // The end of the run leaves it there.
     usage.finish();
-    let [file] = entries(&folder).try_into().unwrap();
-    let stored = std::fs::read(&file).unwrap();
-    // Its worker lives as long as this process, so the file is put under the name of another owner.
-    usage.withdraw();
-    until(|| std::fs::read_dir(&folder).unwrap().count() == 0);
-    let name = file.file_name().unwrap().to_str().unwrap();
-    let (owner, rest) = name.split_once('.').unwrap();
-    let ended = format!("{}{}.{rest}", &owner[..34], "0".repeat(32));
-    std::fs::write(folder.join(ended), &stored).unwrap();
+    let stored = end(&usage, &folder);
 
     let server = back(address);
     let next = operator.engine(&vllm::CURRENT).try_init().unwrap();
@@ -106,7 +114,8 @@ fn what_was_left_is_delivered_by_the_next_engine_with_the_same_bytes() {
 fn an_entry_is_never_sent_to_another_destination_or_by_another_contract() {
     let operator = operator(away("127.0.0.78"));
     let folder = operator.path(".local/state/otel-usage");
-    leave_one(&operator, &vllm::CURRENT).finish_detached();
+    let ended = leave_one(&operator, &vllm::CURRENT);
+    end(&ended, &folder);
     let left = entries(&folder);
     assert_eq!(left.len(), 1);
     // An operator's own server is gone, and the engine goes on with the public one.
@@ -119,6 +128,8 @@ fn an_entry_is_never_sent_to_another_destination_or_by_another_contract() {
     assert_eq!(public.take(1).len(), 1);
     assert!(public.is_silent());
     assert_eq!(entries(&folder), left);
+    // Its worker deletes what it can when it ends, because consent was withdrawn.
+    drop(ended);
 }
 
 #[test]
@@ -176,8 +187,11 @@ fn a_failed_attempt_saves_what_waits_without_a_flush() {
     let operator = operator(server.address);
     let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
     usage.record(sample::vllm_report());
-    until(|| entries(&operator.path(".local/state/otel-usage")).len() == 1);
+    let folder = operator.path(".local/state/otel-usage");
+    until(|| entries(&folder).len() == 1);
+    // A withdrawal does not wait for that attempt either.
     usage.withdraw();
+    until(|| std::fs::read_dir(&folder).unwrap().count() == 0);
 }
 
 #[test]

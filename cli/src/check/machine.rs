@@ -102,7 +102,7 @@ fn limits() -> Vec<Finding> {
 /// Finds a place of messages that goes with the container.
 #[cfg(target_os = "linux")]
 fn container(spool: &Path) -> Option<Finding> {
-    layer(spool, rustix::fs::statfs(&nearest(spool)).ok()?.f_type as u64)
+    layer(spool, rustix::fs::statfs(nearest(spool)).ok()?.f_type as u64)
 }
 
 /// Finds a place on the file system of this number that goes with the container.

@@ -1,7 +1,6 @@
-//! The HTTP client of the network exporters: proxy, name look-ups, and what an answer means.
+//! The HTTP client of the network exporters: proxy, certificates, and what an answer means.
 
 use std::io::Read as _;
-use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,14 +9,13 @@ use std::time::{Duration, Instant};
 use otel_usage_schema::{Destination, retry_after};
 use ureq::config::Config;
 use ureq::http::header::{DATE, RETRY_AFTER};
-use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Uri};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use super::connect::{Stage, connector};
+use super::connect::{HereResolver, Stage, connector};
 use super::flight::Post;
+use super::head::{Head, head};
 use super::hosts::Host;
 use super::wire::{HeadConnector, NextHead};
 use crate::files::{self, State};
@@ -310,109 +308,6 @@ fn tunnel(proxy: &Destination) -> Result<Proxy, ureq::Error> {
     let secure = proxy.uri().scheme_str() == Some("https");
     let protocol = if secure { ProxyProtocol::Https } else { ProxyProtocol::Http };
     Proxy::builder(protocol).host(proxy.uri().host().unwrap_or("")).port(proxy.port()).build()
-}
-
-/// Returns the host of a destination, with its port unless that is the usual one.
-fn host(to: &Destination) -> String {
-    let host = to.uri().host().unwrap_or("");
-    let usual = if to.uri().scheme_str() == Some("https") { 443 } else { 80 };
-    if to.port() == usual { host.to_owned() } else { format!("{host}:{}", to.port()) }
-}
-
-/// Returns the head of `request`, in the absolute form if it goes to `proxy` itself.
-fn head(request: &Request, proxy: Option<&Destination>, user_agent: &str) -> Vec<u8> {
-    let to = &request.destination;
-    let query = to.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    let mut head = Head::new("POST", to, &format!("{}{query}", to.uri().path()), proxy);
-    head.add("content-length", request.entry.body.len().to_string().as_bytes());
-    for (name, value) in &request.headers {
-        // What frames the request is not the operator's to choose.
-        if !matches!(name.as_str(), "content-length" | "host" | "transfer-encoding") {
-            head.add(name.as_str(), value.as_bytes());
-        }
-    }
-    head.add_usual(&request.headers, to.authorization(), proxy, user_agent);
-    head.end()
-}
-
-/// The head of a request while it is made.
-struct Head(Vec<u8>);
-
-impl Head {
-    /// Begins it, in the absolute form if it goes to `proxy` itself.
-    fn new(method: &str, to: &Destination, path: &str, proxy: Option<&Destination>) -> Self {
-        let absolute = if proxy.is_some() { to.origin() } else { String::new() };
-        let host = host(to);
-        Self(format!("{method} {absolute}{path} HTTP/1.1\r\nhost: {host}\r\n").into_bytes())
-    }
-
-    fn add(&mut self, name: &str, value: &[u8]) {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.0.extend_from_slice(part);
-        }
-    }
-
-    /// Adds what every request has and `given` does not.
-    fn add_usual(
-        &mut self,
-        given: &[(HeaderName, HeaderValue)],
-        authorization: Option<String>,
-        proxy: Option<&Destination>,
-        user_agent: &str,
-    ) {
-        for (name, value) in [
-            ("accept", Some("*/*".to_owned())),
-            ("authorization", authorization),
-            ("proxy-authorization", proxy.and_then(Destination::authorization)),
-            ("user-agent", Some(user_agent.to_owned())),
-        ] {
-            if let Some(value) = value
-                && !given.iter().any(|(given, _)| given.as_str() == name)
-            {
-                self.add(name, value.as_bytes());
-            }
-        }
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"\r\n");
-        self.0
-    }
-}
-
-/// Looks names up on the thread of the request.
-///
-/// ureq's own resolver starts a thread for every look-up. With a name server that never answers the
-/// threads would pile up.
-#[derive(Debug)]
-struct HereResolver {
-    stage: Stage,
-}
-
-impl Resolver for HereResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        _: &Config,
-        _: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        self.stage.look_up();
-        let address = uri
-            .scheme()
-            .zip(uri.authority())
-            .and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority))
-            .ok_or(ureq::Error::HostNotFound)?;
-        let mut addresses = self.empty();
-        // The array has room for 16.
-        for address in address.to_socket_addrs().map_err(ureq::Error::Io)?.take(16) {
-            addresses.push(address);
-        }
-        if addresses.is_empty() {
-            return Err(ureq::Error::HostNotFound);
-        }
-        self.stage.found();
-        Ok(addresses)
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
-//! Opens connections, and tells failures before a connection from those after one.
+//! Looks names up, opens connections, and tells failures before a connection from those after one.
 //!
 //! The chain is that of the client's own connector, with links of ours around the one that opens sockets.
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
     TcpConnector, Transport,
@@ -141,5 +145,35 @@ impl<In: Transport> Connector<In> for SocketConnector {
             self.stage.set(ANSWERED);
         }
         result
+    }
+}
+
+/// Looks names up on the thread of the request.
+///
+/// ureq's own resolver starts a thread for every look-up. With a name server that never answers the
+/// threads would pile up.
+#[derive(Debug)]
+pub(super) struct HereResolver {
+    pub(super) stage: Stage,
+}
+
+impl Resolver for HereResolver {
+    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        self.stage.look_up();
+        let address = uri
+            .scheme()
+            .zip(uri.authority())
+            .and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority))
+            .ok_or(Error::HostNotFound)?;
+        let mut addresses = self.empty();
+        // The array has room for 16.
+        for address in address.to_socket_addrs().map_err(Error::Io)?.take(16) {
+            addresses.push(address);
+        }
+        if addresses.is_empty() {
+            return Err(Error::HostNotFound);
+        }
+        self.stage.found();
+        Ok(addresses)
     }
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod client;
 mod connect;
 mod flight;
+mod head;
 mod hosts;
 mod late;
 mod ledger;
