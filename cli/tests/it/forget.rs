@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use otel_usage::schema::Loss;
 use otel_usage_testing::sample;
 
 use crate::shell::Shell;
@@ -69,12 +70,12 @@ fn identities_are_printed_before_everything_is_removed() {
 
 #[test]
 fn what_a_running_engine_has_in_memory_is_never_sent() {
-    let (shell, server) = (Shell::new(), waiting::away_at_first());
+    let (shell, server) = (Shell::new(), waiting::away_for_an_engine());
     let (usage, _) = waiting::leave_one(&shell, &server);
     let ran = shell.run("forget");
     assert_eq!(ran.code, 0, "{ran:?}");
-    let _ = usage.flush(otel_usage_testing::PATIENCE);
     otel_usage_testing::settled(&usage);
+    assert_eq!(usage.stats().exporters[0].dropped[&Loss::Consent], 1);
     assert!(server.is_silent());
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use otel_usage::clock::Clock;
-use otel_usage::schema::vllm;
+use otel_usage::schema::{Loss, vllm};
 use otel_usage_testing::receiver::{Answer, Receiver};
 use otel_usage_testing::settled;
 use serde_json::Value;
@@ -108,12 +108,12 @@ fn a_purge_deletes_all_or_one_contract_and_says_what() {
 
 #[test]
 fn a_purge_also_reaches_what_a_running_engine_has_in_memory() {
-    let (shell, server) = (Shell::new(), waiting::away_at_first());
+    let (shell, server) = (Shell::new(), waiting::away_for_an_engine());
     let (usage, _) = waiting::leave_one(&shell, &server);
     let ran = shell.run("spool purge");
     assert!(ran.out.contains("1 of them of running engines"), "{ran:?}");
-    let _ = usage.flush(otel_usage_testing::PATIENCE);
     settled(&usage);
+    assert_eq!(usage.stats().exporters[0].dropped[&Loss::Consent], 1);
     assert!(server.is_silent());
 }
 
@@ -166,7 +166,7 @@ fn a_flush_refuses_while_collection_is_off_or_local() {
 
 #[test]
 fn a_flush_leaves_to_a_running_engine_what_is_its_own() {
-    let server = waiting::away_at_first();
+    let server = waiting::away_for_an_engine();
     let shell = Shell::new().with("VLLM_USAGE_STATS_SERVER", &server.url());
     let (usage, _) = waiting::leave_one(&shell, &server);
     let ran = shell.run("spool flush");

@@ -40,9 +40,18 @@ pub(crate) fn otlp_engine(shell: &Shell, url: &str) -> Usage {
     builder.with_environment(environment).on_notice(to_test_runner).try_init().unwrap()
 }
 
-/// Starts a server that is away for the attempts of [`leave_one`].
+/// What a server that is away says. The engine tries again after the commands of a test have run.
+const AWAY: Answer = Answer::Status(503, "Retry-After: 4\r\n");
+
+/// Starts a server that is away for the attempt of [`leave_one`].
 pub(crate) fn away_at_first() -> Receiver {
-    Receiver::scripted(vec![Answer::Status(503, ""); 2], Answer::Status(200, ""))
+    Receiver::scripted(vec![AWAY], Answer::Status(200, ""))
+}
+
+/// Starts a server that an engine tries once, and others reach.
+pub(crate) fn away_for_an_engine() -> Receiver {
+    let away = Answer::Status(503, "Retry-After: 3600\r\n");
+    Receiver::scripted(vec![away], Answer::Status(200, ""))
 }
 
 /// Starts an engine, of which one message is left on disk. Returns it with the body of the message.
@@ -78,7 +87,7 @@ pub(crate) fn left_by_one_that_ended() -> Left {
 
 /// As [`left_by_one_that_ended`], with the contract and the clock of the engine.
 pub(crate) fn left_of(contract: &Contract, clock: Clock) -> Left {
-    let server = Receiver::scripted(vec![Answer::Status(503, ""); 3], Answer::Status(200, ""));
+    let server = Receiver::scripted(vec![AWAY, AWAY], Answer::Status(200, ""));
     let shell = Shell::new().with("VLLM_USAGE_STATS_SERVER", &server.url());
     let usage = engine_of(contract, clock, &shell, &server.url());
     let body = leave(&usage, &server);
