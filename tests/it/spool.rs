@@ -188,7 +188,8 @@ fn a_failed_attempt_saves_what_waits_without_a_flush() {
     let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
     usage.record(sample::vllm_report());
     let folder = operator.path(".local/state/otel-usage");
-    until(|| entries(&folder).len() == 1);
+    until(|| exporter(&usage.stats(), "server").spooled == 1);
+    assert_eq!(entries(&folder).len(), 1);
     // A withdrawal does not wait for that attempt either.
     usage.withdraw();
     until(|| std::fs::read_dir(&folder).unwrap().count() == 0);
