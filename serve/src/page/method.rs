@@ -72,9 +72,10 @@ fn rules() -> Markup {
         ul {
             li { "At least 20 served engines stand behind it (a server may be told another number, never below 10), from at least three networks, and no network has more than half of them." }
             li { "What fails this joins " em { "other" } ", which obeys the same rule: if it fails too, the next smallest joins it. So no withheld number can be found by subtraction." }
+            li { "A network counts as at most twenty engines, or a thousandth of all where that is more. So one operator, or a flood of made-up engines, does not decide a share." }
             li { "Counts are rounded to five below one thousand, and to three digits above. Shares are made from rounded counts." }
             li { "Only these tables exist. There is no search, and no combination of filters beyond those offered." }
-            li { "Text that engines report, such as the name of an accelerator, appears only after seven days, and never if it looks like a path, an address or a token." }
+            li { "Text that engines report, such as the name of an accelerator, appears only as a number of a whole week, and never if it looks like a path, an address or a token." }
             li { "A network is known for a day, as 20 bits of a keyed hash whose key lives in memory. No address is stored, logged or measured." }
         }
     }

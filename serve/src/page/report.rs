@@ -45,17 +45,18 @@ fn nothing(shell: &Shell) -> Markup {
     let method = shell.site.link(&To::Report(&Filter::default()), &To::Method);
     html! {
         div.text {
-            h2 { "There is nothing to publish yet" }
-            p {
+            h2 { @if shell.internal { "No engine has reported yet" } @else { "There is nothing to publish yet" } }
+            @if !shell.internal { p {
                 "A day appears two days after its end, and a number appears if enough engines of enough networks stand "
                 "behind it: " a href=(method) { "the method" } " has the rules. "
                 "Maintainers see every message at once, on the other address that the server printed at its start."
-            }
+            } }
             p { "To let an engine report here, start it with one of these:" }
-            pre {
-                "OTEL_USAGE_SERVER=http://this-server:8080       # an engine with otel-usage\n"
-                "VLLM_USAGE_STATS_SERVER=http://this-server:8080 # vLLM as it is\n"
-                "LMCACHE_USAGE_TRACK_URL=http://this-server:8080 # LMCache as it is\n"
+            // A narrow screen scrolls it, by keyboard too.
+            pre tabindex="0" {
+                "VLLM_USAGE_STATS_SERVER=http://this-server:8080  # vLLM, with or without otel-usage\n"
+                "LMCACHE_USAGE_TRACK_URL=http://this-server:8080  # LMCache, likewise\n"
+                "OTEL_USAGE_EXPORTERS=otlp OTEL_USAGE_OTLP_ENDPOINT=http://this-server:8080  # any other\n"
             }
         }
     }
