@@ -156,17 +156,18 @@ impl Fleet {
     pub fn new(seed: u64, plan: Plan) -> Self {
         let mut fleet =
             Self { plan, random: Random::new(seed), engines: Vec::new(), late: Vec::new() };
-        // What started in the thirty days before, as far as it still lives. Its start reports are not seen again.
+        // What started in the thirty days before, as far as it still lives. Its start reports arrive first.
         for day in -30..0 {
             for _ in 0..plan.starts {
                 let began = plan.begin + day * DAY + fleet.random.below(144) as i64 * SLOT;
                 let ends = began + fleet.life();
                 if ends > plan.begin {
-                    fleet.start(began, ends);
+                    for sent in fleet.start(began, ends) {
+                        fleet.late.push((plan.begin, sent));
+                    }
                 }
             }
         }
-        fleet.late.clear();
         fleet
     }
 
@@ -267,7 +268,7 @@ impl Fleet {
         };
         let day = (began - self.plan.begin).div_euclid(DAY);
         let reports = match kind {
-            Kind::Vllm => vec![self.report(&engine, began, day)],
+            Kind::Vllm => vec![self.report(&engine, began.max(self.plan.begin), day)],
             Kind::Cache | Kind::CacheServer => self.cache_reports(&engine),
         };
         self.engines.push(engine);

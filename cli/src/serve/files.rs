@@ -63,6 +63,15 @@ pub(crate) enum Command {
         /// The new file
         to: PathBuf,
     },
+    /// Write the public pages as files for a static host, also while a server uses the file
+    ///
+    /// The pages link to each other only, so the folder works at any address, and from a disk. Run it once a day.
+    Render {
+        #[command(flatten)]
+        file: Data,
+        /// The folder, which is made if it is missing
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -113,6 +122,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Backup { file, to } => {
             store::backup(&file.path()?, to)?;
             output::print(&format!("copied to {}\n", to.display()))?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Render { file, folder } => {
+            let files = otel_usage_serve::page::render(&file.path()?, folder, now)?;
+            output::print(&format!("{files} files in {}\n", folder.display()))?;
             Ok(exit::SUCCESS)
         }
     }

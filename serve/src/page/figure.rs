@@ -11,10 +11,11 @@ const DAYS: usize = 31;
 
 pub(crate) fn section(site: Site, filter: &Filter, figure: &Figure) -> Markup {
     let over_days = matches!(figure.form, Form::Line | Form::Stack);
+    let wide = over_days || (figure.form == Form::Strip && figure.columns.len() > 7);
     let here = To::Report(filter);
     let numbers = |form| site.link(&here, &To::Numbers(figure.id, filter, form));
     html! {
-        section.wide[over_days] id=(figure.id) {
+        section.wide[wide] id=(figure.id) {
             h3 { a href={ "#" (figure.id) } { (figure.title) } }
             p.sentence { (figure.sentence) }
             p.unit { b { (unit(figure.unit)) } " of " (figure.denominator) }

@@ -24,6 +24,7 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report) -> String {
         } @else {
             ul.said { @for sentence in &report.headline { li { (emphasised(sentence)) } } }
             (filters(shell.site, filter, &report.versions))
+            (contents(report))
             @for engine in Engine::ALL {
                 @let figures = report.figures.iter().filter(|figure| figure.engine == engine);
                 @if figures.clone().next().is_some() {
@@ -82,6 +83,24 @@ fn emphasised(sentence: &str) -> Markup {
     html! {
         @if !before.is_empty() { (before.join(" ")) " " }
         b.first[before.is_empty()] { (bare) } (tail) " " (after.join(" "))
+    }
+}
+
+/// The figures by name, because a page of all of them is long.
+fn contents(report: &Report) -> Markup {
+    html! {
+        nav.contents aria-label="Figures" {
+            details {
+                summary { "All " (report.figures.len()) " figures" }
+                @for engine in Engine::ALL {
+                    @let figures = report.figures.iter().filter(|figure| figure.engine == engine);
+                    @if figures.clone().next().is_some() {
+                        p { b { (engine.title()) } }
+                        ul { @for one in figures { li { a href={ "#" (one.id) } { (one.title) } } } }
+                    }
+                }
+            }
+        }
     }
 }
 

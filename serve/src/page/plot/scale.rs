@@ -25,8 +25,11 @@ pub(crate) fn value(value: f64, unit: &str) -> String {
     if unit == "%" { format!("{}%", number(value)) } else { number(value) }
 }
 
-/// Writes a day as `7 Nov`. Any other column keeps its name.
+/// Writes a day as `7 Nov`, and a number of days as `day 7`. Any other column keeps its name.
 pub(crate) fn day(column: &str) -> String {
+    if column.parse::<u32>().is_ok() {
+        return format!("day {column}");
+    }
     column
         .parse::<jiff::civil::Date>()
         .map_or_else(|_| column.to_owned(), |date| date.strftime("%-d %b").to_string())

@@ -48,9 +48,7 @@ pub(super) fn frame(
                 @let y = axis.y(*tick, HEIGHT).round();
                 line.grid.zero[*tick == 0.0] x1="0" x2="100%" y1=(y) y2=(y) {}
             }
-            @for (place, column) in days(columns) {
-                text.day.minor[place.minor] x=(place.x) y=(HEIGHT + 18.0) text-anchor=(place.anchor) { (day(column)) }
-            }
+            (labels(columns, HEIGHT + 18.0))
             svg width="100%" height=(HEIGHT) overflow="visible" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" {
                 (paths)
             }
@@ -71,6 +69,15 @@ pub(super) fn frame(
         }
     };
     (ABOVE + HEIGHT + BELOW, marks)
+}
+
+/// Writes at most five columns below or above a plot.
+pub(super) fn labels(columns: &[String], y: f64) -> Markup {
+    html! {
+        @for (place, column) in days(columns) {
+            text.day.minor[place.minor] x=(place.x) y=(y) text-anchor=(place.anchor) { (day(column)) }
+        }
+    }
 }
 
 /// Where the name of a day stands.
@@ -102,6 +109,11 @@ fn days(columns: &[String]) -> Vec<(Place, &String)> {
 
 /// Shortens a name that is too long for its place. The table has it whole.
 fn short(label: &str, letters: usize) -> String {
+    // What is in brackets tells two of a name apart, and the colour does so too.
+    let label = match label.split_once(" (") {
+        Some((name, _)) if label.chars().count() > letters => name,
+        _ => label,
+    };
     if label.chars().count() <= letters {
         return label.to_owned();
     }
