@@ -19,6 +19,8 @@ mod probe;
 mod same_bytes;
 mod schema;
 mod sent;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 mod shell;
 #[cfg(unix)]
 mod spool;
