@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use otel_usage_testing::PATIENCE;
 use otel_usage_testing::python::Originals;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bridge::command;
 
@@ -154,16 +155,25 @@ struct Load {
 }
 
 impl Load {
-    fn start(server: &Serve, next: &Arc<AtomicUsize>) -> Self {
+    /// Posts until told to stop. The server is killed with the answer of this number, if it is given one: at that moment
+    /// a message that was answered too early is most likely not in the file yet.
+    fn start(server: &Serve, next: &Arc<AtomicUsize>, kill_at: Option<usize>) -> Self {
         let (answered, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let threads = (0..8).map(|_| {
             let (answered, stop) = (Arc::clone(&answered), Arc::clone(&stop));
             let (next, mut client) = (Arc::clone(next), server.client());
+            let server = Pid::from_child(&server.child);
             thread::spawn(move || {
                 while !stop.load(Ordering::SeqCst) {
                     let id = uuid(next.fetch_add(1, Ordering::SeqCst));
                     match client.beat(&id) {
-                        Some(200) => answered.lock().unwrap().push(id),
+                        Some(200) => {
+                            let mut answered = answered.lock().unwrap();
+                            answered.push(id);
+                            if kill_at == Some(answered.len()) {
+                                kill_process(server, Signal::KILL).unwrap();
+                            }
+                        }
                         _ => break,
                     }
                 }
@@ -191,11 +201,9 @@ fn a_killed_server_has_kept_everything_that_it_answered() {
     let mut answered = BTreeSet::new();
     for round in 1..=4 {
         let mut server = Serve::start(folder.path());
-        let load = Load::start(&server, &next);
-        load.wait_for(40 * round);
-        server.child.kill().unwrap();
+        let load = Load::start(&server, &next, Some(40 * round));
+        server.child.wait().unwrap();
         answered.extend(load.end());
-        let _ = server.child.wait();
     }
     assert!(answered.len() >= 400, "{}", answered.len());
     let kept = kept(folder.path());
@@ -213,7 +221,7 @@ fn a_killed_server_has_kept_everything_that_it_answered() {
 fn a_stopped_server_answers_what_it_was_asked_and_leaves_one_whole_file() {
     let folder = tempfile::tempdir().unwrap();
     let server = Serve::start(folder.path());
-    let load = Load::start(&server, &Arc::new(AtomicUsize::new(0)));
+    let load = Load::start(&server, &Arc::new(AtomicUsize::new(0)), None);
     load.wait_for(50);
     assert!(server.terminate().success());
     let answered: BTreeSet<String> = load.end().into_iter().collect();
@@ -229,7 +237,7 @@ fn a_stopped_server_answers_what_it_was_asked_and_leaves_one_whole_file() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_asks_senders_to_wait_and_passes() {
-    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    use rustix::process::{Resource, Rlimit, prlimit};
     let folder = tempfile::tempdir().unwrap();
     let server = Serve::start(folder.path());
     let mut client = server.client();
