@@ -32,7 +32,7 @@ pub(crate) fn filter_of(query: &str) -> Filter {
 }
 
 /// Writes a filter as a query, without what is the default.
-fn query(filter: &Filter) -> String {
+pub(crate) fn query(filter: &Filter) -> String {
     let mut pairs = Vec::new();
     pairs.extend(filter.engine.map(|engine| format!("engine={}", engine.id())));
     pairs.extend(filter.version.iter().map(|version| format!("version={version}")));

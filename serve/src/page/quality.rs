@@ -22,6 +22,8 @@ pub(crate) struct Quality {
     days: BTreeMap<i64, BTreeMap<String, i64>>,
     labels: Vec<(String, String, i64)>,
     corrections: Vec<(i64, i64, i64, String)>,
+    /// LMCache's numbered messages: how many arrived, and how many are missing between them. For maintainers.
+    sequences: Option<(i64, i64)>,
 }
 
 pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlite::Result<Quality> {
@@ -46,6 +48,14 @@ pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlit
         let found =
             labels.query_map([first, last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         quality.labels = found.collect::<Result<_, _>>()?;
+        quality.sequences = Some(connection.query_row(
+            "SELECT coalesce(SUM(arrived), 0), coalesce(SUM(last - first + 1 - arrived), 0) FROM (
+                 SELECT COUNT(*) AS arrived, MIN(sequence) AS first, MAX(sequence) AS last FROM interval
+                 WHERE day BETWEEN ?1 AND ?2 GROUP BY session, message, series
+             )",
+            [first, last],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?);
     }
     let mut corrections = connection
         .prepare("SELECT number, day, time, reason FROM revision ORDER BY number DESC LIMIT 100")?;
@@ -85,6 +95,13 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
                     }
                 }
             }
+            @if let Some((arrived, missing)) = quality.sequences {
+                h2 { "Gaps" }
+                p {
+                    "LMCache numbers its messages. Of those of the last " (DAYS) " days, " (shown(arrived, true))
+                    " arrived, and " (shown(missing, true)) " are missing between them."
+                }
+            }
             h2 { "Corrections of closed days" }
             @if quality.corrections.is_empty() {
                 p.empty { "No closed day was corrected." }
@@ -111,7 +128,7 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
 }
 
 /// The counters, and what each means.
-const COUNTERS: [(&str, &str, &str); 5] = [
+const COUNTERS: [(&str, &str, &str); 4] = [
     ("received", "Received", "Messages that were taken and kept."),
     (
         "refused",
@@ -124,7 +141,6 @@ const COUNTERS: [(&str, &str, &str); 5] = [
         "Messages whose own clock was too far from this server's, so that their arrival counts.",
     ),
     ("unknown_key", "Unknown keys", "Keys that no contract has. They are thrown away."),
-    ("gap", "Gaps", "Messages that are missing in the numbered sequences of LMCache."),
 ];
 
 fn days(quality: &Quality, exact: bool) -> Markup {
@@ -182,6 +198,7 @@ mod tests {
                 "INSERT INTO quality VALUES (100, 'received', 'vllm/current report', 123456);
                  INSERT INTO quality VALUES (100, 'received', 'vllm/0.4.0 report', 1);
                  INSERT INTO quality VALUES (102, 'received', 'vllm/current report', 777);
+                 INSERT INTO interval VALUES (1, 1, 1, 3, 101, '{}'), (1, 1, 1, 7, 102, '{}'), (2, 1, 1, 5, 102, '{}');
                  INSERT INTO revision VALUES (1, 100, 8900000000, 'late messages');",
             )
             .unwrap();
@@ -200,7 +217,7 @@ mod tests {
     #[test]
     fn maintainers_see_every_counter_at_once() {
         let internal = read_at(102 * DAY + 1, true);
-        for part in ["123,457", "vllm/0.4.0 report", "777"] {
+        for part in ["3 arrived, and 3 are missing", "123,457", "vllm/0.4.0 report", "777"] {
             assert!(internal.contains(part), "{part}: {internal}");
         }
     }

@@ -23,7 +23,7 @@ use flate2::write::GzEncoder;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::address::Site;
+use super::address::{self, Site};
 use super::pages::{Content, Kind, Pages};
 use super::shell::POLICY;
 use crate::store::Clock;
@@ -78,7 +78,8 @@ struct Answer {
 
 async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
     let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
-    let address = format!("{path}?{query}");
+    // What a page ignores must not make it again.
+    let address = format!("{path}{}", address::query(&address::filter_of(&query)));
     if let Some(answer) = served.again(&address) {
         return answer.respond(&headers);
     }
