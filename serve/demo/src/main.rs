@@ -26,8 +26,8 @@ async fn main() -> anyhow::Result<()> {
     let plan = Plan {
         begin: today.saturating_sub(DAYS).saturating_mul(DAY),
         days: DAYS,
-        starts: 900,
-        flood: 10_000,
+        starts: 800,
+        flood: 8_000,
     };
     // Nothing of it has to last, so it need not wait for a disk.
     let memory = Path::new("/dev/shm");

@@ -40,7 +40,7 @@ fn fields(contract: &Contract, message: &MessageSpec) -> Markup {
                 table {
                     thead {
                         tr {
-                            @for head in ["Field", "Type", "Meaning", "Class", "Example", "Since"] { th scope="col" { (head) } }
+                            @for head in ["Field", "Type", "Meaning", "Class", "Example", "Since"] { th.text scope="col" { (head) } }
                         }
                     }
                     tbody {

@@ -86,7 +86,7 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
                 h2 { "By contract, message and reason" }
                 div.scroll role="region" tabindex="0" aria-label="By contract, message and reason" {
                     table {
-                        thead { tr { th scope="col" { "Counter" } th scope="col" { "Of" } th scope="col" { "Count" } } }
+                        thead { tr { th scope="col" { "Counter" } th.text scope="col" { "Of" } th scope="col" { "Count" } } }
                         tbody {
                             @for (name, label, count) in &quality.labels {
                                 tr { th scope="row" { (name) } td.text { (label) } td { (shown(*count, true)) } }
@@ -169,9 +169,12 @@ fn words() -> Markup {
     }
 }
 
-/// Rounds a count of messages to two digits for the public.
+/// Rounds a count of messages for the public: to tens, and to two digits.
 fn shown(count: i64, exact: bool) -> String {
-    let mut step = 1_i64;
+    if !exact && (1..10).contains(&count) {
+        return "under 10".to_owned();
+    }
+    let mut step = if exact { 1_i64 } else { 10 };
     while !exact && count.div_euclid(step) >= 100 {
         step = step.saturating_mul(10);
     }
@@ -197,6 +200,7 @@ mod tests {
             .execute_batch(
                 "INSERT INTO quality VALUES (100, 'received', 'vllm/current report', 123456);
                  INSERT INTO quality VALUES (100, 'received', 'vllm/0.4.0 report', 1);
+                 INSERT INTO quality VALUES (100, 'skewed', 'vllm/current', 3);
                  INSERT INTO quality VALUES (102, 'received', 'vllm/current report', 777);
                  INSERT INTO interval VALUES (1, 1, 1, 3, 101, '{}'), (1, 1, 1, 7, 102, '{}'), (2, 1, 1, 5, 102, '{}');
                  INSERT INTO revision VALUES (1, 100, 8900000000, 'late messages');",
@@ -211,7 +215,7 @@ mod tests {
         let public = read_at(103 * DAY, false);
         assert!(public.contains("120,000") && !public.contains("123,45"), "{public}");
         assert!(!public.contains("vllm/0.4.0") && !public.contains("777"), "{public}");
-        assert!(public.contains("late messages"), "{public}");
+        assert!(public.contains("late messages") && public.contains("under 10"), "{public}");
     }
 
     #[test]
