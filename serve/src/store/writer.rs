@@ -26,8 +26,11 @@ pub(crate) enum Job {
     /// To keep the messages of a request. The answer is whether they are safe.
     Keep(Vec<Kept>, oneshot::Sender<bool>),
     /// To do something with the file.
-    Run(Box<dyn FnOnce(&mut Core) + Send>),
+    Run(Run),
 }
+
+/// Something to do with the file.
+pub(crate) type Run = Box<dyn FnOnce(&mut Core) + Send>;
 
 /// The thread's state.
 struct Writer {
@@ -92,7 +95,7 @@ impl Writer {
         queue: &Receiver<Job>,
         messages: Vec<Kept>,
         reply: oneshot::Sender<bool>,
-    ) -> Option<Box<dyn FnOnce(&mut Core) + Send>> {
+    ) -> Option<Run> {
         let began = Instant::now();
         self.since = self.since.or(Some(began));
         let (mut batch, mut replies, mut other) = (messages, vec![reply], None);

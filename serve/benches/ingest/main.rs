@@ -1,0 +1,101 @@
+//! Measures a usage server in a process of its own: durable ingest with its clients on the same cores, the time of an
+//! answer beside the time of a sync, CPU time a record, bytes on disk a record, the speed of a rebuild, and memory.
+//!
+//! `cargo bench -p otel-usage-serve --bench ingest -- SECONDS FOLDER`
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench fails by panicking, and reads the clock"
+)]
+
+mod disk;
+mod load;
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use otel_usage_serve::store::Clock;
+use otel_usage_serve::{Server, Settings};
+
+use load::{Load, Mix};
+use process::Process;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
+    match arguments.first().map(String::as_str) {
+        Some("serve") => serve(Path::new(&arguments[1])),
+        Some("remember") => disk::remember(Path::new(&arguments[1])),
+        _ => measure(&arguments),
+    }
+}
+
+fn measure(arguments: &[String]) {
+    let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let time = Duration::from_secs(seconds);
+    let folder = arguments.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = tempfile::tempdir_in(folder).unwrap();
+    let data = folder.path().join("usage.db");
+    println!("load average {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
+    disk::print_sync("before", folder.path());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+
+    let server = Process::own(&["serve", data.to_str().unwrap()]);
+    let load = Load::new(&server.line);
+    let run = |what: &str, connections: usize, rate: Option<u32>, mix: Mix| {
+        let cpu = server.cpu();
+        let done = runtime.block_on(load.run(connections, rate, mix, time));
+        let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / done.records as f64;
+        println!(
+            "{what}: {:.0} records/s, {cpu:.1} µs of CPU a record, answer p50 {:.1} ms, p99 {:.1} ms, {} s",
+            done.records as f64 / done.time.as_secs_f64(),
+            done.percentile(50),
+            done.percentile(99),
+            time.as_secs()
+        );
+    };
+    run("as fast as it goes, 95:5", 768, None, Mix::Posts);
+    run("2,000 a second, 95:5", 256, Some(2_000), Mix::Posts);
+    disk::print_sync("after", folder.path());
+    run("OTLP, 100 records a request", 32, None, Mix::Batches);
+    println!("memory of the server: {:.0} MiB at most", server.resident_mib("VmHWM"));
+    server.terminate();
+    disk::measure(&data);
+    let memory = Process::own(&["remember", folder.path().join("many.db").to_str().unwrap()]);
+    println!("{}", memory.line);
+}
+
+/// Runs a server, and prints its URL.
+fn serve(data: &Path) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut settings = Settings::new(data);
+        settings.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        settings.maintainers = Vec::new();
+        settings.rate = 0;
+        let server = Server::bind(&settings, clock()).await.unwrap();
+        println!("{}", server.addresses().unwrap()[0]);
+        let mut end =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+        server
+            .serve(async move {
+                end.recv().await;
+            })
+            .await
+            .unwrap();
+    });
+}
+
+/// Returns the clock of this machine.
+fn clock() -> Clock {
+    Arc::new(|| {
+        i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    })
+}
