@@ -65,6 +65,7 @@ impl Data {
             return Ok(path.clone());
         }
         let variable = |name: &str| {
+            #[expect(clippy::disallowed_methods, reason = "where the file of the server is")]
             let value = std::env::var_os(name).filter(|value| !value.is_empty());
             value.map(PathBuf::from).filter(|path| path.is_absolute())
         };

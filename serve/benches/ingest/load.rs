@@ -111,7 +111,7 @@ fn request(mix: Mix, number: u64, report: &str) -> (Vec<u8>, u64) {
     let now =
         u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
     let (path, body, count) = match mix {
-        Mix::Posts if number % 20 == 0 => {
+        Mix::Posts if number.is_multiple_of(20) => {
             let body = report
                 .replace("b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10", &uuid(number / 20))
                 .replace("1787206513123456768", &now.to_string());
