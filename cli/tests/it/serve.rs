@@ -45,7 +45,7 @@ fn serve(folder: &Path) -> Command {
 /// Waits until `done` gives a value.
 #[expect(clippy::disallowed_methods, reason = "a test waits for another process")]
 fn wait<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now().checked_add(PATIENCE).unwrap();
     loop {
         if let Some(value) = done() {
             return value;
@@ -142,7 +142,7 @@ fn kept(folder: &Path) -> BTreeSet<String> {
     assert!(done, "{text}");
     let ids = text.lines().filter_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        Some(line["body"]["uuid"].as_str()?.to_owned())
+        Some(line.get("body")?.get("uuid")?.as_str()?.to_owned())
     });
     ids.collect()
 }
