@@ -111,8 +111,18 @@ fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
 #[test]
 fn every_promise_and_fault_names_tests_that_exist() {
     let mut tests = BTreeSet::new();
-    let folders =
-        ["bindings", "bridge", "cli", "macros", "mock-server", "schema", "src", "tests", "xtask"];
+    let folders = [
+        "bindings",
+        "bridge",
+        "cli",
+        "macros",
+        "mock-server",
+        "schema",
+        "serve",
+        "src",
+        "tests",
+        "xtask",
+    ];
     let folders = folders.map(|folder| otel_usage_testing::root().join(folder));
     folders.iter().filter(|folder| folder.is_dir()).for_each(|one| tests_below(one, &mut tests));
     let promises = read("docs/project/promises.md");

@@ -5,7 +5,7 @@
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
-    clippy::print_stdout,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test: it starts programs and fails by panicking"
 )]
