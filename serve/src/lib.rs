@@ -9,6 +9,7 @@
 //! `store` keeps messages and projects them, `questions` counts and applies the rules of publication, `page` shows
 //! the answers. `docs/receiver/serve.md` explains how to run it.
 
+pub mod clickhouse;
 pub mod page;
 pub mod questions;
 mod server;

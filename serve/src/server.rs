@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::page;
+use crate::questions::Rules;
 use crate::store::{Clock, Days, Forgotten, Store};
 
 /// Requests in progress. Each waits for the sync of its batch, so a thousand a sync need many.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub rate: u32,
     /// How long batches and sessions are kept.
     pub keep: Days,
+    /// What a number needs to be published.
+    pub rules: Rules,
 }
 
 impl Settings {
@@ -59,6 +62,7 @@ impl Settings {
             // A network with 30,000 engines that send heartbeats every ten minutes.
             rate: 60,
             keep: Days::default(),
+            rules: Rules::default(),
         }
     }
 }
@@ -87,6 +91,7 @@ pub struct Server {
     pages: Router,
     maintainers: Vec<TcpListener>,
     keep: Days,
+    rules: Rules,
 }
 
 impl Server {
@@ -119,7 +124,7 @@ impl Server {
             })?;
             maintainers.push(listener);
         }
-        Ok(Self { bridge, store, pages, maintainers, keep: settings.keep })
+        Ok(Self { bridge, store, pages, maintainers, keep: settings.keep, rules: settings.rules })
     }
 
     /// Returns the addresses of the public listener.
@@ -153,7 +158,7 @@ impl Server {
     ///
     /// The file cannot be trusted any more, so the server had to stop.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { bridge, store, pages, maintainers, keep } = self;
+        let Self { bridge, store, pages, maintainers, keep, rules } = self;
         let (ended, ending) = watch::channel(false);
         for listener in maintainers {
             let router = for_maintainers(bridge.metrics(), &store).merge(pages.clone());
@@ -174,7 +179,7 @@ impl Server {
                 let mut often = tokio::time::interval(OFTEN);
                 loop {
                     often.tick().await;
-                    maintained.maintain(keep).await;
+                    maintained.maintain(keep, rules).await;
                 }
             };
             tokio::select! {

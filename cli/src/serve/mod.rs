@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use otel_usage_bridge::Network;
+use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::{Clock, Days};
 use otel_usage_serve::{Server, Settings};
 
@@ -46,6 +47,9 @@ struct Run {
     /// Days for which a session is kept since it was last heard of. Daily counts are kept for ever
     #[arg(long, value_name = "DAYS", default_value_t = 400)]
     keep_sessions: u32,
+    /// Engines that a published number needs at least, 10 or more
+    #[arg(long, value_name = "ENGINES", default_value_t = 20)]
+    k: u32,
     /// Contract of your own engine, as JSON. May be given several times
     #[arg(long, value_name = "FILE")]
     contract_file: Vec<PathBuf>,
@@ -87,6 +91,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     settings.trusted_proxies.clone_from(&args.trusted_proxy);
     settings.rate = args.rate;
     settings.keep = Days { batches: args.keep_messages, sessions: args.keep_sessions };
+    settings.rules = Rules::with_k(args.k)?;
     settings.contracts = args
         .contract_file
         .iter()

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use otel_usage_bridge::{Received, Refusal, Store as _};
+use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::{Days, Store};
 use otel_usage_testing::fleet::{Fleet, Plan};
 
@@ -56,7 +57,7 @@ pub async fn live(
                 answered(Some(answer))?;
             }
             // Closes and packs days, as the server does every minute.
-            store.maintain(Days::default()).await;
+            store.maintain(Days::default(), Rules::default()).await;
             progress(now.saturating_sub(plan.begin).div_euclid(DAY), messages);
         }
     }

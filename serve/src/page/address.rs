@@ -1,7 +1,7 @@
 //! The addresses of the pages. Every link is relative, so that a proxy may put the pages below any path, and files
 //! work from any folder.
 
-use crate::questions::{Engine, Filter, Window};
+use crate::questions::{Engine, Filter, Window, files};
 
 /// Where the pages are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,10 @@ pub(crate) enum To<'a> {
     Dictionary,
     Quality,
     Data,
+    /// Everything that is published of a day.
+    Day(i64),
+    /// The checksums of the files of days.
+    Checksums,
     Style,
     /// The numbers of one figure: its id, its view, `csv` or `json`.
     Numbers(&'a str, &'a Filter, &'static str),
@@ -104,6 +108,8 @@ impl Site {
             (To::Quality, _) => page("quality"),
             (To::Data, Self::Served) => "data/".to_owned(),
             (To::Data, Self::Files) => "data/index.html".to_owned(),
+            (To::Day(day), _) => format!("data/{}", files::name(*day)),
+            (To::Checksums, _) => "data/SHA256SUMS".to_owned(),
             (To::Style, _) => "style.css".to_owned(),
             (To::Numbers(id, filter, form), Self::Served) => {
                 format!("figures/{id}.{form}{}", query(filter))

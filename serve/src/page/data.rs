@@ -4,9 +4,9 @@ use maud::html;
 
 use super::address::To;
 use super::shell::Shell;
-use crate::questions::{Filter, Report, Window};
+use crate::questions::{Filter, Report, Window, files};
 
-pub(crate) fn page(shell: &Shell, report: &Report) -> String {
+pub(crate) fn page(shell: &Shell, report: &Report, days: &[i64]) -> String {
     let numbers = |id: &str, window: Window, form| {
         let filter = Filter { window, ..Filter::default() };
         shell.site.link(&To::Data, &To::Numbers(id, &filter, form))
@@ -39,6 +39,21 @@ pub(crate) fn page(shell: &Shell, report: &Report) -> String {
                                 }
                             }
                         }
+                    }
+                }
+            }
+        }
+        @if !days.is_empty() {
+            div.text {
+                h2 { "Each day as a file" }
+                p {
+                    "Everything that is published of a day, in all tables. The file of a Monday has the numbers of its "
+                    "week too, once the week is closed. "
+                    a href=(shell.site.link(&To::Data, &To::Checksums)) { "SHA256SUMS" } " has the checksums."
+                }
+                ul {
+                    @for day in days {
+                        li { a href=(shell.site.link(&To::Data, &To::Day(*day))) { (files::name(*day)) } }
                     }
                 }
             }

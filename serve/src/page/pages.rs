@@ -6,7 +6,7 @@ use super::address::{Site, To, filter_of};
 use super::shell::{STYLE, Shell};
 use super::source::Source;
 use super::{data, dictionary, method, numbers, quality, report};
-use crate::questions::{Filter, Report};
+use crate::questions::{Filter, Report, files};
 
 /// What an address answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Css,
     Csv,
     Json,
+    Text,
 }
 
 /// The pages of one listener or of one folder.
@@ -49,11 +50,15 @@ impl Pages {
             "/dictionary" => To::Dictionary,
             "/quality" => To::Quality,
             "/data/" => To::Data,
+            "/data/SHA256SUMS" => To::Checksums,
             "/style.css" => To::Style,
             other => match other.strip_prefix("/figures/").and_then(|name| name.rsplit_once('.')) {
                 Some((id, "csv")) => To::Numbers(id, &filter, "csv"),
                 Some((id, "json")) => To::Numbers(id, &filter, "json"),
-                _ => return Ok(None),
+                _ => match self.day(path)? {
+                    Some(day) => To::Day(day),
+                    None => return Ok(None),
+                },
             },
         };
         self.to(&to, now)
@@ -68,6 +73,14 @@ impl Pages {
             To::Data => {
                 let filter = Filter::default();
                 self.of(&self.source.report(&filter, now)?, &filter, to)
+            }
+            To::Day(day) => {
+                let text = self.source.read(|connection| files::file(connection, *day))?;
+                Ok(text.map(|text| Content { kind: Kind::Csv, text }))
+            }
+            To::Checksums => {
+                let text = self.source.read(files::checksums)?;
+                Ok(Some(Content { kind: Kind::Text, text }))
             }
             To::Quality => Ok(html(quality::page(&self.shell(now), &self.source.quality(now)?))),
             To::Method => Ok(html(method::page(&self.shell(now)))),
@@ -86,13 +99,24 @@ impl Pages {
         let shell = self.shell(shown.generated);
         match to {
             To::Numbers(id, _, form) => numbers::of(shown, id, form),
-            To::Data => Ok(html(data::page(&shell, shown))),
+            To::Data => Ok(html(data::page(&shell, shown, &self.days()?))),
             _ => Ok(html(report::page(&shell, filter, shown))),
         }
     }
 
     pub(crate) fn report(&self, filter: &Filter, now: i64) -> anyhow::Result<Report> {
         self.source.report(filter, now)
+    }
+
+    /// Returns the days that have a file, the newest first.
+    pub(crate) fn days(&self) -> anyhow::Result<Vec<i64>> {
+        self.source.read(files::days)
+    }
+
+    /// Returns the day whose file has this path.
+    fn day(&self, path: &str) -> anyhow::Result<Option<i64>> {
+        let Some(name) = path.strip_prefix("/data/") else { return Ok(None) };
+        Ok(self.days()?.into_iter().find(|day| files::name(*day) == name))
     }
 
     const fn shell(&self, now: i64) -> Shell {

@@ -28,7 +28,11 @@ pub fn render(data: &Path, folder: &Path, now: i64) -> anyhow::Result<usize> {
         files = files.saturating_add(1);
         Ok(())
     };
-    for to in [To::Style, To::Method, To::Dictionary, To::Quality, To::Data] {
+    for to in [To::Style, To::Method, To::Dictionary, To::Quality, To::Data, To::Checksums] {
+        write(&to, pages.to(&to, now)?)?;
+    }
+    for day in pages.days()? {
+        let to = To::Day(day);
         write(&to, pages.to(&to, now)?)?;
     }
     for filter in filters() {

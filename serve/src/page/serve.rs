@@ -53,11 +53,20 @@ fn with(data: &Path, clock: Clock, internal: bool) -> Router {
         places: Semaphore::new(AT_ONCE),
         longest: if internal { Duration::ZERO } else { KEPT },
     });
-    ["/", "/method", "/dictionary", "/quality", "/data/", "/style.css", "/figures/{name}"]
-        .into_iter()
-        .fold(Router::new(), |router, path| router.route(path, get(answer)))
-        .fallback(async || nothing())
-        .with_state(served)
+    [
+        "/",
+        "/method",
+        "/dictionary",
+        "/quality",
+        "/data/",
+        "/data/{name}",
+        "/style.css",
+        "/figures/{name}",
+    ]
+    .into_iter()
+    .fold(Router::new(), |router, path| router.route(path, get(answer)))
+    .fallback(async || nothing())
+    .with_state(served)
 }
 
 struct Served {
@@ -155,6 +164,7 @@ impl Answer {
             Kind::Css => "text/css; charset=utf-8",
             Kind::Csv => "text/csv; charset=utf-8",
             Kind::Json => "application/json",
+            Kind::Text => "text/plain; charset=utf-8",
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

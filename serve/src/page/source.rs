@@ -28,7 +28,10 @@ impl Source {
     }
 
     pub(crate) fn report(&self, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-        self.read(|connection| questions::report(connection, filter, now))
+        self.read(|connection| match self.internal {
+            true => questions::live(connection, filter, now),
+            false => questions::report(connection, filter, now),
+        })
     }
 
     pub(crate) fn quality(&self, now: i64) -> anyhow::Result<Quality> {

@@ -26,27 +26,6 @@ pub(crate) fn date(day: i64) -> String {
     civil(day).to_string()
 }
 
-/// Returns the date as a person writes it: `28 November 2026`.
-pub(crate) fn spoken(day: i64) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let date = civil(day);
-    let month = usize::try_from(date.month()).unwrap_or(1).saturating_sub(1);
-    format!("{} {} {}", date.day(), MONTHS.get(month).copied().unwrap_or(""), date.year())
-}
-
 fn civil(day: i64) -> jiff::civil::Date {
     let span = jiff::Span::new().try_days(day);
     let date = span.and_then(|span| jiff::civil::date(1970, 1, 1).checked_add(span));
@@ -60,7 +39,6 @@ mod tests {
     #[test]
     fn a_day_is_closed_48_hours_after_its_end() {
         assert_eq!(date(20_785), "2026-11-28");
-        assert_eq!(spoken(20_785), "28 November 2026");
         // Saturday the 28th belongs to the week of Monday the 23rd.
         assert_eq!(date(monday(20_785)), "2026-11-23");
         assert_eq!(monday(monday(20_785)), monday(20_785));

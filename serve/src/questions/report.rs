@@ -1,13 +1,11 @@
-//! Makes the report.
-
-use std::collections::BTreeMap;
+//! Makes the report: every figure that a filter leaves, and the sentences above them.
 
 use rusqlite::Connection;
 
-use super::days::{date, last_closed};
-use super::question::{QUESTIONS, Question};
-use super::source::versions;
-use super::{Figure, Filter, Row};
+use super::days::{date, day_of, last_closed};
+use super::numbers::{Live, Numbers, Public};
+use super::question::QUESTIONS;
+use super::{Figure, Filter, answer, headline};
 
 /// The answers to all questions that the filter leaves.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -24,64 +22,36 @@ pub struct Report {
     pub versions: Vec<String>,
 }
 
-/// Makes the report that the public sees.
+/// Makes the report that the public sees. It reads cubes only, so it is quick whatever the number of engines.
 ///
 /// # Errors
 ///
 /// If the database cannot be read.
 pub fn report(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-    let last = last_closed(now);
-    let first = last.saturating_sub(filter.window.days()).saturating_add(1);
-    let mut figures = Vec::new();
-    for question in QUESTIONS {
-        if filter.engine.is_none_or(|engine| engine == question.engine) {
-            figures.push(figure(connection, question, (first, last))?);
-        }
-    }
-    Ok(Report {
-        generated: now,
-        days: (date(first), date(last)),
-        headline: Vec::new(),
-        figures,
-        versions: Vec::new(),
-    })
+    made(&Public(connection), filter, last_closed(now), now)
 }
 
-fn figure(
-    connection: &Connection,
-    question: &Question,
-    (first, last): (i64, i64),
-) -> anyhow::Result<Figure> {
-    let mut rows: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
-    let mut totals = Vec::new();
-    for (at, day) in (first..=last).enumerate() {
-        let mut total = None;
-        for group in versions(connection, question.engine, day)? {
-            let version = group.value.as_deref().unwrap_or("version not reported");
-            let label = format!("{} {version}", group.contract);
-            let count = f64::from(i32::try_from(group.engines)?);
-            let row = rows.entry(label).or_default();
-            row.resize(at.saturating_add(1), None);
-            if let Some(value) = row.get_mut(at) {
-                *value = Some(value.unwrap_or(0.0) + count);
-            }
-            total = Some(total.unwrap_or(0.0) + count);
-        }
-        totals.push(total);
+/// Makes the report that maintainers see: up to today, from the rows, under no rule of publication.
+///
+/// # Errors
+///
+/// If the database cannot be read.
+pub fn live(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Result<Report> {
+    made(&Live(connection), filter, day_of(now), now)
+}
+
+fn made(numbers: &dyn Numbers, filter: &Filter, last: i64, now: i64) -> anyhow::Result<Report> {
+    let first = last.saturating_sub(filter.window.days()).saturating_add(1);
+    let asked = QUESTIONS.iter().filter(|question| {
+        filter.engine.is_none_or(|engine| engine == question.engine)
+            && (filter.version.is_none() || question.table == "versions")
+    });
+    let mut plain = Vec::new();
+    for question in asked {
+        plain.push(answer::figure(numbers, question, (first, last))?);
     }
-    for row in rows.values_mut() {
-        row.resize(totals.len(), None);
-    }
-    Ok(Figure {
-        id: question.id,
-        engine: question.engine,
-        title: question.title,
-        sentence: question.sentence,
-        denominator: question.denominator,
-        unit: question.unit,
-        form: question.form,
-        columns: (first..=last).map(date).collect(),
-        rows: rows.into_iter().map(|(label, values)| Row { label, values }).collect(),
-        totals,
-    })
+    let headline = headline::sentences(&plain);
+    let versions = answer::versions(&plain);
+    let figures = plain.into_iter().map(|figure| answer::filtered(figure, filter)).collect();
+    Ok(Report { generated: now, days: (date(first), date(last)), headline, figures, versions })
 }

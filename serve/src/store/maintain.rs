@@ -4,13 +4,14 @@ use std::sync::PoisonError;
 
 use super::core::Core;
 use super::{Days, Store, project, recompress, time};
+use crate::questions::{self, Rules};
 
 /// Frames that are packed at one time, so that a large day does not fill the machine.
 const FRAMES: usize = 8;
 
 impl Store {
     /// Does what is due. The server calls it every minute.
-    pub async fn maintain(&self, keep: Days) {
+    pub async fn maintain(&self, keep: Days, rules: Rules) {
         let now = (self.clock)();
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let done = self.run(move |core| -> rusqlite::Result<()> {
@@ -19,9 +20,17 @@ impl Store {
                     if what == "unknown_key" { (what, "") } else { ("refused", what) };
                 project::add(core.connection(), time::day(now), name, label, count)?;
             }
-            core.erase_origins(now)
+            Ok(())
         });
-        tell("origins cannot be erased", done.await);
+        tell("counters cannot be kept", done.await);
+        // The close of a day erases its origins.
+        match self.run(move |core| questions::close(core.connection(), &rules, now)).await {
+            Some(Err(error)) => {
+                tracing::error!("a day cannot be closed; it is tried again: {error:#}");
+            }
+            Some(Ok(done)) if done.days > 0 => tracing::info!(days = done.days, "days are closed"),
+            _ => {}
+        }
         loop {
             match self.run(move |core| core.retain(keep, now)).await {
                 Some(Ok(true)) => {}

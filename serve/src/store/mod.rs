@@ -54,7 +54,7 @@ use self::core::Kept;
 use self::line::Line;
 use self::origin::Keys;
 use self::rates::Rates;
-use self::shape::Shapes;
+pub(crate) use self::shape::{FACETS, Kind, Shape, Shapes};
 use self::writer::Job;
 
 /// The tables. `schema.sql` explains each.

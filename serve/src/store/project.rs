@@ -4,7 +4,7 @@
 //! a number, and of two values of a facet the one that sorts first stays. `received`, `skewed` and the starts without
 //! identity are counts, which a repetition changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -132,8 +132,12 @@ impl Merged {
         let open = time::day(now.saturating_sub(CLOSES_AFTER));
         let mut gained: HashMap<i64, i64> = HashMap::new();
         let mut late: Option<i64> = None;
+        let mut first_heard = HashSet::new();
         for ((day, session), (beats, any)) in &self.slots {
-            let new = presence(connection, *day, *session, beats, any)?;
+            let (new, is_first) = presence(connection, *day, *session, beats, any)?;
+            if is_first {
+                first_heard.insert((*day, *session));
+            }
             let beats = gained.entry(*session).or_default();
             *beats = beats.saturating_add(new);
             if *day < open && late != Some(*day) {
@@ -158,8 +162,9 @@ impl Merged {
             "INSERT OR IGNORE INTO origin (day, session, key, origin) VALUES (?1, ?2, ?3, ?4)";
         let mut insert = connection.prepare_cached(insert)?;
         for ((day, session, key), origin) in self.origins {
-            // The origins of closed days are erased, so none is added.
-            if day >= open {
+            // The origins of closed days are erased. That of an engine which is new to the day is kept until the day
+            // is revised, because the rules of publication hold for late engines too.
+            if day >= open || first_heard.contains(&(day, session)) {
                 insert.execute((day, session, key, origin))?;
             }
         }
@@ -202,14 +207,15 @@ fn set(slots: &mut Slots, slot: usize) {
     }
 }
 
-/// Sets the slots of a session in a day. Returns how many slots with heartbeats are new.
+/// Sets the slots of a session in a day. Returns how many slots with heartbeats are new, and whether the session is new to
+/// the day.
 fn presence(
     connection: &Connection,
     day: i64,
     session: i64,
     beats: &Slots,
     any: &Slots,
-) -> rusqlite::Result<i64> {
+) -> rusqlite::Result<(i64, bool)> {
     let select = "SELECT slots FROM presence WHERE day = ?1 AND session = ?2";
     let known: Option<Slots> = connection
         .prepare_cached(select)?
@@ -227,7 +233,7 @@ fn presence(
         let update = "UPDATE presence SET slots = ?3 WHERE day = ?1 AND session = ?2";
         connection.prepare_cached(update)?.execute((day, session, all))?;
     }
-    Ok(i64::from(new))
+    Ok((i64::from(new), known.is_none()))
 }
 
 /// Sets a facet. Of two values the one that sorts first stays, so that the order of reports changes nothing.

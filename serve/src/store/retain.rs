@@ -1,7 +1,6 @@
-//! Deletes what has served its purpose: origins of closed days, old batches, old sessions.
+//! Deletes what has served its purpose: old batches, old sessions.
 
 use super::core::Core;
-use super::project::CLOSES_AFTER;
 use super::time;
 
 /// How many days are kept. Cubes are kept for ever, because they name no session.
@@ -24,16 +23,6 @@ impl Default for Days {
 const PIECE: i64 = 5_000;
 
 impl Core {
-    /// Erases the origins of days that are closed.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
-    pub fn erase_origins(&mut self, now: i64) -> rusqlite::Result<()> {
-        let open = time::day(now.saturating_sub(CLOSES_AFTER));
-        self.connection().execute("DELETE FROM origin WHERE day < ?1", [open]).map(|_| ())
-    }
-
     /// Deletes some of what is too old. Returns whether there is more.
     ///
     /// # Errors

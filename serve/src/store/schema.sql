@@ -124,3 +124,7 @@ CREATE TABLE imported (hash BLOB PRIMARY KEY) WITHOUT ROWID;
 
 -- SHA-256 of identifiers whose data was deleted and must not come back.
 CREATE TABLE tombstone (hash BLOB PRIMARY KEY) WITHOUT ROWID;
+
+-- What an engine counts that started on a closed day in a network with many starts; else it counts one. Kept for a month,
+-- so that those which live on count the same.
+CREATE TABLE weight (session INTEGER PRIMARY KEY, day INTEGER NOT NULL, weight REAL NOT NULL);

@@ -10,9 +10,11 @@
     reason = "a test fails by panicking, and reads the clock"
 )]
 
+mod clickhouse;
 mod faults;
 mod fleet;
 mod operations;
+mod privacy;
 mod questions;
 mod running;
 mod store;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use otel_usage_bridge::Importer;
 use otel_usage_serve::Receives;
+use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::{Core, Days, Format, Imported, Rows, backup, export};
 
 use crate::running::{NOW, Place, Running, goldens, picture, rows, settings};
@@ -227,7 +228,7 @@ async fn messages_go_after_90_days_and_sessions_after_400() {
         (402, 0, 0, 0),
     ] {
         server.now.store(day + days * DAY, Ordering::SeqCst);
-        server.store.maintain(Days::default()).await;
+        server.store.maintain(Days::default(), Rules::default()).await;
         let found = ["batch", "session", "origin"].map(count);
         assert_eq!(found, [batches, sessions, origins], "after {days} days");
     }
@@ -264,7 +265,7 @@ async fn a_packed_day_is_smaller_and_gives_the_same_rows() {
     };
     let before = size();
     server.now.store(start + 3 * DAY, Ordering::SeqCst);
-    server.store.maintain(Days::default()).await;
+    server.store.maintain(Days::default(), Rules::default()).await;
     let after = size();
     server.stop().await;
     let numbers =
@@ -324,7 +325,7 @@ async fn a_network_that_sends_too_much_is_asked_to_wait() {
     assert_eq!(server.post_for("/", beat.as_str(), Some("198.51.100.1")).await, 200);
     server.now.fetch_add(1_000, Ordering::SeqCst);
     assert_eq!(server.post_for("/", beat.as_str(), Some("192.0.2.1")).await, 200);
-    server.store.maintain(Days::default()).await;
+    server.store.maintain(Days::default(), Rules::default()).await;
     server.stop().await;
     let refused =
         rows(&place.read(), "SELECT name, label, count FROM quality WHERE name = 'refused'");

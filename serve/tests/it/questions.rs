@@ -1,27 +1,293 @@
 //! The questions, over rows that a test writes down.
 
-use otel_usage_serve::questions::{Filter, Window, report};
+use otel_usage_serve::questions::{
+    self, Figure, Filter, Report, Rules, Window, close, files, live, report,
+};
+use rusqlite::Connection;
 
 use crate::fleet::{DAY, Engine, empty, write};
 
-#[test]
-fn served_engines_are_counted_by_day_and_version() {
-    let store = empty();
-    let engine = |version: &str, slots| Engine {
+/// A Monday.
+const MONDAY: i64 = 20_003;
+const NOW: i64 = (MONDAY + 9) * DAY;
+
+fn week() -> Filter {
+    Filter { window: Window::Week, ..Filter::default() }
+}
+
+fn figure<'r>(report: &'r Report, id: &str) -> &'r Figure {
+    report.figures.iter().find(|figure| figure.id == id).unwrap()
+}
+
+/// Returns the labels and the values of one column.
+fn column(figure: &Figure, at: usize) -> Vec<(&str, Option<f64>)> {
+    figure.rows.iter().map(|row| (row.label.as_str(), row.values[at])).collect()
+}
+
+/// Returns `count` engines of vLLM in five networks, which run for the first week.
+fn vllm(count: i64, version: &str, accelerator: &str) -> Vec<Engine> {
+    let engine = |n: i64| Engine {
         contract: "vllm/current",
-        facets: vec![("version", version.to_owned())],
-        days: vec![(20_000, Some(1)), (20_001, Some(1))],
-        slots,
+        facets: [
+            ("version", version),
+            ("accelerator", accelerator),
+            ("accelerators", if accelerator.contains("A100") { "8" } else { "4" }),
+            ("model_architecture", "LlamaForCausalLM"),
+            ("dtype", "torch.bfloat16"),
+            ("provider", "AWS"),
+            ("tensor_parallel_size", "4"),
+            ("pipeline_parallel_size", "2"),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+        .to_vec(),
+        days: (MONDAY..MONDAY + 7).map(|day| (day, Some(n % 5))).collect(),
+        slots: 12,
     };
-    // An engine with two slots in all is not served.
-    write(
-        &store,
-        &[engine("0.11.0", 6), engine("0.11.0", 100), engine("0.10.2", 6), engine("0.11.0", 1)],
+    (0..count).map(engine).collect()
+}
+
+/// Returns `count` engines of LMCache.
+fn lmcache(count: i64) -> Vec<Engine> {
+    let facets =
+        [("version", "0.5.6"), ("l1_bytes", "64424509440"), ("l2_adapters", "nixl_store,fs")];
+    let engine = |n: i64| Engine {
+        contract: "lmcache/1",
+        facets: facets.map(|(name, value)| (name, value.to_owned())).to_vec(),
+        days: (MONDAY..MONDAY + 7).map(|day| (day, Some(n % 5))).collect(),
+        slots: 12,
+    };
+    (0..count).map(engine).collect()
+}
+
+fn fleet() -> Connection {
+    let store = empty();
+    write(&store, &vllm(60, "0.11.0", "NVIDIA H100 80GB HBM3"));
+    write(&store, &vllm(30, "0.12.1+cu129", "NVIDIA A100-SXM4-80GB"));
+    write(&store, &vllm(7, "0.9.2", "/dev/secret"));
+    write(&store, &lmcache(40));
+    store
+}
+
+#[test]
+fn the_public_sees_closed_days_rounded_and_under_the_rules() {
+    let store = fleet();
+    // Nothing is closed yet.
+    assert!(
+        report(&store, &week(), NOW).unwrap().figures.iter().all(|figure| figure.rows.is_empty())
     );
-    let filter = Filter { window: Window::Week, ..Filter::default() };
-    let report = report(&store, &filter, 20_004 * DAY).unwrap();
-    let figure = report.figures.iter().find(|figure| figure.id == "vllm-versions").unwrap();
-    assert_eq!(figure.columns.last().map(String::as_str), Some("2024-10-05"));
-    let rows: Vec<_> = figure.rows.iter().map(|row| (row.label.as_str(), row.values[6])).collect();
-    assert_eq!(rows, [("vllm/current 0.10.2", Some(1.0)), ("vllm/current 0.11.0", Some(2.0))]);
+    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().days, 7);
+    let report = report(&store, &week(), NOW).unwrap();
+    assert_eq!(report.days, ("2024-10-07".to_owned(), "2024-10-13".to_owned()));
+    let versions = figure(&report, "vllm-versions");
+    // The seven engines of 0.9 take the next smallest with them.
+    let expected = [("0.11 (vllm/current)", Some(60.0)), ("other (vllm/current)", Some(35.0))];
+    assert_eq!(column(versions, 6), expected);
+    assert_eq!(versions.totals[6], Some(95.0));
+    let accelerators = figure(&report, "vllm-accelerators");
+    let expected = [("NVIDIA H100 80GB HBM3", Some(60.0)), ("other", Some(35.0))];
+    assert_eq!(column(accelerators, 0), expected);
+    let devices = figure(&report, "vllm-devices");
+    assert_eq!(
+        column(devices, 0),
+        [("NVIDIA H100 80GB HBM3", Some(240.0)), ("other", Some(270.0))]
+    );
+    // Two hours a day.
+    let hours = figure(&report, "vllm-device-hours");
+    assert_eq!(column(hours, 0), [("NVIDIA H100 80GB HBM3", Some(480.0)), ("other", Some(535.0))]);
+    assert_eq!(column(figure(&report, "vllm-cluster"), 0), [("5–8 devices", Some(95.0))]);
+    assert_eq!(
+        column(figure(&report, "vllm-shape"), 0),
+        [("tensor 4, pipeline 2, data 1 (5–8 devices)", Some(95.0))]
+    );
+    assert_eq!(column(figure(&report, "vllm-provider"), 3), [("AWS", Some(95.0))]);
+    assert_eq!(column(figure(&report, "lmcache-l1"), 0), [("16–64 GiB", Some(40.0))]);
+    assert_eq!(column(figure(&report, "lmcache-l2"), 0), [("fs + nixl_store", Some(40.0))]);
+    assert_eq!(report.versions, ["0.11", "0.5"]);
+    assert_eq!(
+        report.headline,
+        [
+            "95 engines of vLLM served on 13 October 2024, and 40 of LMCache.",
+            "63% of vLLM’s engines run on NVIDIA H100 80GB HBM3.",
+            "100% of vLLM’s engines serve LlamaForCausalLM, the most common architecture.",
+            "100% of the engines of vLLM that started on 7 October 2024 lived for an hour or more.",
+        ]
+    );
+}
+
+#[test]
+fn a_report_reads_no_rows_of_engines() {
+    let store = fleet();
+    close(&store, &Rules::default(), NOW).unwrap();
+    let before = report(&store, &Filter::default(), NOW).unwrap();
+    for table in ["presence", "session", "facet", "origin", "interval", "batch", "word"] {
+        store.execute_batch(&format!("DROP TABLE {table}")).unwrap();
+    }
+    assert_eq!(report(&store, &Filter::default(), NOW).unwrap(), before);
+}
+
+#[test]
+fn the_totals_of_a_figure_are_the_sums_of_its_rows() {
+    let store = fleet();
+    close(&store, &Rules::default(), NOW).unwrap();
+    let shares = Filter { share: true, ..Filter::default() };
+    for filter in [Filter::default(), shares, week()] {
+        let report = report(&store, &filter, NOW).unwrap();
+        let json = serde_json::to_value(&report.figures).unwrap();
+        for (figure, json) in report.figures.iter().zip(json.as_array().unwrap()) {
+            let summed = figure.totals.iter().enumerate().filter(|(_, total)| total.is_some());
+            for (at, total) in summed {
+                let sum: f64 = figure.rows.iter().filter_map(|row| row.values[at]).sum();
+                assert_eq!(Some(sum), *total, "{} {at}", figure.id);
+                assert_eq!(json["totals"][at].as_f64(), *total);
+            }
+            // CSV has the same numbers: a line for each row of the figure, and one above them.
+            let csv = questions::csv(figure);
+            assert!(csv.lines().count() > figure.rows.len().min(1), "{csv}");
+            for row in &figure.rows {
+                assert_eq!(row.values.len(), figure.columns.len(), "{}", figure.id);
+            }
+            if filter.share {
+                assert_eq!(figure.unit, "%");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_version_leaves_the_figures_that_tell_versions_apart() {
+    let store = fleet();
+    close(&store, &Rules::default(), NOW).unwrap();
+    let filter = Filter { version: Some("0.11".to_owned()), ..week() };
+    let report = report(&store, &filter, NOW).unwrap();
+    assert!(
+        report
+            .figures
+            .iter()
+            .all(|figure| figure.id.contains("versions") || figure.id.contains("adoption"))
+    );
+    assert_eq!(column(figure(&report, "vllm-versions"), 6), [("0.11 (vllm/current)", Some(60.0))]);
+}
+
+#[test]
+fn maintainers_see_every_engine_at_once() {
+    let store = fleet();
+    let report = live(&store, &week(), (MONDAY + 6) * DAY + 1).unwrap();
+    let versions = column(figure(&report, "vllm-versions"), 6);
+    assert_eq!(
+        versions,
+        [
+            ("0.11 (vllm/current)", Some(60.0)),
+            ("0.12 (vllm/current)", Some(30.0)),
+            ("0.9 (vllm/current)", Some(7.0))
+        ]
+    );
+}
+
+#[test]
+fn engines_with_fewer_than_six_slots_have_not_served() {
+    let store = empty();
+    let mut engines = vllm(100, "0.11.0", "NVIDIA H100");
+    for engine in &mut engines {
+        engine.days.truncate(1);
+        engine.slots = 5;
+    }
+    write(&store, &engines);
+    close(&store, &Rules::default(), NOW).unwrap();
+    let report = report(&store, &Filter::default(), NOW).unwrap();
+    assert!(figure(&report, "vllm-versions").rows.is_empty());
+}
+
+#[test]
+fn late_engines_correct_a_closed_day_once_there_are_enough_of_them() {
+    let store = fleet();
+    close(&store, &Rules::default(), NOW).unwrap();
+    let late = |count| {
+        let mut engines = vllm(count, "0.11.0", "NVIDIA H100 80GB HBM3");
+        engines.iter_mut().for_each(|engine| engine.days.truncate(1));
+        engines
+    };
+    write(&store, &late(10));
+    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 0);
+    write(&store, &late(15));
+    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 1);
+    let report = report(&store, &week(), NOW).unwrap();
+    assert_eq!(column(figure(&report, "vllm-versions"), 0)[0], ("0.11 (vllm/current)", Some(85.0)));
+    let (day, number): (i64, i64) = store
+        .query_row("SELECT day, number FROM revision", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!((day, number), (MONDAY, 1));
+    let left: i64 = store.query_row("SELECT count(*) FROM origin", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0, "origins are erased");
+}
+
+#[test]
+fn a_fresh_version_has_a_curve_from_its_first_day() {
+    let store = empty();
+    write(&store, &vllm(60, "0.11.0", "NVIDIA H100"));
+    let mut newer = vllm(60, "0.12.0", "NVIDIA H100");
+    newer.iter_mut().for_each(|engine| drop(engine.days.drain(..3)));
+    write(&store, &newer);
+    close(&store, &Rules::default(), NOW).unwrap();
+    let report = report(&store, &week(), NOW).unwrap();
+    let adoption = figure(&report, "vllm-adoption");
+    assert_eq!(adoption.rows.len(), 1);
+    assert_eq!(adoption.rows[0].label, "0.12");
+    assert_eq!(adoption.rows[0].values[..4], [Some(50.0), Some(50.0), Some(50.0), Some(50.0)]);
+    assert_eq!(adoption.rows[0].values[4], None);
+}
+
+#[test]
+fn starts_are_followed_for_a_day_and_for_a_week() {
+    let store = empty();
+    // 60 that end within the first hour, 60 that live on for eight days.
+    let start = |days: i64, slots| {
+        let engine = move |n: i64| Engine {
+            contract: "vllm/current",
+            facets: Vec::new(),
+            days: (MONDAY..MONDAY + days).map(|day| (day, Some(n % 10))).collect(),
+            slots,
+        };
+        (0..60).map(engine).collect::<Vec<_>>()
+    };
+    write(&store, &start(1, 1));
+    write(&store, &start(1, 4));
+    write(&store, &start(1, 7));
+    write(&store, &start(4, 12));
+    write(&store, &start(8, 12));
+    close(&store, &Rules::default(), (MONDAY + 11) * DAY).unwrap();
+    let filter = Filter::default();
+    let report = report(&store, &filter, (MONDAY + 11) * DAY).unwrap();
+    let survival = figure(&report, "vllm-survival");
+    let monday = survival.columns.iter().position(|day| day == "2024-10-07").unwrap();
+    assert_eq!(
+        column(survival, monday),
+        [
+            ("10 minutes", Some(100.0)),
+            ("an hour", Some(60.0)),
+            ("a day", Some(40.0)),
+            ("7 days", Some(20.0)),
+            ("30 days", None)
+        ]
+    );
+}
+
+#[test]
+fn each_closed_day_is_a_file_with_a_checksum() {
+    let store = fleet();
+    close(&store, &Rules::default(), NOW).unwrap();
+    assert_eq!(files::days(&store).unwrap(), (MONDAY..MONDAY + 7).rev().collect::<Vec<_>>());
+    assert_eq!(files::name(MONDAY), "2024-10-07.csv");
+    let monday = files::file(&store, MONDAY).unwrap().unwrap();
+    for line in [
+        "vllm,versions,vllm/current / 0.11,engines,day,60",
+        "vllm,accelerators,NVIDIA H100 80GB HBM3,device-hours,week,480",
+        "lmcache,l1,16–64 GiB,engines,day,40",
+    ] {
+        assert!(monday.lines().any(|one| one == line), "{monday}");
+    }
+    assert!(!monday.contains("secret") && !monday.contains("0.9"), "{monday}");
+    assert_eq!(files::file(&store, MONDAY - 1).unwrap(), None);
+    let sums = files::checksums(&store).unwrap();
+    assert_eq!(sums.lines().count(), 7);
+    assert!(sums.lines().all(|line| line.len() == 64 + 2 + 14), "{sums}");
 }

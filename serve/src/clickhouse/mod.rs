@@ -1,0 +1,64 @@
+//! ClickHouse, where one machine is outgrown: the same questions over the tables that
+//! `otel-usage schema --format clickhouse` writes.
+//!
+//! The tables have no networks. `ORIGINS` makes one for them, which receivers fill and the close of a day empties.
+
+mod sql;
+
+use anyhow::Context as _;
+
+use crate::questions::{Engine, Group, Source, Table, Which};
+
+/// The table of networks: 20 bits of a keyed hash for each session and day, as in the SQLite file.
+pub const ORIGINS: &str =
+    "CREATE TABLE IF NOT EXISTS usage_origin (day Int64, session String, key Int64, origin Int64)
+    ENGINE = ReplacingMergeTree ORDER BY (day, session, key)";
+
+/// Sends a query and returns the answer, one JSON array a line.
+pub type Ask = Box<dyn Fn(&str) -> anyhow::Result<String> + Send + Sync>;
+
+/// A ClickHouse that answers questions.
+pub struct ClickHouse {
+    ask: Ask,
+}
+
+impl std::fmt::Debug for ClickHouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClickHouse").finish_non_exhaustive()
+    }
+}
+
+impl ClickHouse {
+    /// Returns a ClickHouse that is asked by `ask` in the format `JSONCompactEachRow`.
+    #[must_use]
+    pub const fn new(ask: Ask) -> Self {
+        Self { ask }
+    }
+}
+
+impl Source for ClickHouse {
+    fn groups(
+        &self,
+        table: &Table,
+        engine: Engine,
+        day: i64,
+        which: Which,
+    ) -> anyhow::Result<Vec<Group>> {
+        let answer = (self.ask)(&sql::query(table, engine, day, which))?;
+        answer.lines().filter(|line| !line.is_empty()).map(|line| group(table, line)).collect()
+    }
+}
+
+/// Reads a row of an answer.
+fn group(table: &Table, line: &str) -> anyhow::Result<Group> {
+    type Row = (Vec<Option<String>>, (i64, i64), f64, Vec<f64>);
+    let (reported, network, engines, amounts): Row =
+        serde_json::from_str(line).with_context(|| format!("ClickHouse answers {line}"))?;
+    anyhow::ensure!(
+        reported.len() == table.keys.len().saturating_add(1)
+            && amounts.len() == table.amounts.len(),
+        "ClickHouse answers {line}"
+    );
+    let network = (network.0 >= 0).then_some(network);
+    Ok(Group { reported, network, engines, amounts })
+}

@@ -1,0 +1,223 @@
+//! Writes the query of a table for ClickHouse.
+//!
+//! The parts are those of the projection: what was heard of whom and when, sessions, presence on the day, and facets.
+
+use otel_usage_schema::{Contract, MessageSpec, Source};
+
+use crate::questions::{Amount, Engine, Key, Population, Table, Which};
+use crate::store::{FACETS, Kind, Shape, Shapes};
+
+/// Returns the query. Each row is an array of the contract and the keys, the network, engines, and an array of amounts.
+pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> String {
+    let messages = messages(engine);
+    let population = match table.population {
+        Population::Served => "present AND beats >= 6".to_owned(),
+        Population::Started => format!("intDiv(first, 86400000) = {day}"),
+        Population::StartedBefore(days) => {
+            format!("present AND intDiv(first, 86400000) = {day} - {days}")
+        }
+    };
+    let late = if which == Which::Late { " AND key >= 0" } else { "" };
+    let mut joins = String::new();
+    let mut join = |name: &str, rows: String| {
+        joins.push_str(&format!("\nLEFT JOIN ({rows}) AS {name} ON {name}.id = sessions.id"));
+    };
+    let mut keys = vec!["toNullable(contract)".to_owned()];
+    for (number, key) in table.keys.iter().enumerate() {
+        let name = format!("key{number}");
+        keys.push(match key {
+            Key::Facet(facet) => {
+                join(&name, facet_of(&messages, facet));
+                format!("{name}.value")
+            }
+            Key::HitShare => {
+                join(&name, hits(&messages, day));
+                format!("coalesce({name}.value, 'no tokens')")
+            }
+            Key::CacheLife => {
+                join(&name, cache_life(&messages, day));
+                format!("{name}.value")
+            }
+            Key::Steady => format!(
+                "toNullable(if(last - first >= {}, 'seven days and more', 'less than seven days'))",
+                7 * 86_400_000_i64
+            ),
+            Key::Lived => "toNullable(multiIf(last - first < 600000, 'less than 10 minutes', \
+                last - first < 3600000, '10 minutes to an hour', \
+                last - first < 86400000, 'an hour to a day', 'a day and more'))"
+                .to_owned(),
+        });
+    }
+    if !table.amounts.is_empty() {
+        join("devices", facet_of(&messages, "accelerators"));
+    }
+    let amounts: Vec<&str> = table
+        .amounts
+        .iter()
+        .map(|amount| match amount {
+            Amount::Devices => "sum(device)",
+            Amount::DeviceHours => "sum(device * slots / 6)",
+        })
+        .collect();
+    let device =
+        if table.amounts.is_empty() { "0" } else { "toFloat64OrZero(coalesce(devices.value, ''))" };
+    format!(
+        "WITH heard AS ({heard}),
+sessions AS (
+    SELECT id, min(time) AS first, max(time) AS last,
+        if(countIf(kind = 'start') > 0, minIf(contract, kind = 'start'), min(contract)) AS contract,
+        uniqExactIf(intDiv(time, 600000), kind = 'beat') + uniqExactIf(unit, kind = 'interval') AS beats,
+        uniqExactIf(intDiv(time, 600000), kind IN ('beat', 'interval') AND intDiv(time, 86400000) = {day}) AS slots,
+        slots > 0 AS present
+    FROM heard GROUP BY id
+),
+origins AS (
+    SELECT session AS id, min((key, origin)) AS network FROM usage_origin WHERE day = {day} GROUP BY session
+)
+SELECT reported, (key, origin), toFloat64(count()), CAST([{amounts}], 'Array(Float64)')
+FROM (
+    SELECT [{keys}] AS reported, slots, {device} AS device,
+        coalesce(origins.network.1, -1) AS key, coalesce(origins.network.2, -1) AS origin
+    FROM sessions
+    LEFT JOIN origins ON origins.id = sessions.id{joins}
+    WHERE {population}{late}
+)
+GROUP BY reported, key, origin
+SETTINGS join_use_nulls = 1, output_format_json_quote_64bit_integers = 0
+FORMAT JSONCompactEachRow",
+        heard = messages.iter().map(heard).collect::<Vec<_>>().join("\n    UNION ALL "),
+        amounts = amounts.join(", "),
+        keys = keys.join(", "),
+    )
+}
+
+/// A message that tells whose it is.
+struct Message {
+    shape: Shape,
+    spec: MessageSpec,
+    id: String,
+}
+
+impl Message {
+    fn table(&self) -> String {
+        let joined = format!("usage_{}_{}", self.shape.contract, self.shape.message);
+        joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    }
+
+    /// Returns the time at which it counts, in milliseconds: the engine's if that is near, else that of receipt.
+    fn time(&self) -> String {
+        let received = "toUnixTimestamp64Milli(received)";
+        let time = self.spec.fields.iter().find(|field| matches!(field.source, Source::Time));
+        time.map_or_else(
+            || received.to_owned(),
+            |time| {
+                let given = format!("intDiv({}, 1000000)", time.name);
+                format!(
+                    "if({given} BETWEEN {received} - 604800000 AND {received} + 600000, {given}, {received})"
+                )
+            },
+        )
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.spec.fields.iter().any(|one| one.name == field)
+    }
+}
+
+fn messages(engine: Engine) -> Vec<Message> {
+    let shapes = Shapes::new(&[]);
+    let of = |contract: &Contract, spec: &MessageSpec| {
+        let place = shapes.find(&contract.id, &spec.name)?;
+        let shape = shapes.get(place)?.clone();
+        let id = shape.id.clone()?;
+        Some(Message { shape, spec: spec.clone(), id })
+    };
+    Contract::built_in()
+        .into_iter()
+        .filter(|contract| contract.system == engine.id())
+        .flat_map(|contract| {
+            contract.messages.iter().filter_map(move |spec| of(contract, spec)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn heard(message: &Message) -> String {
+    let (kind, unit) = match &message.shape.kind {
+        Kind::Beat => ("beat", "''".to_owned()),
+        Kind::Start { .. } => ("start", "''".to_owned()),
+        Kind::Other => ("other", "''".to_owned()),
+        Kind::Interval { sequence, series } => {
+            let parts: Vec<String> = series
+                .iter()
+                .chain([sequence])
+                .map(|one| format!(", ' ', toString({one})"))
+                .collect();
+            ("interval", format!("concat('{}'{})", message.shape.message, parts.concat()))
+        }
+    };
+    format!(
+        "SELECT {id} AS id, '{}' AS contract, {} AS time, '{kind}' AS kind, {unit} AS unit FROM {} FINAL WHERE {id} != ''",
+        message.shape.contract,
+        message.time(),
+        message.table(),
+        id = message.id,
+    )
+}
+
+/// Returns a facet of each session: of two values the one that sorts first.
+fn facet_of(messages: &[Message], name: &str) -> String {
+    let mut parts = Vec::new();
+    for message in
+        messages.iter().filter(|message| matches!(message.shape.kind, Kind::Start { .. }))
+    {
+        let field = FACETS.iter().find(|(field, facet)| *facet == name && message.has(field));
+        if let Some((field, _)) = field {
+            parts.push(format!(
+                "SELECT {} AS id, substringUTF8(toString({field}), 1, 200) AS word FROM {} FINAL WHERE {field} IS NOT NULL",
+                message.id,
+                message.table(),
+            ));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("SELECT '' AS id, '' AS word".to_owned());
+    }
+    format!(
+        "SELECT id, min(word) AS value FROM ({}) WHERE word != '' GROUP BY id",
+        parts.join(" UNION ALL ")
+    )
+}
+
+/// Returns what a number of LMCache says about each session on the day.
+fn of_interval(messages: &[Message], field: &str, day: i64, value: &str) -> String {
+    let Some(message) = messages.iter().find(|message| message.has(field)) else {
+        return "SELECT '' AS id, NULL AS value".to_owned();
+    };
+    format!(
+        "SELECT {} AS id, {value} AS value FROM {} FINAL WHERE intDiv({}, 86400000) = {day} GROUP BY id",
+        message.id,
+        message.table(),
+        message.time(),
+    )
+}
+
+fn hits(messages: &[Message], day: i64) -> String {
+    let (hit, stored) = ("sum(interval_num_hit_tokens)", "sum(interval_num_stored_tokens)");
+    let value = format!(
+        "multiIf({hit} + {stored} <= 0, 'no tokens', {hit} = 0, 'none', 4 * {hit} < {hit} + {stored}, \
+        'below a quarter', 2 * {hit} < {hit} + {stored}, 'a quarter to a half', 'half and more')"
+    );
+    of_interval(messages, "interval_num_hit_tokens", day, &value)
+}
+
+fn cache_life(messages: &[Message], day: i64) -> String {
+    let life = "cache_lifespan_histogram";
+    let bins = format!(
+        "arraySort(bin -> bin.1, arrayZip(arrayMap(bound -> toInt64(bound), mapKeys(sumMap({life}))), mapValues(sumMap({life}))))"
+    );
+    let so_far = format!("arrayCumSum(bin -> bin.2, {bins})");
+    let value = format!(
+        "if({so_far}[-1] > 0, toString({bins}[arrayFirstIndex(n -> 2 * n >= {so_far}[-1], {so_far})].1), NULL)"
+    );
+    of_interval(messages, life, day, &value)
+}

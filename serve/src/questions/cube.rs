@@ -1,0 +1,184 @@
+//! The cubes: answers for closed days, as rows of the store. The rules have decided which of them are published.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+
+use super::Engine;
+use super::label::Label;
+use super::rules::{Cell, Support};
+use super::table::{Amount, Table};
+
+/// What a table without free text is called for a day, and one with it for a week.
+pub(crate) const WEEK: &str = ".week";
+
+/// A row of the cubes: one measure of one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CubeRow {
+    pub(crate) question: String,
+    pub(crate) day: i64,
+    pub(crate) engine: Engine,
+    pub(crate) cell: String,
+    pub(crate) engines: f64,
+    pub(crate) amount: f64,
+    pub(crate) origins: i64,
+    /// Thousandths.
+    pub(crate) largest: i64,
+    pub(crate) published: bool,
+}
+
+/// Returns the names of a table's measures in the cubes, engines first.
+pub(crate) fn measures(table: &Table, grain: &str) -> Vec<String> {
+    let amounts = table.amounts.iter().map(|amount| measure(*amount));
+    ["engines"].into_iter().chain(amounts).map(|m| format!("{}{grain}/{m}", table.id)).collect()
+}
+
+/// Returns the name of an amount.
+pub(crate) const fn measure(amount: Amount) -> &'static str {
+    match amount {
+        Amount::Devices => "devices",
+        Amount::DeviceHours => "device-hours",
+    }
+}
+
+/// Returns the name of a cell in the cubes.
+pub(crate) fn name(parent: Option<&str>, label: Option<&str>) -> String {
+    match (parent, label) {
+        (None, _) => "other".to_owned(),
+        (Some(parent), Some("")) => parent.to_owned(),
+        (Some(parent), label) => format!("{parent} / {}", label.unwrap_or("other")),
+    }
+}
+
+/// Returns the label of a cell in the cubes.
+pub(crate) fn label(name: &str) -> Label {
+    match name.split_once(" / ") {
+        None if name == "other" => Label { parent: None, label: None },
+        None => Label { parent: Some(name.to_owned()), label: Some(String::new()) },
+        Some((parent, label)) => Label {
+            parent: Some(parent.to_owned()),
+            label: Some(label.to_owned()).filter(|label| label != "other"),
+        },
+    }
+}
+
+/// Returns the rows of a cell.
+pub(crate) fn rows(
+    (table, grain): (&Table, &str),
+    (engine, day): (Engine, i64),
+    cell: &Cell,
+    published: bool,
+) -> Vec<CubeRow> {
+    let of = |(at, question): (usize, String)| {
+        let (amount, largest) = (cell.support.amount(at), cell.support.largest(at));
+        CubeRow {
+            question,
+            day,
+            engine,
+            cell: name(cell.parent.as_deref(), cell.label.as_deref()),
+            engines: cell.support.engines,
+            amount,
+            origins: i64::try_from(cell.support.origins()).unwrap_or(i64::MAX),
+            largest: thousandths(largest, amount),
+            published,
+        }
+    };
+    measures(table, grain).into_iter().enumerate().map(of).collect()
+}
+
+/// Returns a share in thousandths, rounded up, because it is a bound.
+#[expect(clippy::cast_possible_truncation, reason = "a share")]
+pub(crate) fn thousandths(part: f64, whole: f64) -> i64 {
+    if whole > 0.0 { (1_000.0 * part / whole).ceil() as i64 } else { 0 }
+}
+
+/// Writes rows. A row that is there is replaced.
+pub(crate) fn write(
+    connection: &Connection,
+    rows: &[CubeRow],
+    revision: i64,
+) -> anyhow::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT OR REPLACE INTO cube
+        (question, day, contract, cell, engines, amount, origins, largest, published, revision)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    for row in rows {
+        insert.execute(params![
+            row.question,
+            row.day,
+            row.engine.id(),
+            row.cell,
+            row.engines,
+            row.amount,
+            row.origins,
+            row.largest,
+            row.published,
+            revision
+        ])?;
+    }
+    Ok(())
+}
+
+/// Returns the rows of a question from `first` to `last`, by day and cell.
+pub(crate) fn read(
+    connection: &Connection,
+    (question, engine): (&str, Engine),
+    (first, last): (i64, i64),
+) -> anyhow::Result<Vec<CubeRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT day, cell, engines, amount, origins, largest, published FROM cube
+        WHERE question = ?1 AND day BETWEEN ?2 AND ?3 AND contract = ?4 ORDER BY day, cell",
+    )?;
+    let rows = statement.query_map(params![question, first, last, engine.id()], |row| {
+        Ok(CubeRow {
+            question: question.to_owned(),
+            day: row.get(0)?,
+            engine,
+            cell: row.get(1)?,
+            engines: row.get(2)?,
+            amount: row.get(3)?,
+            origins: row.get(4)?,
+            largest: row.get(5)?,
+            published: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What rows of the cubes say about each cell and day.
+pub(crate) type Days = BTreeMap<i64, BTreeMap<String, Support>>;
+
+/// Returns the support of each cell of a table, by day, as far as the cubes know it.
+pub(crate) fn supports(
+    connection: &Connection,
+    (table, grain): (&Table, &str),
+    engine: Engine,
+    days: (i64, i64),
+    published: bool,
+) -> anyhow::Result<Days> {
+    // By day and cell: engines, networks, and each measure with its largest part.
+    type Found = (f64, usize, Vec<f64>, Vec<f64>);
+    let mut found: BTreeMap<i64, BTreeMap<String, Found>> = BTreeMap::new();
+    for question in measures(table, grain) {
+        for row in read(connection, (&question, engine), days)? {
+            if row.published != published {
+                continue;
+            }
+            let cell = found.entry(row.day).or_default().entry(row.cell).or_default();
+            cell.0 = row.engines;
+            cell.1 = usize::try_from(row.origins).unwrap_or(0);
+            cell.2.push(row.amount);
+            cell.3.push(row.amount * f64::from(i32::try_from(row.largest)?) / 1_000.0);
+        }
+    }
+    let support = |(engines, origins, amounts, largest): Found| {
+        Support::bounds(engines, amounts, origins, largest)
+    };
+    Ok(found
+        .into_iter()
+        .map(|(day, cells)| {
+            (day, cells.into_iter().map(|(name, found)| (name, support(found))).collect())
+        })
+        .collect())
+}

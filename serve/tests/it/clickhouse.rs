@@ -1,0 +1,162 @@
+//! Both databases answer alike. ClickHouse's own engine (chDB) plays ClickHouse, and the HTTP before it is ours.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures_util::future::join_all;
+use otel_usage_bridge::{Received, Store as _};
+use otel_usage_serve::clickhouse::{ClickHouse, ORIGINS};
+use otel_usage_serve::questions::{Rows, counts};
+use otel_usage_serve::store::Store;
+
+use otel_usage_testing::fleet::{Fleet, Plan};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::fleet::DAY;
+
+const BEGIN: i64 = 20_003;
+const DAYS: i64 = 3;
+/// Time limit of the start on a slow machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A ClickHouse process with an HTTP port. It ends when dropped.
+struct Server(Child, SocketAddr);
+
+impl Server {
+    fn start(python: &str, folder: &Path) -> Self {
+        let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/collector/clickhouse.py");
+        let child = Command::new(python)
+            .arg(script)
+            .arg(at.port().to_string())
+            .arg(folder)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = std::time::Instant::now() + PATIENCE;
+        while TcpStream::connect(at).is_err() {
+            assert!(std::time::Instant::now() < until, "ClickHouse does not listen");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Self(child, at)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a statement and returns the answer.
+fn ask(at: SocketAddr, sql: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(at)?;
+    write!(stream, "POST / HTTP/1.0\r\nContent-Length: {}\r\n\r\n{sql}", sql.len())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    anyhow::ensure!(head.contains(" 200 "), "{body}: {sql:.2000}");
+    Ok(body.to_owned())
+}
+
+fn table(contract: &str, message: &str) -> String {
+    let name = format!("usage_{contract}_{message}");
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Makes the generated tables.
+fn create(at: SocketAddr) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../otel-collector/clickhouse");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "sql") {
+            let text = std::fs::read_to_string(path).unwrap();
+            for part in text.split(";\n").filter(|part| part.contains("CREATE TABLE")) {
+                ask(at, part).unwrap();
+            }
+        }
+    }
+    ask(at, ORIGINS).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_databases_answer_alike_on_the_same_records() {
+    let Ok(python) = std::env::var("OTEL_USAGE_E2E_PYTHON") else {
+        eprintln!("not tested: ClickHouse; run `cargo xtask e2e --all`");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&python, &folder.path().join("clickhouse"));
+    let at = server.1;
+    create(at);
+    let now = Arc::new(AtomicI64::new(BEGIN * DAY));
+    let clock = Arc::clone(&now);
+    let file = folder.path().join("store.db");
+    let store =
+        Store::open(&file, &[], 0, Arc::new(move || clock.load(Ordering::Relaxed))).unwrap();
+    let mut rows: BTreeMap<String, String> = BTreeMap::new();
+    let mut fleet = Fleet::new(7, Plan { begin: BEGIN * DAY, days: DAYS, starts: 120, flood: 0 });
+    let mut records = 0;
+    for time in fleet.slots() {
+        now.store(time, Ordering::Relaxed);
+        let mut answers = Vec::new();
+        for sent in fleet.arriving(time) {
+            records += 1;
+            let mut row: Value = serde_json::from_str(&sent.body).unwrap();
+            row["received"] = format!("{}.{:03}", time / 1_000, time % 1_000).into();
+            let rows = rows.entry(table(sent.contract, sent.message)).or_default();
+            rows.push_str(&row.to_string());
+            rows.push('\n');
+            let received = Received {
+                contract: sent.contract.into(),
+                message: sent.message.into(),
+                body: sent.body.into(),
+                time_nanos: sent.time_nanos,
+            };
+            answers.push(store.keep(sent.from, vec![received]));
+        }
+        assert!(join_all(answers).await.iter().all(Result::is_ok));
+    }
+    store.close();
+    assert!(records > 10_000, "{records}");
+    for (table, rows) in rows {
+        // A retry inserts rows a second time.
+        for _ in 0..2 {
+            let insert = format!(
+                "INSERT INTO {table} SETTINGS input_format_skip_unknown_fields = 1 FORMAT JSONEachRow {rows}"
+            );
+            ask(at, &insert).unwrap();
+        }
+    }
+    let connection = Connection::open(&file).unwrap();
+    let mut origins = connection
+        .prepare("SELECT day, uuid, key, origin FROM origin JOIN session ON id = session")
+        .unwrap();
+    let origins = origins.query_map([], |row| {
+        let uuid = uuid::Uuid::from_slice(&row.get::<_, Vec<u8>>(1)?).unwrap();
+        let (day, key, origin): (i64, i64, i64) = (row.get(0)?, row.get(2)?, row.get(3)?);
+        Ok(format!("({day}, '{uuid}', {key}, {origin})"))
+    });
+    let origins: Vec<String> = origins.unwrap().map(Result::unwrap).collect();
+    ask(at, &format!("INSERT INTO usage_origin VALUES {}", origins.join(", "))).unwrap();
+    let clickhouse = ClickHouse::new(Box::new(move |sql| ask(at, sql)));
+    let mut compared = 0;
+    for day in BEGIN..BEGIN + DAYS {
+        let one = counts(Rows::Sqlite(&connection), day).unwrap();
+        let other = counts(Rows::ClickHouse(&clickhouse), day).unwrap();
+        let only = |these: &[String], those: &[String]| -> Vec<String> {
+            these.iter().filter(|line| !those.contains(line)).take(10).cloned().collect()
+        };
+        let (less, more) = (only(&one, &other), only(&other, &one));
+        assert!(less.is_empty() && more.is_empty(), "day {day}: {less:#?} or {more:#?}");
+        compared += one.len();
+    }
+    assert!(compared > 500, "{compared}");
+}
