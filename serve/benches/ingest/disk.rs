@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use otel_usage_bridge::{Received, Store as _};
+use otel_usage_serve::questions::{Rules, close};
 use otel_usage_serve::store::{Core, Store, pack};
 
 use crate::clock;
@@ -43,8 +44,8 @@ pub(crate) fn measure(data: &Path) {
         core.replace(packed).unwrap();
     }
     println!("packing: {:.0} records/s", records as f64 / began.elapsed().as_secs_f64());
-    // The origins of closed days are erased.
-    core.erase_origins(now + 4 * DAY).unwrap();
+    // The close of a day erases its origins.
+    close(core.connection(), &Rules::default(), now + 4 * DAY).unwrap();
     print_bytes("closed days packed", &mut core, records);
     let began = Instant::now();
     assert_eq!(core.rebuild(now).unwrap(), records);
