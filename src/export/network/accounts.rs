@@ -62,7 +62,8 @@ impl Exporter for Shared {
 
 fn request(entry: Entry) -> Request {
     let destination = Destination::parse("http://127.0.0.1:9/").unwrap();
-    Request { destination, headers: Vec::new(), entry, file: None, late_at: None, mark: None }
+    let (headers, file, late_at, mark) = (Vec::new(), None, None, None);
+    Request { destination, headers, entry, file, late_at, mark, is_taken_over: false }
 }
 
 fn entry(number: u64, newest_only: bool, bytes: usize) -> Entry {

@@ -47,6 +47,8 @@ pub(super) struct Request {
     pub(super) late_at: Option<Instant>,
     /// The mark of the cutoff when the message was made or taken over.
     pub(super) mark: Option<State>,
+    /// Whether another process made it, which ended.
+    pub(super) is_taken_over: bool,
 }
 
 /// What an encoding asks of the client.

@@ -133,7 +133,15 @@ impl<E: Encoding> Network<E> {
             body,
         };
         let headers = self.encoding.headers(gzip);
-        Ok(Some(Request { destination, headers, entry, file: None, late_at: None, mark: None }))
+        Ok(Some(Request {
+            destination,
+            headers,
+            entry,
+            file: None,
+            late_at: None,
+            mark: None,
+            is_taken_over: false,
+        }))
     }
 }
 
@@ -186,6 +194,7 @@ impl<E: Encoding> Exporter for Network<E> {
                         file: Some(name),
                         late_at: None,
                         mark: None,
+                        is_taken_over: true,
                     });
                 }
             }

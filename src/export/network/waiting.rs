@@ -89,12 +89,15 @@ impl Waiting {
         Ok(())
     }
 
-    /// Drops the message that `newer` replaces, unless it is on its way.
+    /// Drops the message of this process that `newer` replaces, unless it is on its way.
+    ///
+    /// Those that were taken over stay, because they tell of other processes.
     pub(super) fn replace(&mut self, newer: &Entry, in_flight: bool) {
         let fixed = usize::from(in_flight);
-        let old = |other: &Request| other.entry.newest_only && other.entry.address == newer.address;
-        let place = self.requests.iter().skip(fixed).position(old);
-        if let Some(place) = place {
+        let old = |other: &Request| {
+            other.entry.newest_only && other.entry.address == newer.address && !other.is_taken_over
+        };
+        while let Some(place) = self.requests.iter().skip(fixed).position(old) {
             self.take(place.saturating_add(fixed));
             self.dropped.push(Loss::Superseded);
         }
@@ -185,14 +188,16 @@ impl Waiting {
         }
         self.look = now.checked_add(LOOK);
         match spool.adopt(seconds(turn.unix_nanos())) {
-            Ok(more) => self.more = more,
+            // What an earlier look left stays known until its messages are asked for.
+            Ok(more) => self.more |= more,
             Err(error) => {
                 tracing::debug!(target: "otel_usage::spool", %error, "messages on disk wait");
             }
         }
     }
 
-    /// Returns the time of the next look, if something is on disk: an opt-out is then noticed, too.
+    /// Returns the time of the next look, if something is on disk: an opt-out is then noticed, too. Otherwise the
+    /// worker is not woken for it, and looks when something else wakes it.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.look.filter(|_| self.on_disk() > 0)
     }
@@ -219,6 +224,7 @@ impl Waiting {
         let left = u64::from(request.entry.lifetime).saturating_sub(age);
         request.late_at = turn.now().checked_add(Duration::from_secs(left));
         request.mark = mark;
+        request.is_taken_over = true;
         self.bytes = self.bytes.saturating_add(request.entry.body.len());
         self.requests.push_back(request);
         turn.taken_over();

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::{Clock, Simulated};
 use crate::export::{ActiveExporter, ExportRecord, Exporter, Need, Sent, Wake};
-use crate::spool::{Address, Entry, Simulated as Disk};
+use crate::spool::{Address, Entry, Simulated as Disk, Taken};
 
 /// A server whose answers a test chooses.
 #[derive(Debug, Default)]
@@ -69,7 +69,10 @@ impl Exporter for Direct {
                 turn.dropped(loss);
             }
         }
-        self.outbox.send(turn, |_, _| None)
+        self.outbox.send(turn, |spool, now| {
+            let Taken { name, entry } = spool.next(now, |_| true)?;
+            Some(Request { file: Some(name), is_taken_over: true, ..request(entry) })
+        })
     }
 
     fn discard_queued(&mut self) {
@@ -104,16 +107,7 @@ impl World {
     }
 
     fn push(&self, lifetime: u32) {
-        let destination = Destination::parse("https://stats.example").unwrap();
-        let entry = entry(lifetime);
-        self.new.lock().unwrap().push(Request {
-            destination,
-            headers: Vec::new(),
-            entry,
-            file: None,
-            late_at: None,
-            mark: None,
-        });
+        self.new.lock().unwrap().push(request(entry(lifetime)));
     }
 
     fn once(&mut self, need: Need, consent: Consent) -> Sent {
@@ -162,6 +156,12 @@ fn entry(lifetime: u32) -> Entry {
     }
 }
 
+fn request(entry: Entry) -> Request {
+    let destination = Destination::parse("https://stats.example").unwrap();
+    let (headers, file, late_at, mark) = (Vec::new(), None, None, None);
+    Request { destination, headers, entry, file, late_at, mark, is_taken_over: false }
+}
+
 #[test]
 fn what_a_server_does_not_answer_for_ten_seconds_goes_to_disk() {
     let (answer, answers) = channel();
@@ -203,6 +203,45 @@ fn an_opt_out_deletes_what_processes_left_that_ended() {
     world.once(Need::default(), Consent::Off);
     assert_eq!(disk.names(), Vec::<String>::new());
     assert_eq!(*world.server.requests.lock().unwrap(), 0);
+}
+
+#[test]
+fn a_heartbeat_replaces_those_of_its_own_process_only() {
+    let disk = Disk::default();
+    let beat = |body: u8| Entry { newest_only: true, body: vec![body], ..entry(600) };
+    let mut waiting = Waiting::new(Some(spool(&disk)), Cutoff::default());
+    let left = Request { is_taken_over: true, ..request(beat(1)) };
+    waiting.push(left, false).unwrap();
+    for (body, saved) in [(2, true), (3, false), (4, false)] {
+        waiting.replace(&beat(body), false);
+        waiting.push(request(beat(body)), false).unwrap();
+        if saved {
+            waiting.save(false);
+        }
+        let bodies: Vec<u8> = waiting.requests().map(|request| request.entry.body[0]).collect();
+        assert_eq!(bodies, [1, body]);
+    }
+}
+
+#[test]
+fn after_an_outage_longer_than_a_look_all_that_processes_left_is_delivered() {
+    let disk = Disk::default();
+    for number in 0..20 {
+        let left = Entry { identity: [number; 16], ..entry(600_000) };
+        spool(&disk).save(&[left]).unwrap();
+    }
+    let server = Arc::<Server>::default();
+    let post = Arc::<Server>::clone(&server);
+    let mut world = World { server, ..World::with(post, Some(&disk)) };
+    // The server is away.
+    for _ in 0..3 {
+        world.turn(false);
+        world.sleep(Duration::from_secs(700));
+    }
+    world.server.answers.lock().unwrap().extend((0..20).map(|_| Answer::Delivered));
+    world.turn(true);
+    assert_eq!(world.active.counters().snapshot().delivered, 20);
+    assert_eq!(disk.names(), Vec::<String>::new());
 }
 
 fn any_answer() -> impl Strategy<Value = u8> {
