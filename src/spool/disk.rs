@@ -13,6 +13,33 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Found {
     pub(crate) name: String,
     pub(crate) bytes: u64,
+    /// The time of the last write by the clock of the machine. Unit: seconds since the Unix epoch.
+    pub(crate) modified: i64,
+}
+
+/// Most files of a listing, so that a folder that is too full costs a bounded time.
+pub(super) const LISTED: usize = 4096;
+
+/// The files of the folder whose names the spool gives. Files of other programs are left out, so that they hide none.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) files: Vec<Found>,
+    /// Whether there are more. A file that is not listed is then not known to be gone.
+    pub(crate) is_cut: bool,
+}
+
+impl Listing {
+    /// Fails if files are missing in the listing.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if !self.is_cut {
+            return Ok(());
+        }
+        let what = format!(
+            "the folder holds more than {LISTED} files of otel-usage, and not all were looked at; repeat \
+             `otel-usage spool purge` until it succeeds"
+        );
+        Err(io::Error::other(what))
+    }
 }
 
 /// Holds a lock until it is dropped or the process ends. A forked child does not hold it.
@@ -30,7 +57,7 @@ pub(crate) trait Disk: Send + Debug {
     fn sync_above(&self, path: &Path) -> io::Result<()>;
 
     /// Returns the files. A folder that is not there has none.
-    fn list(&self) -> io::Result<Vec<Found>>;
+    fn list(&self) -> io::Result<Listing>;
 
     /// Makes a file. It fails if there is one.
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
@@ -46,6 +73,9 @@ pub(crate) trait Disk: Send + Debug {
 
     /// Locks a file, which is made if it is missing. Returns `None` if another holds the lock.
     fn lock(&self, name: &str) -> io::Result<Option<Lock>>;
+
+    /// Locks a file that is there. It fails if it is missing.
+    fn lock_existing(&self, name: &str) -> io::Result<Option<Lock>>;
 }
 
 /// A file that was just made.

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::disk::{Disk, Found, Lock, NewFile};
+use super::disk::{Disk, Found, LISTED, Listing, Lock, NewFile};
+use super::name::Name;
 use crate::files;
 use crate::sys::{self, Process};
 use crate::thread::lock_unless_forked;
@@ -13,9 +14,6 @@ use crate::thread::lock_unless_forked;
 /// The locks of this process. The system's lock belongs to the process, so that two threads do not see each
 /// other's; and it is lost when any descriptor of the file is closed.
 static HELD: Mutex<Vec<(Process, PathBuf)>> = Mutex::new(Vec::new());
-
-/// Most files of a listing, so that a folder that others filled costs a bounded time.
-const LISTED: usize = 4096;
 
 /// The folder of the spool.
 #[derive(Debug)]
@@ -31,12 +29,20 @@ impl Folder {
     }
 
     /// Returns the process that holds a lock, 0 if its id is unknown. `None` if there is none.
-    ///
-    /// A process that holds the lock itself loses it.
     pub(super) fn holder(&self, name: &str) -> Option<u32> {
+        let path = self.0.join(name);
+        // The system frees a lock of this process when the process closes any descriptor of the file. So the file is
+        // opened only while nothing here can hold the lock.
+        let Some(_claim) = Claim::new(&path) else { return Some(std::process::id()) };
         let mut options = OpenOptions::new();
-        let file = files::open(&self.0.join(name), options.read(true)).ok()?;
+        let file = files::open(&path, options.read(true)).ok()?;
         sys::holder(&file)
+    }
+
+    fn lock_with(&self, name: &str, options: &mut OpenOptions) -> io::Result<Option<Lock>> {
+        let path = self.0.join(name);
+        let Some(claim) = Claim::new(&path) else { return Ok(None) };
+        take(files::open(&path, options.write(true))?, &path, claim)
     }
 }
 
@@ -63,23 +69,32 @@ impl Disk for Folder {
         path.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
     }
 
-    fn list(&self) -> io::Result<Vec<Found>> {
-        let listing = match fs::read_dir(&self.0) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            listing => listing?,
+    fn list(&self) -> io::Result<Listing> {
+        let mut files = Vec::new();
+        let there = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Listing { files, is_cut: false });
+            }
+            there => there?,
         };
-        let mut found = Vec::new();
-        for file in listing.take(LISTED) {
+        for file in there {
             let file = file?;
             let Ok(name) = file.file_name().into_string() else { continue };
+            if Name::parse(&name).is_none() {
+                continue;
+            }
+            if files.len() >= LISTED {
+                return Ok(Listing { files, is_cut: true });
+            }
             match file.metadata() {
                 Ok(metadata) if metadata.is_file() => {
-                    found.push(Found { name, bytes: metadata.len() });
+                    let modified = modified(&metadata);
+                    files.push(Found { name, bytes: metadata.len(), modified });
                 }
                 _ => {}
             }
         }
-        Ok(found)
+        Ok(Listing { files, is_cut: false })
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
@@ -101,11 +116,11 @@ impl Disk for Folder {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        let path = self.0.join(name);
-        let Some(claim) = Claim::new(&path) else { return Ok(None) };
-        let mut options = OpenOptions::new();
-        let file = files::open(&path, options.write(true).create(true).truncate(false))?;
-        take(file, &path, claim)
+        self.lock_with(name, OpenOptions::new().create(true).truncate(false))
+    }
+
+    fn lock_existing(&self, name: &str) -> io::Result<Option<Lock>> {
+        self.lock_with(name, &mut OpenOptions::new())
     }
 }
 
@@ -132,6 +147,19 @@ fn may_be_new(path: &Path) -> bool {
         #[cfg(not(unix))]
         Ok(_) => false,
         Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// Returns the time of the last write. A file without one counts as new.
+fn modified(metadata: &fs::Metadata) -> i64 {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::mtime(metadata)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        i64::MAX
     }
 }
 

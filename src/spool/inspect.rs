@@ -1,7 +1,4 @@
 //! Shows and deletes the messages that wait on disk, for the `otel-usage` command.
-//!
-//! An engine must not use it: to look at a lock of its own, it would open and close the lock's file, and the
-//! system would free the lock.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -14,6 +11,10 @@ use super::name::{Name, lock_of, of_contract};
 use super::store::FILE_BYTES;
 
 /// The folder of messages that wait on disk.
+///
+/// A process in which engines report may look into it, too: their locks are known from memory, and their files are not
+/// opened. Another copy of this library in the same process does not know them. It must not list the folder, because
+/// the system frees a lock when its process closes any descriptor of the file.
 #[derive(Debug)]
 pub struct SpoolFolder {
     folder: Folder,
@@ -94,11 +95,13 @@ impl SpoolFolder {
     ///
     /// # Errors
     ///
-    /// The folder cannot be read.
+    /// The folder cannot be read, or not as a whole, because it holds thousands of files.
     pub fn list(&self) -> io::Result<Vec<SpoolFile>> {
         let mut found: Vec<(i64, SpoolFile)> = Vec::new();
         let mut owners: BTreeMap<String, Option<u32>> = BTreeMap::new();
-        for file in self.folder.list()? {
+        let listing = self.folder.list()?;
+        listing.check()?;
+        for file in listing.files {
             let Some(Name { owner, time: Some(time) }) = Name::parse(&file.name) else { continue };
             let lives = |name: &str| self.folder.holder(&lock_of(name));
             let owner = *owners.entry(owner.to_owned()).or_insert_with_key(|name| lives(name));
@@ -130,11 +133,13 @@ impl SpoolFolder {
     }
 }
 
-fn purge(disk: &dyn Disk, contracts: Option<&[&str]>) -> io::Result<Vec<String>> {
+pub(super) fn purge(disk: &dyn Disk, contracts: Option<&[&str]>) -> io::Result<Vec<String>> {
     let wanted: Option<Vec<String>> =
         contracts.map(|ids| ids.iter().map(|id| of_contract(id)).collect());
     let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for found in disk.list()? {
+    let listing = disk.list()?;
+    let whole = listing.check();
+    for found in listing.files {
         let Some(Name { owner, time }) = Name::parse(&found.name) else { continue };
         let mut wanted = wanted.iter().flatten();
         if contracts.is_some() && !wanted.any(|start| owner.starts_with(start)) {
@@ -144,9 +149,9 @@ fn purge(disk: &dyn Disk, contracts: Option<&[&str]>) -> io::Result<Vec<String>>
         files.extend(time.map(|_| found.name));
     }
     if owners.is_empty() {
-        return Ok(Vec::new());
+        return whole.map(|()| Vec::new());
     }
-    let (mut gone, mut result) = (Vec::new(), Ok(()));
+    let (mut gone, mut result) = (Vec::new(), whole);
     for (owner, files) in owners {
         // Where there are no locks, nothing tells whether the owner lives.
         let lock = disk.lock(&lock_of(&owner)).unwrap_or_default();

@@ -1,12 +1,12 @@
 //! What processes left that ended: which of it this one takes over, and what an opt-out deletes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 
 use otel_usage_schema::Loss;
 
-use super::disk::Lock;
-use super::entry::{Address, Entry, Unreadable};
+use super::disk::{Found, Lock};
+use super::entry::{Address, Entry, Unreadable, is_past};
 use super::name::{NEWEST, Name, lock_of};
 use super::store::{FILE_BYTES, Owner, Spool, Taken};
 
@@ -29,48 +29,36 @@ impl Spool {
     /// The folder cannot be read. Nothing is lost.
     pub(crate) fn adopt(&mut self, now: i64) -> io::Result<bool> {
         self.delete_again();
-        if !self.adopted.is_empty() {
+        if self.adopted.len() >= OWNERS {
             return Ok(false);
         }
-        let mut owners: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for found in self.disk.list()? {
+        let mut owners: BTreeMap<String, Vec<(i64, Found)>> = BTreeMap::new();
+        for found in self.disk.list()?.files {
             let Some(Name { owner, time }) = Name::parse(&found.name) else { continue };
-            let Some(time) = time else {
-                owners.entry(owner.to_owned()).or_default();
-                continue;
-            };
-            if now.abs_diff(time) > AGE.unsigned_abs() {
-                self.delete(&found.name);
-                if !self.forget(&found.name) && owner.starts_with(&self.of_queue) {
-                    self.losses.push(Loss::Expired);
-                }
-            } else {
-                owners.entry(owner.to_owned()).or_default().insert(found.name.clone());
+            let files = owners.entry(owner.to_owned()).or_default();
+            files.extend(time.map(|time| (time, found)));
+        }
+        for held in self.own.iter().chain(&self.adopted) {
+            owners.remove(&held.name);
+        }
+        let looked = self.looked.take();
+        let mut foreign = 0_usize;
+        for (name, files) in owners {
+            if files.is_empty() || !name.starts_with(&self.of_queue) {
+                foreign = foreign.saturating_add(self.clear_away(&name, &files, now));
+            } else if self.adopted.len() < OWNERS
+                && looked.as_ref().is_none_or(|looked| *looked < name)
+            {
+                self.looked = Some(name.clone());
+                self.take_over(name, files, now);
             }
         }
-        let own = self.own.as_ref().map(|own| own.name.clone());
-        let looked = self.looked.take();
-        owners.retain(|owner, _| {
-            owner.starts_with(&self.of_queue)
-                && Some(owner) != own.as_ref()
-                && looked.as_ref().is_none_or(|looked| looked < owner)
-        });
-        for (name, mut files) in owners {
-            if self.adopted.len() >= OWNERS {
-                break;
-            }
-            self.looked = Some(name.clone());
-            // A lock that cannot be taken now can be taken the next time.
-            let Ok(Some(lock)) = self.disk.lock(&lock_of(&name)) else { continue };
-            let replaced: Vec<String> =
-                files.iter().filter(|file| file.ends_with(NEWEST)).cloned().collect();
-            for old in replaced.iter().rev().skip(1) {
-                files.remove(old);
-                self.delete(old);
-                self.losses.push(Loss::Superseded);
-            }
-            self.unread.extend(files.iter().cloned());
-            self.adopted.push(Owner { name, files, lock });
+        if foreign > 0 {
+            // The account of this queue is not theirs.
+            tracing::info!(
+                target: "otel_usage::spool",
+                "{foreign} messages for other destinations waited for longer than a week and were deleted"
+            );
         }
         if self.adopted.len() < OWNERS {
             self.looked = None;
@@ -79,13 +67,62 @@ impl Spool {
         Ok(self.looked.is_some())
     }
 
+    /// Takes over the files of a process of this queue, if it ended.
+    fn take_over(&mut self, name: String, found: Vec<(i64, Found)>, now: i64) {
+        // A lock that cannot be taken now can be taken the next time.
+        let Ok(Some(lock)) = self.disk.lock(&lock_of(&name)) else { return };
+        let mut files = BTreeMap::new();
+        for (time, found) in found {
+            if is_past(time, found.modified, AGE, now) {
+                self.delete(&found.name);
+                self.losses.push(Loss::Expired);
+            } else {
+                files.insert(found.name, found.modified);
+            }
+        }
+        let replaced: Vec<String> =
+            files.keys().filter(|file| file.ends_with(NEWEST)).cloned().collect();
+        for old in replaced.iter().rev().skip(1) {
+            files.remove(old);
+            self.delete(old);
+            self.losses.push(Loss::Superseded);
+        }
+        let names = files.keys().cloned().collect();
+        self.unread.extend(files);
+        self.adopted.push(Owner { name, files: names, lock });
+    }
+
+    /// Deletes the files of a process that are too old for anybody, and its lock if nothing else is left of it.
+    /// Returns the number of its messages. A process that lives keeps them.
+    fn clear_away(&self, owner: &str, files: &[(i64, Found)], now: i64) -> usize {
+        let is_old = |(time, found): &&(i64, Found)| is_past(*time, found.modified, AGE, now);
+        let old: Vec<_> = files.iter().filter(is_old).collect();
+        if old.len() < files.len() && old.is_empty() {
+            return 0;
+        }
+        let lock = lock_of(owner);
+        let held = match self.disk.lock_existing(&lock) {
+            // A power cut may have left the messages without it.
+            Err(error) if error.kind() == ErrorKind::NotFound && !old.is_empty() => {
+                self.disk.lock(&lock)
+            }
+            held => held,
+        };
+        let Ok(Some(_held)) = held else { return 0 };
+        // What cannot be deleted now is deleted at a later look.
+        let deleted = old.iter().filter(|(_, found)| self.disk.remove(&found.name).is_ok());
+        let deleted = deleted.count();
+        // While it is held, so that it is not the lock of another. Whoever takes over what is left makes one.
+        let _ = self.disk.remove(&lock);
+        deleted
+    }
+
     /// Returns the next entry that was taken over and may be sent to one of the addresses that are `mine`.
     ///
-    /// Damaged, late and copied ones, and those from before an opt-out, are deleted and counted. Those of other destinations stay until they are
-    /// too old.
+    /// Damaged, late and copied ones, and those from before an opt-out, are deleted and counted. Those of other
+    /// destinations stay until they are too old, and so do those whose age is unknown, because a clock is wrong.
     pub(crate) fn next(&mut self, now: i64, mine: impl Fn(&Address) -> bool) -> Option<Taken> {
-        for _ in 0..self.unread.len() {
-            let name = self.unread.pop_front()?;
+        while let Some((name, modified)) = self.unread.pop_front() {
             let loss = match self.disk.read(&name, FILE_BYTES) {
                 Ok(bytes) if bytes.len() as u64 > FILE_BYTES => Some(Loss::Io),
                 Ok(bytes) => match Entry::decode(&bytes) {
@@ -94,19 +131,19 @@ impl Spool {
                         // What cannot be compared stays until it is too old for anybody.
                         None => None,
                         Some(false) => Some(Loss::Consent),
-                        Some(true) if entry.is_late(now) => Some(Loss::Expired),
+                        Some(true) if entry.is_late(now) => {
+                            is_past(entry.time, modified, entry.lifetime.into(), now)
+                                .then_some(Loss::Expired)
+                        }
                         Some(true) if !self.is_new(&entry) => Some(Loss::Io),
                         Some(true) => return Some(Taken { name, entry }),
                     },
                     Err(Unreadable::Damaged) => Some(Loss::Io),
                     Err(Unreadable::Foreign) => None,
                 },
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(_) => {
-                    // It may be readable later.
-                    self.unread.push_back(name);
-                    continue;
-                }
+                // It is gone, or it stays and is read again after a later look. This process does not keep it,
+                // because a file that is never readable would keep its place among those taken over.
+                Err(_) => None,
             };
             if let Some(loss) = loss {
                 self.delete(&name);
@@ -137,9 +174,10 @@ impl Spool {
         let held: Vec<Owner> = self.own.take().into_iter().chain(self.adopted.drain(..)).collect();
         let mut locks: BTreeMap<String, Lock> =
             held.into_iter().map(|owner| (owner.name, owner.lock)).collect();
-        let mut result = Ok(());
-        let mut names: Vec<String> =
-            self.disk.list()?.into_iter().map(|found| found.name).collect();
+        let listing = self.disk.list()?;
+        // What is listed is deleted, and the rest by a later purge.
+        let mut result = listing.check();
+        let mut names: Vec<String> = listing.files.into_iter().map(|found| found.name).collect();
         // A lock sorts after the entries that it guards.
         names.sort_unstable();
         for name in names {

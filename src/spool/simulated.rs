@@ -13,7 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::disk::{Disk, Found, Lock, NewFile};
+use super::disk::{Disk, Found, LISTED, Listing, Lock, NewFile};
+use super::name::Name;
 
 /// A small generator with a seed, so that a failure can be repeated.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ struct Content {
     written: Vec<u8>,
     /// Whether a sync failed. The system then takes the content for clean, and no later sync writes it.
     failed: bool,
+    /// The time of the last write. That of a message is 0 unless a test sets it.
+    modified: i64,
 }
 
 /// The folder itself.
@@ -65,6 +68,8 @@ struct State {
     made: BTreeSet<PathBuf>,
     safe: BTreeSet<PathBuf>,
     locks: BTreeSet<String>,
+    /// Files that nobody may read.
+    unreadable: BTreeSet<String>,
     calls: usize,
     /// The calls that fail, each with its error, and whether they do their work nevertheless.
     failing: Option<(std::ops::Range<usize>, i32, bool)>,
@@ -123,6 +128,23 @@ impl Simulated {
         state.contents[state.names[name]].written.clone()
     }
 
+    /// Sets the time of the last write of a file.
+    pub(super) fn set_modified(&self, name: &str, time: i64) {
+        let mut state = self.0.lock().unwrap();
+        let place = state.names[name];
+        state.contents[place].modified = time;
+    }
+
+    /// Makes each read of a file fail, or no more.
+    pub(super) fn set_readable(&self, name: &str, readable: bool) {
+        let unreadable = &mut self.0.lock().unwrap().unreadable;
+        if readable {
+            unreadable.remove(name);
+        } else {
+            unreadable.insert(name.to_owned());
+        }
+    }
+
     /// Deletes a file, as another process does.
     pub(crate) fn lose(&self, name: &str) {
         self.0.lock().unwrap().set(name, None);
@@ -139,7 +161,8 @@ impl Simulated {
     pub(super) fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.0.lock().unwrap();
         state.place = Place::Safe;
-        state.add(name, Content { synced: Some(bytes.clone()), written: bytes, failed: false });
+        let synced = Some(bytes.clone());
+        state.add(name, Content { synced, written: bytes, ..Content::default() });
         state.changes.remove(name);
     }
 
@@ -298,13 +321,17 @@ impl Disk for Simulated {
         })
     }
 
-    fn list(&self) -> io::Result<Vec<Found>> {
+    fn list(&self) -> io::Result<Listing> {
         self.call(|state| {
-            let found = state.names.iter().map(|(name, place)| {
-                let bytes = state.contents[*place].written.len() as u64;
-                Found { name: name.clone(), bytes }
+            let own = state.names.iter().filter(|(name, _)| Name::parse(name).is_some());
+            let found = own.map(|(name, place)| {
+                let Content { written, modified, .. } = &state.contents[*place];
+                Found { name: name.clone(), bytes: written.len() as u64, modified: *modified }
             });
-            Ok(found.collect())
+            let mut files: Vec<Found> = found.collect();
+            let is_cut = files.len() > LISTED;
+            files.truncate(LISTED);
+            Ok(Listing { files, is_cut })
         })
     }
 
@@ -321,6 +348,9 @@ impl Disk for Simulated {
 
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
         self.call(|state| {
+            if state.unreadable.contains(name) {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
             let place = state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
             let mut bytes = state.contents[*place].written.clone();
             bytes.truncate(usize::try_from(limit).unwrap() + 1);
@@ -356,6 +386,16 @@ impl Disk for Simulated {
                 state.add(name, Content::default());
             }
             Ok(Some(Box::new(Held(self.clone(), name.to_owned())) as Lock))
+        })
+    }
+
+    fn lock_existing(&self, name: &str) -> io::Result<Option<Lock>> {
+        self.call(|state| {
+            if !state.names.contains_key(name) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let new = state.locks.insert(name.to_owned());
+            Ok(new.then(|| Box::new(Held(self.clone(), name.to_owned())) as Lock))
         })
     }
 }

@@ -52,8 +52,8 @@ pub(crate) struct Spool {
     pub(super) adopted: Vec<Owner>,
     /// The last owner that was looked at, unless all were.
     pub(super) looked: Option<String>,
-    /// The files that were taken over and not read yet.
-    pub(super) unread: VecDeque<String>,
+    /// The files that were taken over and not read yet, with the times at which they were written.
+    pub(super) unread: VecDeque<(String, i64)>,
     pub(super) seen: BTreeSet<([u8; 16], Address)>,
     /// Files that could not be deleted. They would otherwise be sent a second time.
     pub(super) undeleted: Vec<String>,
@@ -193,19 +193,22 @@ impl Spool {
 
     /// Deletes the oldest files until `files` more with `bytes` have room.
     fn make_room(&mut self, files: usize, bytes: u64) -> io::Result<()> {
-        let mut there: Vec<(i64, Found)> = self
-            .disk
-            .list()?
+        let listing = self.disk.list()?;
+        let whole = listing.check();
+        let mut there: Vec<(i64, Found)> = listing
+            .files
             .into_iter()
             .filter_map(|found| Some((Name::parse(&found.name)?.time?, found)))
             .collect();
         there.sort_by(|(one, a), (other, b)| (one, &a.name).cmp(&(other, &b.name)));
-        self.keep_only(there.iter().map(|(_, found)| found.name.as_str()).collect());
+        if whole.is_ok() {
+            self.keep_only(there.iter().map(|(_, found)| found.name.as_str()).collect());
+        }
         let mut count = there.len().saturating_add(files);
         let mut sum = there.iter().fold(bytes, |sum, (_, found)| sum.saturating_add(found.bytes));
         for (_, found) in there {
             if count <= FILES && sum <= BYTES {
-                return Ok(());
+                break;
             }
             match self.disk.remove(&found.name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -213,28 +216,35 @@ impl Spool {
             }
             count = count.saturating_sub(1);
             sum = sum.saturating_sub(found.bytes);
-            // Those of processes that live wait in their memory, too. Of the others nobody else knows.
+            // A process that lives still has its message in memory. The message of one that ended is lost with its
+            // file, and nobody else can count it.
             if !self.forget(&found.name) && self.is_left_over(&found.name) {
                 self.losses.push(Loss::QueueFull);
             }
         }
+        whole?;
         if count <= FILES && sum <= BYTES { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
     }
 
     /// Returns whether a file is of this queue and of a process that ended.
     fn is_left_over(&self, name: &str) -> bool {
         let Some(Name { owner, .. }) = Name::parse(name) else { return false };
-        owner.starts_with(&self.of_queue) && matches!(self.disk.lock(&lock_of(owner)), Ok(Some(_)))
+        owner.starts_with(&self.of_queue)
+            && match self.disk.lock_existing(&lock_of(owner)) {
+                Ok(lock) => lock.is_some(),
+                Err(error) => error.kind() == ErrorKind::NotFound,
+            }
     }
 
     /// Looks which files are still there, because other processes delete the oldest.
     ///
     /// # Errors
     ///
-    /// The folder cannot be read, so that nobody knows.
+    /// The folder cannot be read, or not as a whole, so that nobody knows.
     pub(crate) fn refresh(&mut self) -> io::Result<()> {
-        let found = self.disk.list()?;
-        self.keep_only(found.iter().map(|found| found.name.as_str()).collect());
+        let listing = self.disk.list()?;
+        listing.check()?;
+        self.keep_only(listing.files.iter().map(|found| found.name.as_str()).collect());
         Ok(())
     }
 

@@ -332,6 +332,7 @@ fn a_purge_leaves_nothing_of_the_contract_but_what_living_processes_have() {
     }
 }
 
+mod left_over;
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "the tests are processes")]
 mod processes;

@@ -97,6 +97,19 @@ fn threads_of_one_process_do_not_take_over_from_each_other() {
 }
 
 #[test]
+fn a_listing_inside_an_engine_shows_its_messages_as_owned_and_keeps_its_lock() {
+    let home = tempfile::tempdir().unwrap();
+    let mut spool = on(Box::new(Folder::new(home.path().to_owned())));
+    let names = spool.save(&[entry(1)]).unwrap();
+    let files = super::super::SpoolFolder::new(home.path()).list().unwrap();
+    assert_eq!(files[0].owner, Some(std::process::id()));
+    let other = child("takes_over_what_it_can", home.path(), 0).wait_with_output().unwrap();
+    assert!(other.status.success());
+    assert!(!String::from_utf8(other.stdout).unwrap().contains("sent "));
+    assert!(home.path().join(&names[0]).exists());
+}
+
+#[test]
 #[expect(unsafe_code, reason = "the test forks")]
 fn a_forked_child_does_not_keep_the_entries_of_its_parent() {
     let home = tempfile::tempdir().unwrap();
