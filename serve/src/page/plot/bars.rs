@@ -36,7 +36,7 @@ pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
 
 /// All bars have one colour, because their names say what they are.
 fn bar(label: &str) -> &'static str {
-    if label == "other" { "rest" } else { "s1" }
+    if super::is_rest(label) { "rest" } else { "s1" }
 }
 
 /// Returns the length of a bar. One without length could not be seen.

@@ -51,10 +51,15 @@ pub(crate) fn draw(figure: &Figure) -> Markup {
     }
 }
 
+/// Returns whether a row is what is not named: of the figure, or of one contract.
+fn is_rest(label: &str) -> bool {
+    label == "other" || label.starts_with("other (")
+}
+
 /// The class that gives a series its colour.
 fn class(index: usize, row: &Row) -> String {
     match index.checked_add(1) {
-        Some(number) if number <= COLOURS && row.label != "other" => format!("s{number}"),
+        Some(number) if number <= COLOURS && !is_rest(&row.label) => format!("s{number}"),
         _ => "rest".to_owned(),
     }
 }
