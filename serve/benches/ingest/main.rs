@@ -82,11 +82,13 @@ fn serve(data: &Path) {
         settings.rate = 0;
         let server = Server::bind(&settings, clock()).await.unwrap();
         println!("{}", server.addresses().unwrap()[0]);
-        let mut end =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+        // It ends when its input does.
+        let end = tokio::task::spawn_blocking(|| {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+        });
         server
-            .serve(async move {
-                end.recv().await;
+            .serve(async {
+                let _ = end.await;
             })
             .await
             .unwrap();

@@ -24,16 +24,16 @@ impl Process {
     /// Starts this program with other arguments, and waits for its first line.
     pub(crate) fn own(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { child, line: line.trim().to_owned() }
     }
 
-    /// Asks it to end, and waits for that.
+    /// Ends its input, and waits until it ends.
     pub(crate) fn terminate(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
     }
 
