@@ -12,6 +12,10 @@ use crate::files::{self, State};
 /// Longest file that is read; a number of seconds has ten digits.
 const BYTES: u64 = 64;
 
+/// Seconds by which the clock of the machine that wrote the cutoff may be ahead. `otel-usage status --check` calls more
+/// than that a problem, too.
+const AHEAD: i64 = 300;
+
 /// The file of the cutoff, which `otel-usage` writes and engines read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cutoff {
@@ -62,9 +66,13 @@ impl Cutoff {
         })
     }
 
-    /// Returns whether a message on disk is newer than the last `off`. `None` if that is unknown.
-    pub(crate) fn allows(&self, time: i64) -> Option<bool> {
-        self.seconds().ok().map(|cutoff| cutoff.is_none_or(|cutoff| cutoff < time))
+    /// Returns whether a message on disk is newer than the last `off`. `None` if that is unknown, because the file
+    /// cannot be read, or names a time after `now`: it is damaged then, or a clock is wrong.
+    pub(crate) fn allows(&self, time: i64, now: i64) -> Option<bool> {
+        match self.seconds().ok()? {
+            Some(cutoff) if cutoff.saturating_sub(now) > AHEAD => None,
+            cutoff => Some(cutoff.is_none_or(|cutoff| cutoff < time)),
+        }
     }
 }
 
@@ -74,30 +82,34 @@ mod tests {
 
     #[test]
     fn a_cutoff_allows_only_what_is_newer_and_nothing_if_it_cannot_be_read() {
+        const NOW: i64 = 2000;
         let folder = tempfile::tempdir().unwrap();
         let cutoff = Cutoff::below(Some(folder.path().to_owned()));
         let path = cutoff.path().unwrap();
-        assert_eq!((cutoff.allows(i64::MIN), cutoff.mark()), (Some(true), None));
+        assert_eq!((cutoff.allows(i64::MIN, NOW), cutoff.mark()), (Some(true), None));
         std::fs::write(path, "1000\n").unwrap();
         let first = cutoff.mark();
         assert!(first.is_some());
         for (time, allowed) in [(999, false), (1000, false), (1001, true)] {
-            assert_eq!(cutoff.allows(time), Some(allowed), "{time}");
+            assert_eq!(cutoff.allows(time, NOW), Some(allowed), "{time}");
+        }
+        for (now, known) in [(700, true), (699, false), (i64::MIN, false), (i64::MAX, true)] {
+            assert_eq!(cutoff.allows(1001, now), known.then_some(true), "{now}");
         }
         for damage in ["", "soon", "10 00", "99999999999999999999", "\0\0\0\0", "-", "1000\n1"] {
             std::fs::write(path, damage).unwrap();
-            assert_eq!(cutoff.allows(i64::MAX), None, "{damage:?}");
+            assert_eq!(cutoff.allows(i64::MAX, NOW), None, "{damage:?}");
         }
         assert_ne!(cutoff.mark(), first);
         std::fs::remove_file(path).unwrap();
         std::fs::create_dir(path).unwrap();
-        assert_eq!(cutoff.allows(i64::MAX), None);
+        assert_eq!(cutoff.allows(i64::MAX, NOW), None);
         #[cfg(unix)]
         {
             std::fs::remove_dir(path).unwrap();
             std::os::unix::fs::symlink("nowhere", path).unwrap();
-            assert_eq!(cutoff.allows(i64::MAX), None);
+            assert_eq!(cutoff.allows(i64::MAX, NOW), None);
         }
-        assert_eq!(Cutoff::default().allows(0), Some(true));
+        assert_eq!(Cutoff::default().allows(0, NOW), Some(true));
     }
 }

@@ -127,7 +127,7 @@ impl Spool {
                 Ok(bytes) if bytes.len() as u64 > FILE_BYTES => Some(Loss::Io),
                 Ok(bytes) => match Entry::decode(&bytes) {
                     Ok(entry) if entry.contract != self.contract || !mine(&entry.address) => None,
-                    Ok(entry) => match self.cutoff.allows(entry.time) {
+                    Ok(entry) => match self.cutoff.allows(entry.time, now) {
                         // What cannot be compared stays until it is too old for anybody.
                         None => None,
                         Some(false) => Some(Loss::Consent),

@@ -166,6 +166,21 @@ fn what_is_older_than_the_last_off_is_deleted_and_counted_and_stays_if_that_is_u
 }
 
 #[test]
+fn a_last_off_in_the_future_keeps_all_from_being_sent_and_deletes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let cutoff = || Cutoff::below(Some(folder.path().to_owned()));
+    let (disk, names) = three();
+    // A minute ahead is another clock, and decades are damage.
+    for (ahead, left, losses) in [(4_000_000_000, 3, 0), (301, 3, 0), (60, 0, 3)] {
+        std::fs::write(cutoff().path().unwrap(), (NOW + ahead).to_string()).unwrap();
+        let mut spool = spool(&disk).with_cutoff(cutoff());
+        assert_eq!(drain(&mut spool), Vec::<u32>::new(), "{ahead}");
+        let there = names.iter().filter(|name| disk.names().contains(name)).count();
+        assert_eq!((there, spool.take_losses().len()), (left, losses), "{ahead}");
+    }
+}
+
+#[test]
 fn of_the_heartbeats_of_a_process_only_the_newest_is_sent() {
     let disk = Simulated::default();
     let mut one = spool(&disk);

@@ -22,7 +22,7 @@ pub(crate) enum Why {
     UnknownContract,
     /// It was made before the last `otel-usage off`.
     BeforeOff,
-    /// The file of the last `otel-usage off` cannot be read.
+    /// The file of the last `otel-usage off` cannot be read or names a time in the future.
     OffUnknown,
     /// It would falsify the receiver's statistics.
     Late,
@@ -47,7 +47,7 @@ impl Why {
             }
             Self::BeforeOff => "never sent: it is older than the last off or purge".to_owned(),
             Self::OffUnknown => {
-                "not sent: the time of the last off cannot be read; run otel-usage off, then on"
+                "not sent: the time of the last off cannot be read or lies in the future; run otel-usage off, then on"
                     .to_owned()
             }
             Self::Late => "never sent: it is too late for it".to_owned(),

@@ -80,7 +80,7 @@ fn a_list_says_what_is_never_sent() {
     let own = left.shell.mode_file().parent().unwrap().to_owned();
     fs::create_dir_all(&own).unwrap();
     for (cutoff, words) in [
-        ("4000000000", "never sent: it is older than the last off or purge"),
+        ("4000000000", "not sent: the time of the last off cannot be read or lies in the future"),
         ("soon", "not sent: the time of the last off cannot be read"),
         ("1000", "the next engine sends it"),
     ] {

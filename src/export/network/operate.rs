@@ -43,10 +43,11 @@ impl Inspection {
     }
 
     /// Returns whether a message is newer than the last `otel-usage off`. `None` if that is unknown, because its
-    /// file cannot be read; the message is then not sent.
+    /// file cannot be read or names a time in the future; the message is then not sent, and stays.
     #[must_use]
     pub fn is_newer_than_off(&self, message: &SpoolMessage) -> Option<bool> {
-        self.settings.cutoff.allows(message.time)
+        let now = super::seconds(self.context.clock.unix_nanos());
+        self.settings.cutoff.allows(message.time, now)
     }
 
     /// Sends the messages that wait on disk and that an engine with these settings would send, each once, within
