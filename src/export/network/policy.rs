@@ -182,7 +182,7 @@ impl Unreached {
     fn next(&self, now: Instant) -> (Option<Instant>, bool) {
         let (Some(first), Some(last)) = (self.first, self.last) else { return (None, true) };
         if now.saturating_duration_since(first) < HOUR && self.attempts < FIRST_ATTEMPTS {
-            return (self.soon, true);
+            return (self.soon, false);
         }
         // The result of the attempt may be that the host can be reached.
         if self.under_way > 0 && now.saturating_duration_since(last) < FORGOTTEN {

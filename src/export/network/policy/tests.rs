@@ -189,6 +189,18 @@ fn urgent_callers_and_other_exporters_make_no_further_attempt_at_a_host_that_nob
 }
 
 #[test]
+fn a_flush_does_not_use_up_the_attempts_at_a_host_that_nobody_reaches() {
+    let mut one = Simulation::new();
+    assert_eq!(one.attempt(true, Met::Unreached, 5), None);
+    let second = one.attempt(true, Met::Unreached, 5).unwrap();
+    assert!(second >= one.start + MINUTE, "{:?}", second - one.start);
+    // All of them are still made, urgent or not.
+    one.run(HOUR, 5, |_| Met::Unreached);
+    assert_eq!(one.attempts.len(), 3);
+    assert!(one.attempts[2] >= 20 * MINUTE, "{:?}", one.attempts);
+}
+
+#[test]
 fn an_answer_or_an_error_of_the_other_class_ends_the_patience() {
     for result in [Met::Answered, Met::Failed(None)] {
         let mut one = Simulation::new();
