@@ -23,8 +23,11 @@ pub struct Delivery {
     /// The URL without user, password and query.
     pub destination: String,
     /// The identity of the record, the same in each attempt to deliver it: the trace id of its span, in
-    /// hexadecimal digits.
+    /// hexadecimal digits. Only OTLP carries it; a usage server never had it.
     pub identity: String,
+    /// The identity of the instance, as the message carries it to its receiver: vLLM's `uuid`, LMCache's
+    /// `session_id`, OTLP's `service.instance.id`. `None` if the message carries none.
+    pub instance_id: Option<String>,
     /// Size of the body. Unit: bytes.
     pub bytes: u64,
     /// How the attempt ended.
@@ -107,6 +110,7 @@ mod tests {
                 message: "start".to_owned(),
                 destination: "http://127.0.0.1:9/".to_owned(),
                 identity: "00".to_owned(),
+                instance_id: None,
                 bytes: 1,
                 outcome: DeliveryOutcome::Delivered,
                 status: Some(200),

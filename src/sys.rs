@@ -269,6 +269,23 @@ pub(crate) fn file_system(path: &std::path::Path) -> Option<u32> {
     }
 }
 
+/// Asks whether files can be listed, made and removed in a folder.
+#[cfg(feature = "http")]
+pub(crate) fn may_fill(folder: &std::path::Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = std::ffi::CString::new(folder.as_os_str().as_bytes())?;
+        // SAFETY: the path ends with a zero byte.
+        if unsafe { libc::access(path.as_ptr(), libc::R_OK | libc::W_OK | libc::X_OK) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
 /// The process that made a value, as opposed to the children that it forks.
 ///
 /// Process ids do not tell them apart: ids are used again, and the first process of a pid namespace has the

@@ -67,7 +67,8 @@ enum Command {
     /// Record what is sent in a journal on this machine, or stop that
     ///
     /// Writes a file of this user, which engines read when they start. Exit code: 0 if that is in force
-    /// now, 7 if the environment or a configuration file overrules it.
+    /// now, 1 if the journal cannot be kept in its place, 7 if the environment or a configuration file
+    /// overrules it.
     Receipts(receipts::Args),
     /// List the contracts that are known here, and make that of another engine known
     #[command(subcommand)]

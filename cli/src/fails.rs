@@ -1,17 +1,41 @@
-//! Finds what would fail although the library has no mistake to tell: a local file that this user cannot write,
-//! and a misspelt variable, which no engine ever looks at.
+//! Finds what would fail although the library has no mistake to tell: a local file or a journal that this user cannot
+//! write, and a misspelt variable, which no engine ever looks at.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use otel_usage::settings::VARIABLES;
+use otel_usage::receipts;
+use otel_usage::settings::{ReceiptsMode, ReceiptsSettings, VARIABLES};
 
 use crate::words::did_you_mean;
 
-/// Returns a warning if `path` cannot be appended to or made. It touches nothing.
+/// Returns the journal of what is sent, if it is on.
+pub(crate) fn recorded(settings: &ReceiptsSettings) -> Option<&Path> {
+    settings.journal.as_deref().filter(|_| settings.mode != ReceiptsMode::Off)
+}
+
+/// Returns the reason for which the journal of what is sent cannot be kept at `path`. It touches nothing.
+pub(crate) fn no_journal(path: &Path) -> Option<String> {
+    why_unwritable(path).or_else(|| {
+        let kind = receipts::network_file_system(path)?;
+        Some(format!("it is on a network file system ({kind})"))
+    })
+}
+
+/// Returns a warning if the local file `path` cannot be appended to or made. It touches nothing.
 pub(crate) fn unwritable(path: &Path) -> Option<String> {
-    let why = match fs::metadata(path) {
+    let why = why_unwritable(path)?;
+    Some(format!(
+        "the local file {} cannot be written: {why}; make it writable, choose another with OTEL_USAGE_FILE, or \
+         leave `file` out of OTEL_USAGE_EXPORTERS",
+        path.display()
+    ))
+}
+
+/// Returns the reason for which a file cannot be appended to or made.
+fn why_unwritable(path: &Path) -> Option<String> {
+    Some(match fs::metadata(path) {
         Ok(there) if !there.is_file() => "it is not a regular file".to_owned(),
         Ok(_) => may_write(path).err()?.to_string(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -25,12 +49,7 @@ pub(crate) fn unwritable(path: &Path) -> Option<String> {
             }
         }
         Err(error) => error.to_string(),
-    };
-    Some(format!(
-        "the local file {} cannot be written: {why}; make it writable, choose another with OTEL_USAGE_FILE, or \
-         leave `file` out of OTEL_USAGE_EXPORTERS",
-        path.display()
-    ))
+    })
 }
 
 #[cfg(unix)]

@@ -16,7 +16,9 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
     folder.create(directory)?;
     // The temporary file is removed if a step below fails.
-    let mut file = NamedTempFile::new_in(directory)?;
+    // Its name would mislead in the error.
+    let mut file =
+        NamedTempFile::new_in(directory).map_err(|error| io::Error::from(error.kind()))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

@@ -13,6 +13,7 @@ use otel_usage::schema::vllm;
 use otel_usage::{Consent, Usage};
 
 use crate::look::look;
+use crate::output::Failures;
 use crate::status::{self, Status};
 use crate::{contract, exit, files, output, spool};
 
@@ -23,29 +24,30 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     let off = mode == Consent::Off;
     // Before the mode, so that an `off` that is cut short leaves nothing to be sent after an `on`.
     let forbidden = if off { spool::forbid_older(&inspection) } else { Ok(()) };
-    files::replace(&path, &format!("{}\n", mode.as_str())).with_context(|| {
+    let written = files::replace(&path, &format!("{}\n", mode.as_str())).with_context(|| {
         format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode))
-    })?;
-    if let Err(error) = forbidden {
-        output::warning(&format!("{error:#}"));
+    });
+    // What can be deleted is deleted also if the switch cannot be written.
+    let gone = off.then(|| spool::purge(inspection.settings().spool.as_deref(), None));
+    let mut failed = Failures::default();
+    failed.of(forbidden);
+    let written = failed.of(written).is_some();
+    let gone = gone.and_then(|gone| failed.of(gone)).filter(|gone| !gone.is_empty());
+    let gone = gone.map(|gone| spool::told(&gone, &inspection)).unwrap_or_default();
+    if !written {
+        output::show(&gone)?;
+        return Ok(failed.code());
     }
     let statuses = status::here(&contract::every_engine())?;
     let overall = status::most_permissive(&statuses);
     for warning in status::each_once(statuses.iter().flat_map(|status| &status.warnings)) {
         output::warning(warning);
     }
-    let mut text = summary(mode, &path, &statuses);
-    if off {
-        let folder = inspection.settings().spool.as_deref();
-        match spool::purge(folder, None) {
-            Ok(gone) if gone.is_empty() => {}
-            Ok(gone) => text += &spool::told(&gone, folder),
-            // They are older than this `off` and are not sent.
-            Err(error) => output::warning(&format!("{error:#}")),
-        }
-    }
-    output::show(&text)?;
-    Ok(if overall == mode { exit::SUCCESS } else { exit::of(overall) })
+    output::show(&(summary(mode, &path, &statuses) + &gone))?;
+    Ok(match failed.code() {
+        exit::SUCCESS if overall != mode => exit::of(overall),
+        code => code,
+    })
 }
 
 /// Returns the path of a file with a word of the operator's.

@@ -9,6 +9,8 @@ use std::io::{self, ErrorKind, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::anyhow;
 
+use crate::exit;
+
 /// A heading, or the name of what the lines below are about.
 pub(crate) const HEADING: Style = Style::new().bold();
 /// What is as most people want it.
@@ -58,6 +60,21 @@ pub(crate) fn warning(text: &str) {
 /// Writes an error with its causes to standard error, as one line.
 pub(crate) fn error(error: &anyhow::Error) {
     note(&format!("{error:#}"));
+}
+
+/// The failures of a command that goes on after each of them.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(bool);
+
+impl Failures {
+    /// Returns what succeeded. A failure is written to standard error at once.
+    pub(crate) fn of<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|failed| error(&failed)).inspect_err(|()| self.0 = true).ok()
+    }
+
+    pub(crate) const fn code(&self) -> u8 {
+        if self.0 { exit::ERROR } else { exit::SUCCESS }
+    }
 }
 
 /// Rows of cells below a heading, aligned and within [`WIDTH`] columns.

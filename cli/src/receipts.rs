@@ -1,11 +1,12 @@
 //! `otel-usage receipts`: says whether engines record what they send, in a file of this user.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use otel_usage::Usage;
 use otel_usage::schema::vllm;
-use otel_usage::settings::ReceiptsSettings;
+use otel_usage::settings::{ReceiptsMode, ReceiptsSettings};
 
+use crate::fails::no_journal;
 use crate::look::look;
 use crate::output::{CAUTION, GOOD, styled};
 use crate::{exit, files, mode, output};
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     })?;
     let ReceiptsSettings { mode, because, journal, .. } = settings()?;
     let in_force = mode.as_str() == word;
+    let why = journal.as_deref().filter(|_| mode != ReceiptsMode::Off).and_then(no_journal);
     let journal = journal.map(|path| path.display().to_string()).unwrap_or_default();
     let state = match (in_force, args.mode) {
         (false, _) => {
@@ -56,6 +58,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         (true, Mode::Off) => {
             format!("what is sent is not recorded; {journal} stays if it is there")
         }
+        (true, _) if why.is_some() => {
+            format!("what is sent is {}", styled(CAUTION, "not recorded"))
+        }
         (true, _) => {
             format!("what is sent is recorded in: {journal} ({})", styled(GOOD, mode.as_str()))
         }
@@ -64,6 +69,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         "wrote `{word}` to {}\n{state}\nNew engines use this. Running engines go on as they began.\n",
         path.display(),
     ))?;
+    if let Some(why) = why {
+        bail!(
+            "the journal {journal} cannot be kept: {why}; make room for the file there, or end the journal with \
+             `otel-usage receipts off`"
+        );
+    }
     Ok(if in_force { exit::SUCCESS } else { exit::OVERRULED })
 }
 

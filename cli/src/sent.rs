@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context as _, anyhow};
 use otel_usage::Usage;
 use otel_usage::clock::Clock;
-use otel_usage::export::{Delivery, DeliveryOutcome};
+use otel_usage::export::{Delivery, DeliveryOutcome, ExporterName};
 use otel_usage::receipts::{self, Receipt, Receipts};
 use otel_usage::schema::vllm;
 use otel_usage::settings::{ReceiptsMode, ReceiptsSettings};
@@ -59,6 +59,7 @@ struct Sent {
     outcome: &'static str,
     status: Option<u16>,
     identity: String,
+    instance_id: Option<String>,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<String>>,
@@ -139,6 +140,7 @@ impl Sent {
             destination: delivery.destination,
             status: delivery.status,
             identity: delivery.identity,
+            instance_id: delivery.instance_id,
             bytes: delivery.bytes,
             body: with_body.then_some(body),
         }
@@ -146,7 +148,7 @@ impl Sent {
 }
 
 fn table(receipts: &[Receipt]) -> String {
-    let heading = ["time", "contract", "message", "bytes", "destination", "outcome"];
+    let heading = ["time", "contract", "message", "bytes", "identity", "destination", "outcome"];
     let mut table = Table::new(heading).wide();
     for Receipt { delivery, .. } in receipts {
         table.row([
@@ -154,6 +156,7 @@ fn table(receipts: &[Receipt]) -> String {
             plain(&delivery.contract),
             plain(&delivery.message),
             delivery.bytes.to_string(),
+            plain(identity(delivery)),
             plain(&delivery.destination),
             outcome(delivery),
         ]);
@@ -173,10 +176,17 @@ fn with_bodies(receipts: &[Receipt]) -> String {
             delivery.bytes,
             plain(&delivery.destination),
             outcome(delivery),
-            plain(&format!("identity {}", delivery.identity)),
+            plain(&format!("identity {}", identity(delivery))),
         )
     };
     receipts.iter().map(of).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the identity by which the receiver knows the message. Its journal may be of an earlier version.
+fn identity(delivery: &Delivery) -> &str {
+    let otlp = delivery.exporter == ExporterName::Otlp.as_str();
+    let record = if otlp { delivery.identity.as_str() } else { "-" };
+    delivery.instance_id.as_deref().unwrap_or(record)
 }
 
 fn outcome(delivery: &Delivery) -> String {

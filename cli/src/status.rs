@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use otel_usage::export::ExporterName;
 use otel_usage::schema::{Destination, vllm};
-use otel_usage::settings::{Inspection, ReceiptsMode, ReceiptsSettings, Settings};
+use otel_usage::settings::{Inspection, ReceiptsSettings, Settings};
 use otel_usage::{Consent, Contract, Usage};
 use serde::Serialize;
 
@@ -65,7 +65,7 @@ pub(crate) struct Status {
     config_file: Option<String>,
     /// The folder of messages that wait on disk; the same for every contract, too.
     #[serde(skip)]
-    spool: Option<String>,
+    pub(crate) spool: Option<String>,
     /// What requires TLS; the same for every contract, too.
     #[serde(skip)]
     require_tls: Option<String>,
@@ -74,7 +74,7 @@ pub(crate) struct Status {
     receipts: ReceiptsSettings,
     /// The reason why they wait in memory only, if they do.
     #[serde(skip)]
-    memory_only: Option<String>,
+    pub(crate) memory_only: Option<String>,
 }
 
 /// An exporter and its destination.
@@ -154,7 +154,7 @@ impl Status {
 
 impl Status {
     /// Returns whether messages may leave the machine.
-    fn sends(&self) -> bool {
+    pub(crate) fn sends(&self) -> bool {
         self.exporters.iter().any(|one| one.runs && matches!(one.name, "otlp" | "server"))
     }
 }
@@ -235,10 +235,16 @@ fn readable(statuses: &[Status]) -> String {
             None => spool(statuses).unwrap_or("memory only").to_owned(),
         };
         let _ = writeln!(text, "messages that cannot be delivered wait in: {place}");
-        let ReceiptsSettings { mode, journal, .. } = receipts(statuses);
-        if let (ReceiptsMode::On | ReceiptsMode::Bodies, Some(journal)) = (mode, journal) {
-            let journal = journal.display();
-            let _ = writeln!(text, "what is sent is recorded in: {journal} ({})", mode.as_str());
+        let settings = receipts(statuses);
+        if let Some(journal) = fails::recorded(&settings) {
+            let shown = journal.display();
+            let _ = match fails::no_journal(journal) {
+                None => {
+                    let mode = settings.mode.as_str();
+                    writeln!(text, "what is sent is recorded in: {shown} ({mode})")
+                }
+                Some(why) => writeln!(text, "what is sent is not recorded in {shown}: {why}"),
+            };
         }
     }
     if let Some(place) = require_tls(statuses) {

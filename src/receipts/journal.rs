@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use uuid::Uuid;
 
@@ -97,8 +98,9 @@ impl Journal {
     /// Deletes the older file once its first line is too old.
     fn delete_old(&self, now: i64) -> io::Result<()> {
         let older = older(&self.path);
-        let Ok(start) = files::read_start(&older, START_BYTES) else { return Ok(()) };
-        if time_of(&start).is_some_and(|time| now.saturating_sub(time) > AGE) {
+        let Ok(mut file) = files::open(&older, File::options().read(true)) else { return Ok(()) };
+        let begin = begin(&mut file).ok().flatten();
+        if begin.is_some_and(|time| now.saturating_sub(time) > AGE) {
             return match fs::remove_file(&older) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -114,8 +116,28 @@ fn is_full(file: &mut File, more: u64, now: i64) -> io::Result<bool> {
     if length > 0 && length.saturating_add(more) > BYTES {
         return Ok(true);
     }
-    let mut start = Vec::new();
+    Ok(begin(file)?.is_some_and(|time| now.saturating_sub(time) > SPAN))
+}
+
+/// Returns the time of the first line that can be read. Of a file without one, it is that of its last change, so that
+/// damage keeps nothing longer. An empty file has none.
+fn begin(file: &mut File) -> io::Result<Option<i64>> {
     file.seek(SeekFrom::Start(0))?;
-    file.take(START_BYTES).read_to_end(&mut start)?;
-    Ok(time_of(&start).is_some_and(|time| now.saturating_sub(time) > SPAN))
+    // Nearly always it is the first line, of which a few bytes are enough.
+    let mut start = Vec::new();
+    file.by_ref().take(START_BYTES).read_to_end(&mut start)?;
+    if start.is_empty() {
+        return Ok(None);
+    }
+    if let Some(time) = time_of(&start) {
+        return Ok(Some(time));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let mut text = Vec::new();
+    file.by_ref().take(BYTES).read_to_end(&mut text)?;
+    if let Some(time) = text.split(|byte| *byte == b'\n').find_map(time_of) {
+        return Ok(Some(time));
+    }
+    let changed = file.metadata()?.modified()?.duration_since(UNIX_EPOCH);
+    Ok(changed.ok().and_then(|since| i64::try_from(since.as_millis()).ok()))
 }

@@ -31,6 +31,9 @@ pub(super) struct Begun {
     message: String,
     destination: String,
     identity: String,
+    /// Earlier versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance_id: Option<String>,
     bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
@@ -73,6 +76,7 @@ impl Line {
             message: delivery.message.clone(),
             destination: delivery.destination.clone(),
             identity: delivery.identity.clone(),
+            instance_id: delivery.instance_id.clone(),
             bytes: delivery.bytes,
             body,
         })
@@ -142,6 +146,7 @@ impl Begun {
             message: self.message,
             destination: self.destination,
             identity: self.identity,
+            instance_id: self.instance_id,
             bytes: self.bytes,
             outcome: DeliveryOutcome::Unknown,
             status: None,
@@ -163,8 +168,9 @@ impl Ended {
     }
 }
 
-/// Returns the time of the first line of a file. `None` if the line is damaged.
+/// Returns the time of a line, whose start is enough. `None` if the line is damaged there.
 pub(super) fn time_of(start: &[u8]) -> Option<i64> {
-    let (time, _) = std::str::from_utf8(start).ok()?.strip_prefix(START)?.split_once(',')?;
-    time.parse().ok()
+    let rest = start.strip_prefix(START.as_bytes())?;
+    let time = rest.split(|byte| *byte == b',').next().filter(|time| time.len() < rest.len())?;
+    std::str::from_utf8(time).ok()?.parse().ok()
 }

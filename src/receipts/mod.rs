@@ -26,6 +26,13 @@ pub fn files(path: &Path) -> [PathBuf; 2] {
     [older(path), path.to_owned()]
 }
 
+/// Returns the name of the network file system on which the journal at `path` is or would be. There the lines of
+/// several processes may mix, and a write may wait for the network.
+#[must_use]
+pub fn network_file_system(path: &Path) -> Option<&'static str> {
+    crate::spool::place::network_of(path)
+}
+
 fn is_missing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -27,6 +27,7 @@ fn delivery(number: u64, unix_millis: i64) -> Delivery {
         message: "start".to_owned(),
         destination: "https://usage.example/a".to_owned(),
         identity: format!("{number:032x}"),
+        instance_id: (number != 3).then(|| format!("instance {number}")),
         bytes: 123,
         outcome: DeliveryOutcome::Delivered,
         status: Some(200),
@@ -127,6 +128,41 @@ fn nothing_older_than_thirty_days_is_kept_and_fifteen_days_are() {
     assert!(write(&mut journal, &delivery(0, late), ""));
     assert!(write(&mut journal, &delivery(1, late), ""));
     assert!(all(&path).receipts.iter().all(|receipt| late - receipt.delivery.unix_millis < DAY));
+}
+
+#[test]
+fn a_damaged_first_line_keeps_nothing_longer() {
+    let set_time = |path: &Path, millis: i64| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(millis as u64);
+        std::fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    for readable in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("receipts.jsonl");
+        let mut journal = journal(&path, ReceiptsMode::On);
+        assert!(write(&mut journal, &delivery(1, NOW), ""));
+        let line = std::fs::read_to_string(&path).unwrap();
+        let damage = "\0".repeat(300);
+        // Something touched the file later, which a line that can be read overrules.
+        let (text, touched) = match readable {
+            true => (format!("{damage}\n{line}"), NOW + 10 * DAY),
+            false => (damage, NOW),
+        };
+        let put = |path: &Path| {
+            std::fs::write(path, &text).unwrap();
+            set_time(path, touched);
+        };
+        for (day, renamed) in [(14, false), (16, true)] {
+            put(&path);
+            assert!(write(&mut journal, &delivery(2, NOW + day * DAY), ""));
+            assert_eq!(older(&path).exists(), renamed, "{readable} {day}");
+        }
+        for (day, kept) in [(29, true), (31, false)] {
+            put(&older(&path));
+            assert!(write(&mut journal, &delivery(3, NOW + day * DAY), ""));
+            assert_eq!(older(&path).exists(), kept, "{readable} {day}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //!
 //! The check reads the folder and makes nothing.
 
-use std::io;
 use std::path::Path;
 
 use crate::files;
@@ -45,27 +44,25 @@ fn check_here(
     user: u32,
     file_system: impl Fn(&Path) -> Option<u32>,
 ) -> Result<(), Refused> {
-    let shown = folder.display();
     let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
     if let Some(kind) = there.and_then(file_system).and_then(network) {
         // Their locks and syncs keep no promise when a machine or the network fails.
-        let why = format!("{shown} is on a network file system ({kind})");
+        let why = format!("{} is on a network file system ({kind})", folder.display());
         return Err(Refused::quiet(why));
     }
-    let metadata = match folder.metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Refused::quiet(format!("{shown} cannot be read: {error}"))),
+    let Some(there) = there else { return Ok(()) };
+    let found = there.display();
+    let metadata = match there.metadata() {
+        Err(error) => return Err(Refused::quiet(format!("{found} cannot be read: {error}"))),
         Ok(metadata) => metadata,
     };
-    let refuse = |what: &str| {
-        let why = format!("{shown} {what}");
-        Err(Refused { why, is_mistake: true })
-    };
+    let is_mistake = there == folder;
+    let refuse = |what: &str| Err(Refused { why: format!("{found} {what}"), is_mistake });
     if !metadata.is_dir() {
         return refuse("is not a folder; name another in OTEL_USAGE_SPOOL_DIR");
     }
     #[cfg(unix)]
-    {
+    if there == folder {
         use std::os::unix::fs::MetadataExt as _;
         if metadata.uid() != user {
             return refuse(
@@ -80,8 +77,20 @@ fn check_here(
             );
         }
     }
+    if let Err(error) = sys::may_fill(there) {
+        let why = format!(
+            "{found} cannot be written: {error}; make it writable, or name another in OTEL_USAGE_SPOOL_DIR"
+        );
+        return Err(Refused::quiet(why));
+    }
     let _ = user;
     Ok(())
+}
+
+/// Returns the name of the network file system on which `path` is or would be.
+pub(crate) fn network_of(path: &Path) -> Option<&'static str> {
+    let there = path.ancestors().find(|path| path.symlink_metadata().is_ok())?;
+    network(sys::file_system(there)?)
 }
 
 /// Returns the name of a network file system, by the number that Linux gives it.
@@ -140,7 +149,8 @@ mod tests {
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(check(&file).unwrap_err().why.contains("is not a folder"));
-        assert!(!check(&file.join("below")).unwrap_err().is_mistake);
+        let below = check(&file.join("below")).unwrap_err();
+        assert!(!below.is_mistake && below.why.contains("is not a folder"), "{below:?}");
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn entry<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, PyDict>
     entry.set_item("exporter", &delivery.exporter)?;
     entry.set_item("destination", &delivery.destination)?;
     entry.set_item("identity", &delivery.identity)?;
+    entry.set_item("instance_id", delivery.instance_id.as_deref())?;
     entry.set_item("bytes", delivery.bytes)?;
     entry.set_item("outcome", delivery.outcome.as_str())?;
     entry.set_item("status", delivery.status)?;

@@ -8,7 +8,7 @@ use otel_usage::Consent;
 use otel_usage::settings::Inspection;
 
 use super::Finding;
-use crate::fails::may_write;
+use crate::fails::{may_write, no_journal, recorded};
 use crate::spool::now;
 
 /// The places of one engine.
@@ -19,6 +19,8 @@ pub(super) struct Places {
     pub(super) spool: Option<PathBuf>,
     /// The reason for which an engine does not use that folder.
     memory_only: Option<String>,
+    /// The journal of what is sent, if it is on.
+    journal: Option<PathBuf>,
     /// Whether messages may leave the machine.
     sends: bool,
 }
@@ -32,6 +34,7 @@ impl Places {
             cutoff: inspection.cutoff_file().map(Path::to_owned),
             spool: settings.spool.clone(),
             memory_only: settings.memory_only.clone(),
+            journal: recorded(&settings.receipts).map(Path::to_owned),
             sends: settings.exporters.iter().any(|one| one.is_network())
                 && consent == Consent::Granted,
         }
@@ -73,6 +76,7 @@ pub(super) fn check(places: &[Places], last_off: io::Result<Option<i64>>) -> Vec
                 findings.extend(spool(path, memory_only));
             }
         }
+        findings.extend(first.journal.as_deref().map(journal));
     }
     findings
 }
@@ -117,64 +121,31 @@ fn cutoff(path: &Path, last_off: io::Result<Option<i64>>) -> Option<Finding> {
     ))
 }
 
-/// Checks the place of messages that wait.
+/// Checks the place of messages that wait. `memory_only` is the reason for which an engine does not use it.
 fn spool(path: &Path, memory_only: Option<&str>) -> Vec<Finding> {
-    let shown = path.display();
-    let there = nearest(path);
-    let choose = "choose another folder with OTEL_USAGE_SPOOL_DIR";
-    match fs::metadata(&there) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => {
-            let what = format!("{} is not a folder", there.display());
-            return vec![Finding::problem("spool", what, choose)];
-        }
-        Err(error) => {
-            return vec![Finding::problem(
-                "spool",
-                format!("{}: {error}", there.display()),
-                choose,
-            )];
-        }
-    }
-    if let Err(error) = may_write(&there) {
-        let what = format!("{}: {error}, so that messages wait in memory only", there.display());
-        return vec![Finding::problem("spool", what, format!("make it writable, or {choose}"))];
-    }
-    let mut findings = Vec::new();
-    if there == path {
-        findings.extend(private(path));
-    }
-    // An engine has reasons of its own, such as a network file system.
+    let refused = memory_only.map(|why| {
+        let choose = "choose another folder with OTEL_USAGE_SPOOL_DIR";
+        let (why, hint) = why.split_once("; ").unwrap_or((why, choose));
+        Finding::problem("spool", format!("{why}; messages wait in memory only"), hint)
+    });
+    let mut findings: Vec<Finding> = refused.into_iter().collect();
+    findings.extend(room(path, &nearest(path)));
     if findings.is_empty() {
-        findings.extend(memory_only.map(|why| {
-            Finding::problem("spool", format!("{why}; messages wait in memory only"), choose)
-        }));
-    }
-    findings.extend(room(path, &there));
-    if findings.is_empty() {
-        findings.push(Finding::fine("spool", format!("{shown}")));
+        findings.push(Finding::fine("spool", path.display().to_string()));
     }
     findings
 }
 
-#[cfg(unix)]
-fn private(path: &Path) -> Option<Finding> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = fs::metadata(path).ok()?;
-    let shown = path.display();
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        let hint = "choose a folder of this user with OTEL_USAGE_SPOOL_DIR";
-        return Some(Finding::problem("spool", format!("{shown} belongs to another user"), hint));
+/// Checks the journal of what is sent.
+fn journal(path: &Path) -> Finding {
+    match no_journal(path) {
+        None => Finding::fine("journal", path.display().to_string()),
+        Some(why) => Finding::problem(
+            "journal",
+            format!("{}: {why}; messages are sent without a receipt", path.display()),
+            "make room for the file there, or end the journal with OTEL_USAGE_RECEIPTS=off",
+        ),
     }
-    (metadata.mode() & 0o077 != 0).then(|| {
-        let what = format!("{shown} can be read by others (mode {:o})", metadata.mode() & 0o777);
-        Finding::problem("spool", what, format!("chmod 700 {shown}"))
-    })
-}
-
-#[cfg(not(unix))]
-fn private(_: &Path) -> Option<Finding> {
-    None
 }
 
 #[cfg(unix)]
@@ -255,8 +226,14 @@ mod tests {
         let network = problems(&spool(&path, Some("it is on a network file system (NFS)")));
         assert!(network[0].contains("(NFS); messages wait in memory only"), "{network:?}");
         assert_eq!(problems(&spool(&path, None)), Vec::<String>::new());
-        let places =
-            Places { mode: None, cutoff: None, spool: None, memory_only: None, sends: false };
+        let places = Places {
+            mode: None,
+            cutoff: None,
+            spool: None,
+            memory_only: None,
+            journal: None,
+            sends: false,
+        };
         let homeless = problems(&check(&[places], Ok(None)));
         assert!(homeless[0].starts_with("no home directory is known"), "{homeless:?}");
     }

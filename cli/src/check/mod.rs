@@ -120,7 +120,14 @@ fn settings(statuses: &[Status]) -> Vec<Finding> {
         })
         .collect();
     // Each warning names its remedy after a semicolon.
+    // The check of the folder tells why it is not used.
+    let of_folder = |status: &&Status| status.sends() && status.spool.is_some();
+    let of_folder =
+        statuses.iter().find(of_folder).and_then(|status| status.memory_only.as_deref());
     for warning in status::each_once(statuses.iter().flat_map(|status| &status.warnings)) {
+        if of_folder.is_some_and(|why| warning.starts_with(why)) {
+            continue;
+        }
         let (what, hint) = warning
             .split_once("; ")
             .filter(|(_, hint)| !hint.ends_with(" is off"))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use otel_usage::Consent;
-use otel_usage::export::{Reached, Route, Stage};
+use otel_usage::export::{ExporterName, Reached, Route, Stage};
 use otel_usage::settings::Inspection;
 
 use super::Finding;
@@ -49,17 +49,17 @@ pub(super) fn reach(seen: &[Inspection], overall: Consent) -> Vec<Finding> {
         return vec![Finding::note("network", what, "run it again while collection is on")];
     }
     let mut findings = Vec::new();
-    let mut asked: Vec<String> = Vec::new();
+    let mut asked: Vec<(ExporterName, String)> = Vec::new();
     for one in seen {
-        let routes = one.routes();
-        if routes.iter().all(|route| asked.contains(&route.destination)) {
-            continue;
-        }
-        asked.extend(routes.into_iter().map(|route| route.destination));
-        for (route, reached) in one.reach(WITHIN) {
-            let finding = answer(&route, &reached);
-            if !findings.contains(&finding) {
-                findings.push(finding);
+        for route in one.routes() {
+            let of = (route.exporter, route.destination.clone());
+            // Several contracts may have one destination.
+            if asked.contains(&of) {
+                continue;
+            }
+            if let Some(reached) = one.reach(&route, WITHIN) {
+                findings.push(answer(&route, &reached));
+                asked.push(of);
             }
         }
     }
@@ -74,8 +74,8 @@ fn answer(route: &Route, reached: &Reached) -> Finding {
             format!("{way}: the proxy wants a user and a password"),
             "write them into the URL of the proxy",
         ),
-        // The root need not exist: what matters is that somebody answers.
-        Reached::Answered(status @ ..500) => {
+        // The root and the method need not exist: what matters is that somebody answers.
+        Reached::Answered(status @ (..=499 | 501)) => {
             Finding::fine("network", format!("{way}: answers ({status})"))
         }
         Reached::Answered(status) => Finding::problem(

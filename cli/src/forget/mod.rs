@@ -11,16 +11,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
 use otel_usage::{Contract, Usage};
 
-use self::identities::Identities;
+use self::identities::{Identities, Place};
 use self::journal::Journal;
 use crate::contract::{self, Chosen, Installed};
 use crate::look::look;
-use crate::output::{HEADING, styled};
+use crate::output::{Failures, HEADING, styled};
 use crate::words::did_you_mean;
 use crate::{exit, output, spool};
 
@@ -47,21 +47,28 @@ struct Subject {
 const SHOWN: usize = 64;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    let Subject { contracts, all } = subject(args)?;
+    let Subject { contracts, all } = match subject(args)? {
+        Ok(subject) => subject,
+        Err(unknown) => {
+            output::error(&unknown);
+            return Ok(exit::USAGE);
+        }
+    };
     let ids: Vec<String> = contracts.iter().map(|contract| contract.id.to_string()).collect();
     let only = (!all).then_some(ids.as_slice());
     let inspection = look(Usage::builder(&vllm::CURRENT))?;
     let folder = inspection.settings().spool.clone();
-    let waiting = match &folder {
-        Some(folder) => spool::list(folder, only)?,
-        None => Vec::new(),
-    };
-    let journal = Journal::read(inspection.settings().receipts.journal.as_deref(), only)?;
+    // Nothing that fails keeps the rest from being removed.
+    let mut failed = Failures::default();
+    let waiting = folder.as_deref().map(|folder| spool::list(folder, only));
+    let waiting = failed.of(waiting.transpose()).flatten().unwrap_or_default();
+    let mut journal = Journal::unread(inspection.settings().receipts.journal.as_deref());
+    failed.of(journal.read(only));
     let machine_ids = machine_ids(&contracts);
 
     let mut identities = Identities::of(&contracts);
     for path in &machine_ids {
-        identities.add("machine_id", read_id(path), &path.display().to_string());
+        identities.add("machine_id", read_id(path), &Place::At(path.display().to_string()));
     }
     for file in &waiting {
         if let Ok(message) = &file.message {
@@ -73,47 +80,40 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     output::show(&identities.text())?;
 
     let mut text = String::new();
-    let mut failed = None;
     if !args.dry_run && all {
         // Running engines then drop what they have in memory.
-        failed = spool::forbid_older(&inspection).err();
+        failed.of(spool::forbid_older(&inspection));
     }
     let done = if args.dry_run { "would remove" } else { "removed" };
     let of_journal: Vec<PathBuf> = if all { journal.files().collect() } else { Vec::new() };
     for path in machine_ids.iter().chain(&of_journal) {
-        let result = if args.dry_run { Ok(()) } else { fs::remove_file(path) };
-        match result {
-            Ok(()) => {
-                // Writing to a `String` cannot fail.
-                let _ = writeln!(text, "{done} {}", path.display());
-            }
-            Err(error) => {
-                failed = Some(anyhow!("{} cannot be removed: {error}", path.display()));
-            }
+        let removed = if args.dry_run { Ok(()) } else { fs::remove_file(path) };
+        let removed = removed.with_context(|| {
+            format!("{} cannot be removed: correct the permissions of its folder", path.display())
+        });
+        if failed.of(removed).is_some() {
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(text, "{done} {}", path.display());
         }
     }
     if !all && journal.count() > 0 {
-        let result = if args.dry_run { Ok(()) } else { journal.remove(&ids) };
-        match result {
-            Ok(()) => {
-                let lines = spool::many(journal.count(), "attempt");
-                let _ = writeln!(text, "{done} {lines} to send from the journal of what was sent");
-            }
-            Err(error) => failed = Some(error),
+        let removed = if args.dry_run { Ok(()) } else { journal.remove(&ids) };
+        if failed.of(removed).is_some() {
+            let lines = spool::many(journal.count(), "attempt");
+            let _ = writeln!(text, "{done} {lines} to send from the journal of what was sent");
         }
     }
     if args.dry_run {
         let wait = if waiting.len() == 1 { "waits" } else { "wait" };
         let _ = writeln!(text, "{done} {} that {wait}", spool::many(waiting.len(), "message"));
-    } else {
-        match spool::purge(folder.as_deref(), only.map(<[String]>::to_vec)) {
-            Ok(gone) => text += &spool::told(&gone, folder.as_deref()),
-            Err(error) => failed = Some(error),
-        }
+    } else if let Some(gone) =
+        failed.of(spool::purge(folder.as_deref(), only.map(<[String]>::to_vec)))
+    {
+        text += &spool::told(&gone, &inspection);
     }
     text += LIMITS;
     output::show(&text)?;
-    failed.map_or(Ok(exit::SUCCESS), Err)
+    Ok(failed.code())
 }
 
 const LIMITS: &str = "\
@@ -123,8 +123,8 @@ file of an engine (usage_stats.json), which stays.
 An engine that runs keeps its identities until it ends. LMCache makes a new machine_id unless collection is off.
 ";
 
-/// Returns what the options name, else everything that is known here.
-fn subject(args: &Args) -> anyhow::Result<Subject> {
+/// Returns what the options name, else everything that is known here. The inner error is a wrong command line.
+fn subject(args: &Args) -> anyhow::Result<Result<Subject, anyhow::Error>> {
     let known: Vec<Contract> =
         Installed::read().every_contract().into_iter().map(|known| known.contract).collect();
     let mut contracts = contract::whole(&args.chosen.named()?);
@@ -133,11 +133,11 @@ fn subject(args: &Args) -> anyhow::Result<Subject> {
         let of_engine: Vec<&Contract> = of_engine.collect();
         if of_engine.is_empty() {
             let names = known.iter().map(|contract| contract.system.as_ref());
-            bail!(
+            return Ok(Err(anyhow!(
                 "no engine `{}` is known here{}; `otel-usage contract ls` lists the names",
                 engine.chars().take(60).filter(|c| !c.is_control()).collect::<String>(),
                 did_you_mean(engine, names)
-            );
+            )));
         }
         for contract in of_engine {
             if !contracts.contains(contract) {
@@ -146,9 +146,9 @@ fn subject(args: &Args) -> anyhow::Result<Subject> {
         }
     }
     if contracts.is_empty() {
-        return Ok(Subject { contracts: known, all: true });
+        return Ok(Ok(Subject { contracts: known, all: true }));
     }
-    Ok(Subject { contracts, all: false })
+    Ok(Ok(Subject { contracts, all: false }))
 }
 
 /// Returns the files with an identity of the machine that are there.

@@ -9,7 +9,7 @@ use otel_usage::Consent;
 use otel_usage::clock::Clock;
 
 use super::why::{Judge, Why};
-use super::{folder, here, ids, list, many};
+use super::{folder, here, ids, list, many, memory_only};
 use crate::contract::Chosen;
 use crate::output::{BAD, GOOD, styled};
 use crate::{exit, output};
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let inspection = here()?;
     let Some(folder) = folder(&inspection) else {
-        output::show("messages that cannot be delivered wait in memory only: nothing to send\n")?;
+        output::show(&format!("{}: nothing to send\n", memory_only(&inspection)))?;
         return Ok(exit::SUCCESS);
     };
     let contracts = ids(&args.chosen)?;

@@ -8,7 +8,7 @@ use otel_usage::settings::SpoolFile;
 use serde::Serialize;
 
 use super::why::{Judge, Why, span};
-use super::{folder, here, ids, list, many};
+use super::{folder, here, ids, list, many, memory_only};
 use crate::contract::Chosen;
 use crate::output::{self, HEADING, Table, styled};
 
@@ -50,7 +50,8 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let folder = folder(&here()?);
+    let inspection = here()?;
+    let folder = folder(&inspection);
     let files = match &folder {
         Some(folder) => list(folder, ids(&args.chosen)?.as_deref())?,
         None => Vec::new(),
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return output::print(&(json + "\n"));
     }
     let Some(folder) = folder else {
-        return output::show("messages that cannot be delivered wait in memory only\n");
+        return output::show(&format!("{}\n", memory_only(&inspection)));
     };
     if files.is_empty() {
         return output::show(&format!("no message waits in {folder}\n"));

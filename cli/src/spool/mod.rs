@@ -45,7 +45,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> anyhow::Result<u8> {
     match command {
         Command::Ls(args) => ls::run(args).map(|()| exit::SUCCESS),
-        Command::Purge(args) => purge::run(args).map(|()| exit::SUCCESS),
+        Command::Purge(args) => purge::run(args),
         Command::Flush(args) => flush::run(args),
     }
 }
@@ -58,6 +58,13 @@ fn here() -> anyhow::Result<Inspection> {
 /// Returns the folder of this user's messages that wait. `None`: there is none.
 fn folder(inspection: &Inspection) -> Option<PathBuf> {
     inspection.settings().spool.clone()
+}
+
+/// Says that messages wait in memory only, and why.
+fn memory_only(inspection: &Inspection) -> String {
+    let why = inspection.settings().memory_only.as_deref();
+    let why = why.unwrap_or("no home directory is known; name a folder in OTEL_USAGE_SPOOL_DIR");
+    format!("messages that cannot be delivered wait in memory only ({why})")
 }
 
 /// Returns the messages that wait, of these contracts or of all.

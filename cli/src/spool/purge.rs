@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use otel_usage::settings::{Inspection, SpoolFile, SpoolFolder};
 
-use super::{WHAT, folder, here, ids, many, now};
+use super::{WHAT, folder, here, ids, many, memory_only, now};
 use crate::contract::Chosen;
 use crate::look::within;
+use crate::output::Failures;
 use crate::{files, output};
 
 #[derive(Debug, clap::Args)]
@@ -16,20 +17,22 @@ pub(crate) struct Args {
     chosen: Chosen,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let inspection = here()?;
     let contracts = ids(&args.chosen)?;
-    if contracts.is_none() {
-        forbid_older(&inspection)?;
-    }
-    let folder = folder(&inspection);
     let partly = contracts.is_some();
-    let gone = purge(folder.as_deref(), contracts)?;
-    let mut text = told(&gone, folder.as_deref());
-    if partly && gone.iter().any(|file| file.owner.is_some()) {
-        text += "Running engines have theirs in memory too, and send them unless you stop the engines.\n";
+    let mut failed = Failures::default();
+    if !partly {
+        failed.of(forbid_older(&inspection));
     }
-    output::show(&text)
+    if let Some(gone) = failed.of(purge(folder(&inspection).as_deref(), contracts)) {
+        let mut text = told(&gone, &inspection);
+        if partly && gone.iter().any(|file| file.owner.is_some()) {
+            text += "Running engines have theirs in memory too, and send them unless you stop the engines.\n";
+        }
+        output::show(&text)?;
+    }
+    Ok(failed.code())
 }
 
 /// Notes that no message made until now may ever be sent, also by engines that have it in memory.
@@ -68,9 +71,9 @@ pub(crate) fn purge(
 }
 
 /// Says what was deleted: a line for each contract below the number.
-pub(crate) fn told(gone: &[SpoolFile], folder: Option<&Path>) -> String {
-    let Some(folder) = folder else {
-        return "no message waits on disk, because there is no folder for them\n".to_owned();
+pub(crate) fn told(gone: &[SpoolFile], inspection: &Inspection) -> String {
+    let Some(folder) = folder(inspection) else {
+        return format!("no message waits on disk: {}\n", memory_only(inspection));
     };
     let folder = folder.display();
     if gone.is_empty() {

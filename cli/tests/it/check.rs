@@ -63,7 +63,7 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
     type Break<'a> = &'a dyn Fn(&Shell);
     let none: Break<'_> = &|_| {};
     type Case<'a> = (&'a [(&'a str, &'a str)], Break<'a>, &'a str, [&'a str; 2]);
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 10] = [
         (
             &[],
             &|shell: &Shell| mode(shell, 0o666),
@@ -90,12 +90,18 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
         ),
         (
             &[],
-            &|shell: &Shell| spool(shell, 0o755),
+            &|shell: &Shell| spool(shell, 0o770),
             "spool",
-            ["read by others (mode 755)", "chmod 700"],
+            ["can be written by others", "chmod go-w"],
         ),
         (
             &[("OTEL_USAGE_SPOOL_DIR", "/dev/null/x")],
+            none,
+            "spool",
+            ["is not a folder", "OTEL_USAGE_SPOOL_DIR"],
+        ),
+        (
+            &[("OTEL_USAGE_SPOOL_DIR", "/dev/null")],
             none,
             "spool",
             ["is not a folder", "OTEL_USAGE_SPOOL_DIR"],
@@ -123,34 +129,16 @@ fn a_check_finds_each_thing_that_would_go_wrong_and_says_what_to_do() {
         let found =
             findings.iter().find(|one| one["level"] == "problem" && one["check"] == checked);
         let found = found.unwrap_or_else(|| panic!("{checked}: {findings:?}"));
+        if checked == "spool" {
+            let problems = findings.iter().filter(|one| one["level"] == "problem");
+            assert_eq!(problems.count(), 1, "it is told once: {findings:?}");
+        }
         let text = format!("{} {}", found["what"], found["hint"]);
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
         let readable = shell.run("status --check");
         assert_eq!(readable.code, 7);
         assert!(readable.out.contains("problem") && readable.out.contains('→'), "{readable:?}");
     }
-}
-
-/// Runs `status --check --json` as a user for whom permissions mean something, which they do not for root.
-#[cfg(target_os = "linux")]
-fn check_as_nobody(shell: &Shell) -> Option<String> {
-    use std::os::unix::fs::chown;
-    use std::os::unix::process::CommandExt as _;
-    const NOBODY: u32 = 65534;
-    let program = Path::new(env!("CARGO_BIN_EXE_otel-usage"));
-    #[expect(clippy::disallowed_methods, reason = "the test starts the command")]
-    let mut command = std::process::Command::new(program);
-    command.args(["status", "--check", "--json"]).env_clear().env("HOME", shell.home());
-    let before = fs::metadata(shell.home()).unwrap();
-    if std::os::unix::fs::MetadataExt::uid(&before) == 0 {
-        for path in [shell.home().to_owned()].iter().chain(&shell.files()) {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    // A build folder that only root can enter cannot be tried.
-    let output = command.output().ok()?;
-    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 #[cfg(target_os = "linux")]
@@ -162,9 +150,49 @@ fn a_check_finds_folders_that_cannot_be_written() {
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o500)).unwrap();
     }
-    let Some(text) = check_as_nobody(&shell) else { return };
+    let Some(ran) = shell.run_as_nobody("status --check --json") else { return };
+    let text = ran.out;
     assert!(text.contains("so that `otel-usage off` fails"), "{text}");
-    assert!(text.contains("so that messages wait in memory only"), "{text}");
+    assert!(text.contains("messages wait in memory only"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_told_by_status_as_by_its_check() {
+    for mode in [0o000, 0o500] {
+        let shell = Shell::new();
+        let spool = shell.home().join(".local/state/otel-usage");
+        fs::create_dir_all(&spool).unwrap();
+        fs::set_permissions(&spool, fs::Permissions::from_mode(mode)).unwrap();
+        let Some(ran) = shell.run_as_nobody("status") else { return };
+        let why = format!("{} cannot be written", spool.display());
+        let told = format!("messages that cannot be delivered wait in: memory only ({why}");
+        assert!(ran.out.contains(&told), "{mode:o}: {ran:?}");
+        let ran = shell.run_as_nobody("status --check").unwrap();
+        assert!(ran.code == 7 && ran.out.contains(&why), "{mode:o}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_kept_is_a_problem_and_receipts_does_not_claim_it() {
+    let shell = Shell::new();
+    let journal = shell.home().join(".local/state/otel-usage/receipts.jsonl");
+    fs::create_dir_all(&journal).unwrap();
+    fs::set_permissions(journal.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    // Nobody asked for a journal.
+    assert_eq!(check(&shell, ""), (0, vec![]));
+    let ran = shell.run("receipts on");
+    assert!(ran.code == 1 && !ran.out.contains("is recorded in"), "{ran:?}");
+    assert!(
+        ran.err.contains("receipts.jsonl") && ran.err.contains("not a regular file"),
+        "{ran:?}"
+    );
+    let (code, findings) = check(&shell, "");
+    assert_eq!((code, findings.len()), (7, 1), "{findings:?}");
+    assert_eq!(findings[0]["check"], "journal");
+    fs::remove_dir(&journal).unwrap();
+    assert_eq!(check(&shell, ""), (0, vec![]));
+    assert!(shell.run("status --check").out.contains("journal "));
 }
 
 #[test]
@@ -215,6 +243,22 @@ fn a_check_contacts_nobody_unless_asked_and_then_sends_no_data() {
     assert!(request.body.is_empty() && request.header("authorization").is_none());
     assert!(!format!("{request:?}").contains("hunter2"), "{request:?}");
     assert!(server.is_silent(), "one destination is asked once");
+}
+
+#[test]
+fn a_destination_that_engines_share_is_asked_once_and_one_without_head_is_no_problem() {
+    let answer = |status| Receiver::scripted(vec![], Answer::Status(status, ""));
+    let (of_vllm, of_lmcache, shared) = (answer(501), answer(405), answer(200));
+    let shell = Shell::new()
+        .with("OTEL_USAGE_EXPORTERS", "server,otlp")
+        .with("VLLM_USAGE_STATS_SERVER", &of_vllm.url())
+        .with("LMCACHE_USAGE_TRACK_URL", &of_lmcache.url())
+        .with("OTEL_USAGE_OTLP_ENDPOINT", &shared.url());
+    assert_eq!(check(&shell, "--network"), (0, vec![]));
+    for server in [of_vllm, of_lmcache, shared] {
+        let _ = server.next();
+        assert!(server.is_silent());
+    }
 }
 
 #[test]

@@ -80,13 +80,31 @@ fn a_damaged_mode_file_means_off_until_a_command_rewrites_it() {
 fn an_unwritable_home_is_an_error_with_a_remedy() {
     let shell = Shell::new();
     fs::write(shell.home().join(".config"), "a file").unwrap();
-    for (mode, remedy) in [("off", "DO_NOT_TRACK=1"), ("local", "OTEL_USAGE_MODE=local")] {
+    // An `off` cannot note its time either.
+    for (mode, remedy, lines) in
+        [("off", "DO_NOT_TRACK=1", 2), ("local", "OTEL_USAGE_MODE=local", 1)]
+    {
         let ran = shell.run(mode);
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.out.is_empty());
-        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), lines, "{}", ran.err);
         assert!(ran.err.starts_with("otel-usage: ") && ran.err.contains(remedy), "{}", ran.err);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_error_names_the_file_and_no_temporary_one() {
+    let shell = Shell::new();
+    let own = shell.mode_file().parent().unwrap().to_owned();
+    fs::create_dir_all(&own).unwrap();
+    fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
+    let Some(ran) = shell.run_as_nobody("local") else { return };
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("mode cannot be written") && !ran.err.contains("otel-usage/.tmp"),
+        "{ran:?}"
+    );
 }
 
 #[cfg(unix)]

@@ -14,11 +14,11 @@ use serde_json::Value;
 use crate::shell::Shell;
 
 /// 2026-11-28T08:00:00Z
-const TIME: i64 = 1_795_852_800_000_000_000;
+pub(crate) const TIME: i64 = 1_795_852_800_000_000_000;
 const MINUTE: i64 = 60_000_000_000;
 
 /// Runs an engine in the home of `shell`, at a fixed time.
-fn engine(
+pub(crate) fn engine(
     shell: &Shell,
     contract: &Contract,
     record: impl UsageRecord,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -44,6 +44,30 @@ impl Shell {
     }
 
     pub(crate) fn run_into(&self, line: &str, stdout: impl Into<Stdio>) -> Ran {
+        let child = self.command(line).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs it as a user for whom permissions mean something, which they do not for root. `None`: a build folder that
+    /// only root can enter.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run_as_nobody(&self, line: &str) -> Option<Ran> {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        use std::os::unix::process::CommandExt as _;
+        const NOBODY: u32 = 65534;
+        let mut command = self.command(line);
+        if matches!(fs::metadata(self.home()).unwrap().uid(), 0 | NOBODY)
+            && chown(self.home(), Some(NOBODY), Some(NOBODY)).is_ok()
+        {
+            for path in self.files() {
+                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().ok().map(Ran::of)
+    }
+
+    fn command(&self, line: &str) -> Command {
         #[expect(
             clippy::disallowed_methods,
             reason = "the library starts no process; this test must"
@@ -51,13 +75,7 @@ impl Shell {
         let mut command = Command::new(env!("CARGO_BIN_EXE_otel-usage"));
         command.args(line.split_whitespace()).env_clear().env("HOME", self.home());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let child = command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
-        let output = child.wait_with_output().unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        command
     }
 
     /// Returns the paths of all files in the home.
@@ -78,6 +96,14 @@ impl Shell {
 }
 
 impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Returns the lines of standard output, each as JSON.
     pub(crate) fn json_lines(&self) -> Vec<serde_json::Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

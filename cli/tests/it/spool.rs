@@ -175,3 +175,28 @@ fn a_flush_leaves_to_a_running_engine_what_is_its_own() {
     assert!(server.is_silent());
     usage.withdraw();
 }
+
+#[test]
+fn what_waits_is_deleted_also_if_the_time_of_it_cannot_be_noted() {
+    for line in ["spool purge", "off"] {
+        let left = waiting::left_by_one_that_ended();
+        let Left { shell, .. } = &left;
+        let own = shell.home().join(".config/otel-usage");
+        fs::create_dir_all(own.parent().unwrap()).unwrap();
+        fs::write(&own, "a file").unwrap();
+        let ran = shell.run(line);
+        assert_eq!(ran.code, 1, "{line}: {ran:?}");
+        assert!(ran.err.contains("cutoff cannot be written"), "{line}: {ran:?}");
+        assert_eq!(line == "off", ran.err.contains("mode cannot be written"), "{ran:?}");
+        assert!(ran.out.contains("deleted 1 message"), "{line}: {ran:?}");
+        assert!(waiting::messages(shell).is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_used_is_explained() {
+    for line in ["spool ls", "spool flush", "spool purge"] {
+        let ran = Shell::new().with("OTEL_USAGE_SPOOL_DIR", "rel/dir").run(line);
+        assert!(ran.out.contains("OTEL_USAGE_SPOOL_DIR is `rel/dir`"), "{line}: {ran:?}");
+    }
+}

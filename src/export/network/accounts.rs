@@ -118,7 +118,13 @@ impl Run {
         let (call, woken) = channel();
         let spool = Spool::new(Box::new(disk.clone()), "engine/1", Address([7; 32]));
         let server = Arc::new(Server(Mutex::new(given)));
-        let ledger = Ledger { exporter: "shared", text: |_, _| None, journal: None };
+        let ledger = Ledger {
+            exporter: "shared",
+            text: |_, _| None,
+            instance_keys: Vec::new(),
+            instance_id: |_, _, _| None,
+            journal: None,
+        };
         let outbox = Outbox::new(Host::alone(), server, ledger, Some(spool), Cutoff::default());
         let outbox = Shared(Arc::new(Mutex::new(outbox)));
         Self {

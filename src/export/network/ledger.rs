@@ -15,8 +15,15 @@ pub(super) struct Ledger {
     pub(super) exporter: &'static str,
     /// Makes the text of a body, which may be compressed.
     pub(super) text: fn(bool, &[u8]) -> Option<String>,
+    /// The keys of which one names the instance in a body.
+    pub(super) instance_keys: Vec<String>,
+    /// Finds the identity of the instance in a body, which another process may have made.
+    pub(super) instance_id: fn(&[String], bool, &[u8]) -> Option<String>,
     pub(super) journal: Option<Journal>,
 }
+
+/// Longest identity that is noted. One of ours has 36 characters.
+const INSTANCE_ID_BYTES: usize = 256;
 
 /// An attempt that has begun.
 #[derive(Debug)]
@@ -31,6 +38,7 @@ impl Ledger {
     /// Notes that `request` is about to be sent. It is called with consent, and before the first byte leaves.
     pub(super) fn begin(&mut self, request: &Request, turn: &Turn<'_>) -> Attempt {
         let entry = &request.entry;
+        let instance_id = (self.instance_id)(&self.instance_keys, entry.gzip, &entry.body);
         let delivery = Delivery {
             unix_millis: millis(turn.unix_nanos()),
             contract: entry.contract.clone(),
@@ -38,6 +46,7 @@ impl Ledger {
             message: entry.message.clone(),
             destination: request.destination.to_string(),
             identity: Uuid::from_bytes(entry.identity).simple().to_string(),
+            instance_id: instance_id.filter(|id| id.len() <= INSTANCE_ID_BYTES),
             bytes: entry.body.len() as u64,
             outcome: DeliveryOutcome::Unknown,
             status: None,

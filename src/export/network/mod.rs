@@ -57,6 +57,12 @@ pub(super) trait Encoding: Send + Debug {
     /// Returns a body, which may be compressed, as text for people.
     fn text(gzip: bool, body: &[u8]) -> Option<String>;
 
+    /// Returns the keys of which one names the instance in a body.
+    fn instance_keys(contract: &Contract) -> Vec<String>;
+
+    /// Returns the identity of the instance as a body carries it.
+    fn instance_id(keys: &[String], gzip: bool, body: &[u8]) -> Option<String>;
+
     /// Returns every destination to which a message of the contract may go.
     fn destinations(&self, contract: &Contract) -> Vec<Destination>;
 }
@@ -89,7 +95,13 @@ impl<E: Encoding> Network<E> {
         notifier: &Notifier,
     ) -> Self {
         let journal = Journal::new(&settings.receipts, notifier);
-        let ledger = Ledger { exporter: E::NAME, text: E::text, journal };
+        let ledger = Ledger {
+            exporter: E::NAME,
+            text: E::text,
+            instance_keys: E::instance_keys(contract),
+            instance_id: E::instance_id,
+            journal,
+        };
         let address = |to: &Destination| Address::new(E::NAME, &contract.id, to);
         let place = settings.spool.clone().filter(|_| settings.memory_only.is_none());
         let spool = place.map(|path| {

@@ -13,10 +13,12 @@ use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use opentelemetry_proto::transform::common::tonic::Attributes;
 use opentelemetry_sdk::trace::SpanData;
+use otel_usage_schema::resource::INSTANCE_ID;
 use otel_usage_schema::{Contract, Destination, Loss, transport};
 use prost::Message as _;
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -32,7 +34,7 @@ use crate::settings::{OtlpSettings, Settings};
 /// Longest file with a private key that is read.
 const KEY_BYTES: u64 = 64 * 1024;
 
-/// Most bytes of a body that are made readable.
+/// Most bytes of a body that are decompressed to be read.
 const TEXT_BYTES: u64 = 1024 * 1024;
 
 /// Our name, then the one that the specification gives to OTLP exporters.
@@ -73,20 +75,39 @@ impl Encoding for Otlp {
     }
 
     fn text(gzip: bool, body: &[u8]) -> Option<String> {
-        let mut plain = Vec::new();
-        let body = match gzip {
-            true => {
-                GzDecoder::new(body).take(TEXT_BYTES).read_to_end(&mut plain).ok()?;
-                plain.as_slice()
-            }
-            false => body,
-        };
-        serde_json::to_string(&ExportTraceServiceRequest::decode(body).ok()?).ok()
+        serde_json::to_string(&decode(gzip, body)?).ok()
+    }
+
+    fn instance_keys(_contract: &Contract) -> Vec<String> {
+        vec![INSTANCE_ID.to_owned()]
+    }
+
+    fn instance_id(keys: &[String], gzip: bool, body: &[u8]) -> Option<String> {
+        let request = decode(gzip, body)?;
+        let resources = request.resource_spans.into_iter().filter_map(|spans| spans.resource);
+        let mut attributes = resources.flat_map(|resource| resource.attributes);
+        match attributes.find(|one| keys.contains(&one.key))?.value?.value? {
+            Value::StringValue(id) => Some(id),
+            _ => None,
+        }
     }
 
     fn destinations(&self, _contract: &Contract) -> Vec<Destination> {
         vec![self.destination.clone()]
     }
+}
+
+/// Reads a body, which may be compressed.
+fn decode(gzip: bool, body: &[u8]) -> Option<ExportTraceServiceRequest> {
+    let mut plain = Vec::new();
+    let body = match gzip {
+        true => {
+            GzDecoder::new(body).take(TEXT_BYTES).read_to_end(&mut plain).ok()?;
+            plain.as_slice()
+        }
+        false => body,
+    };
+    ExportTraceServiceRequest::decode(body).ok()
 }
 
 /// Returns the OTLP request that carries `record`.

@@ -92,35 +92,31 @@ impl Inspection {
         self.network().into_iter().map(of).collect()
     }
 
-    /// Asks each destination for the head of its root, as `HEAD /` without path, query, body or credentials,
-    /// through the operator's proxy and with its certificates. Each may take the time `within`.
+    /// Asks the destination of a route for the head of its root, as `HEAD /` without path, query, body or
+    /// credentials, through the operator's proxy and with its certificates. It may take the time `within`.
     ///
-    /// It contacts nobody unless consent allows to send.
+    /// Returns `None` if nobody was asked: consent does not allow to send, or the exporter cannot run.
     #[must_use]
-    pub fn reach(&self, within: Duration) -> Vec<(Route, Reached)> {
-        let routes = self.routes();
-        let of = |(route, (exporter, to)): (Route, (ExporterName, Destination))| {
-            // Asked again, because the one before may have taken its time.
-            if self.switches.decide().consent != Consent::Granted {
-                return None;
-            }
-            let client = self.client(exporter, &to).ok()?;
-            // A look-up of a name cannot be cut short.
-            let (sender, answer) = mpsc::channel();
-            let ask = move || {
-                let _ = sender.send(client.reach(&to, within));
-            };
-            let thread = thread::spawn("otel-usage-reach", ask);
-            let late =
-                || Reached::Failed { stage: Stage::Name, what: "no answer in time".to_owned() };
-            let reached = match thread.ok().map(|_| answer.recv_timeout(within.saturating_mul(2))) {
-                Some(Ok(Ok(status))) => Reached::Answered(status),
-                Some(Ok(Err(error))) => failed(&error),
-                _ => late(),
-            };
-            Some((route, reached))
+    pub fn reach(&self, route: &Route, within: Duration) -> Option<Reached> {
+        // Asked each time, because the one before may have taken its time.
+        if self.switches.decide().consent != Consent::Granted {
+            return None;
+        }
+        let mut all = self.network().into_iter();
+        let (exporter, to) = all.find(|(exporter, _)| *exporter == route.exporter)?;
+        let client = self.client(exporter, &to).ok()?;
+        // A look-up of a name cannot be cut short.
+        let (sender, answer) = mpsc::channel();
+        let ask = move || {
+            let _ = sender.send(client.reach(&to, within));
         };
-        routes.into_iter().zip(self.network()).filter_map(of).collect()
+        let thread = thread::spawn("otel-usage-reach", ask);
+        let answer = thread.ok().map(|_| answer.recv_timeout(within.saturating_mul(2)));
+        Some(match answer {
+            Some(Ok(Ok(status))) => Reached::Answered(status),
+            Some(Ok(Err(error))) => failed(&error),
+            _ => Reached::Failed { stage: Stage::Name, what: "no answer in time".to_owned() },
+        })
     }
 
     fn network(&self) -> Vec<(ExporterName, Destination)> {

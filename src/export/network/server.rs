@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use otel_usage_schema::{Contract, Destination, Loss};
+use otel_usage_schema::resource::INSTANCE_ID;
+use otel_usage_schema::{Contract, Destination, Loss, Source};
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{HeaderName, HeaderValue};
 
@@ -36,6 +37,22 @@ impl Encoding for Flat {
 
     fn text(_gzip: bool, body: &[u8]) -> Option<String> {
         String::from_utf8(body.to_vec()).ok()
+    }
+
+    fn instance_keys(contract: &Contract) -> Vec<String> {
+        let fields = contract.messages.iter().flat_map(|message| message.fields.iter());
+        let names = fields.filter_map(|field| match &field.source {
+            Source::Resource(name) if name == INSTANCE_ID => Some(field.name.to_string()),
+            _ => None,
+        });
+        let mut names: Vec<String> = names.collect();
+        names.dedup();
+        names
+    }
+
+    fn instance_id(keys: &[String], _gzip: bool, body: &[u8]) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+        keys.iter().find_map(|key| body.get(key)?.as_str().map(str::to_owned))
     }
 
     fn destinations(&self, contract: &Contract) -> Vec<Destination> {

@@ -98,7 +98,13 @@ impl World {
     fn with(post: Arc<dyn Post>, disk: Option<&Disk>) -> Self {
         let new = Arc::default();
         let (clock, times) = Clock::simulated();
-        let ledger = Ledger { exporter: "direct", text: |_, _| None, journal: None };
+        let ledger = Ledger {
+            exporter: "direct",
+            text: |_, _| None,
+            instance_keys: Vec::new(),
+            instance_id: |_, _, _| None,
+            journal: None,
+        };
         let spool = disk.map(spool);
         let outbox = Outbox::new(Host::alone(), post, ledger, spool, Cutoff::default());
         let exporter = Direct { outbox, new: Arc::clone(&new) };
