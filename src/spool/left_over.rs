@@ -92,12 +92,12 @@ impl Spool {
         self.adopted.push(Owner { name, files: names, lock });
     }
 
-    /// Deletes the files of a process that are too old for anybody, and its lock if nothing else is left of it.
-    /// Returns the number of its messages. A process that lives keeps them.
+    /// Deletes the files of a process that ended if they are too old for anybody, and its lock if it has such files or
+    /// none. Returns the number of messages that were deleted. A process that lives keeps all.
     fn clear_away(&self, owner: &str, files: &[(i64, Found)], now: i64) -> usize {
         let is_old = |(time, found): &&(i64, Found)| is_past(*time, found.modified, AGE, now);
         let old: Vec<_> = files.iter().filter(is_old).collect();
-        if old.len() < files.len() && old.is_empty() {
+        if old.is_empty() && !files.is_empty() {
             return 0;
         }
         let lock = lock_of(owner);
