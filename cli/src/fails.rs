@@ -19,7 +19,8 @@ pub(crate) fn recorded(settings: &ReceiptsSettings) -> Option<&Path> {
 pub(crate) fn no_journal(path: &Path) -> Option<String> {
     why_unwritable(path).or_else(|| {
         let kind = receipts::network_file_system(path)?;
-        Some(format!("it is on a network file system ({kind})"))
+        let why = "where the lines of several processes may mix";
+        Some(format!("it is on a network file system ({kind}), {why}"))
     })
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
             format!("what is sent is not recorded; {journal} stays if it is there")
         }
         (true, _) if why.is_some() => {
-            format!("what is sent is {}", styled(CAUTION, "not recorded"))
+            format!("what is sent {}", styled(CAUTION, "may not be recorded"))
         }
         (true, _) => {
             format!("what is sent is recorded in: {journal} ({})", styled(GOOD, mode.as_str()))

@@ -243,7 +243,7 @@ fn readable(statuses: &[Status]) -> String {
                     let mode = settings.mode.as_str();
                     writeln!(text, "what is sent is recorded in: {shown} ({mode})")
                 }
-                Some(why) => writeln!(text, "what is sent is not recorded in {shown}: {why}"),
+                Some(why) => writeln!(text, "what is sent may not be recorded in {shown}: {why}"),
             };
         }
     }

@@ -59,6 +59,7 @@ fn the_statistics_hold_the_deliveries_of_every_network_exporter() {
     }
     // Both exporters sent the same record.
     assert_eq!(only(&usage, "server").identity, only(&usage, "otlp").identity);
+    assert_eq!(only(&usage, "server").instance_id, only(&usage, "otlp").instance_id);
     assert_eq!(exporter(&usage.stats(), "file").deliveries, []);
 }
 
@@ -143,6 +144,8 @@ fn bodies_are_those_that_left_and_nothing_else_is_recorded() {
             let sent = &sent.unwrap().body;
             assert_eq!(delivery.bytes, sent.len() as u64);
             let body = body.unwrap();
+            // Compressed or not, each receiver has it.
+            assert!(body.contains(&delivery.instance_id.unwrap()), "{body}");
             if flat {
                 assert_eq!(body.as_bytes(), sent);
                 continue;

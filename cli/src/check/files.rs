@@ -142,7 +142,7 @@ fn journal(path: &Path) -> Finding {
         None => Finding::fine("journal", path.display().to_string()),
         Some(why) => Finding::problem(
             "journal",
-            format!("{}: {why}; messages are sent without a receipt", path.display()),
+            format!("{}: {why}; what is sent may not be recorded", path.display()),
             "make room for the file there, or end the journal with OTEL_USAGE_RECEIPTS=off",
         ),
     }
