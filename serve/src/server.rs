@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::header::ORIGIN;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use otel_usage_bridge::{Bridge, Config, MetricsText, Network, Operator};
 use otel_usage_schema::{Consent, Contract, Decision};
@@ -210,12 +211,18 @@ impl Server {
 /// The paths of the maintainers' listener.
 fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
     let store = Arc::clone(store);
-    let forget = async move |id: String| match store.forget(id).await {
-        Ok(done) => {
-            let Forgotten { sessions, messages } = done;
-            (StatusCode::OK, format!("deleted {sessions} sessions and {messages} messages\n"))
+    let forget = async move |headers: HeaderMap, id: String| {
+        // Only a browser names an origin, and a page of another site must not delete through a maintainer's browser.
+        if headers.contains_key(ORIGIN) {
+            return (StatusCode::FORBIDDEN, "a browser may not delete: use curl\n".to_owned());
         }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
+        match store.forget(id).await {
+            Ok(done) => {
+                let Forgotten { sessions, messages } = done;
+                (StatusCode::OK, format!("deleted {sessions} sessions and {messages} messages\n"))
+            }
+            Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
+        }
     };
     Router::new()
         .route("/metrics", get(async move || metrics.text()))

@@ -32,7 +32,7 @@ pub(crate) fn page(shell: &Shell) -> String {
             }
             p {
                 "Two contracts of LMCache send neither heartbeats nor counters. Their engines cannot be told apart or "
-                "seen to serve, so they appear only as a number of starts."
+                "seen to serve, so they are not in this report."
             }
             h2 #days { "What a day is" }
             p {

@@ -164,13 +164,14 @@ async fn what_was_forgotten_does_not_come_back_by_a_replay() {
     let place = Place::new();
     let server = place.serve().await;
     post_all(&server).await;
-    // On the maintainers' listener while the server runs.
-    let forget = server.client.post(format!("{}/forget", server.maintainers));
-    let answer = forget.body(uuid).send().await.unwrap();
+    // On the maintainers' listener while the server runs, and not by a page of another site.
+    let forget = || server.client.post(format!("{}/forget", server.maintainers));
+    let strange = forget().header("origin", "https://example.org").body(uuid).send().await;
+    assert_eq!(strange.unwrap().status(), 403);
+    let answer = forget().body(uuid).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.text().await.unwrap(), "deleted 1 sessions and 3 messages\n");
-    let wrong = server.client.post(format!("{}/forget", server.maintainers)).body("me");
-    assert_eq!(wrong.send().await.unwrap().status(), 400);
+    assert_eq!(forget().body("me").send().await.unwrap().status(), 400);
     // The engine goes on.
     let beat = format!("{{\"uuid\": \"{uuid}\", \"log_time\": {NOW}000000}}");
     assert_eq!(server.post("/", beat).await, 200);
