@@ -5,7 +5,7 @@
 use otel_usage_schema::{Contract, MessageSpec, Source};
 
 use crate::questions::{Amount, Engine, Key, Population, Table, Which};
-use crate::store::{FACETS, Kind, Shape, Shapes};
+use crate::store::{FACETS, Kind, Shape, Shapes, time};
 
 /// Returns the query. Each row is an array of the contract and the keys, the network, engines, and an array of amounts.
 pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> String {
@@ -40,7 +40,7 @@ pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> St
             }
             Key::Steady => format!(
                 "toNullable(if(last - first >= {}, 'seven days and more', 'less than seven days'))",
-                7 * 86_400_000_i64
+                7 * time::DAY
             ),
             Key::Lived => "toNullable(multiIf(last - first < 600000, 'less than 10 minutes', \
                 last - first < 3600000, '10 minutes to an hour', \

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 use super::address::To;
 use super::plot::value;
 use super::shell::{Shell, moment};
+use crate::store::time;
 
 /// Days that are shown.
 const DAYS: i64 = 28;
-const DAY: i64 = 86_400_000;
 
 /// The counters of a day, by name; for maintainers also by label.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Quality {
 }
 
 pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlite::Result<Quality> {
-    let today = now.div_euclid(DAY);
+    let today = time::day(now);
     // A day is closed 48 hours after its end.
     let last = if internal { today } else { today.saturating_sub(3) };
     let first = last.saturating_sub(DAYS).saturating_add(1);
@@ -184,9 +184,7 @@ fn shown(count: i64, exact: bool) -> String {
 }
 
 fn date(day: i64) -> String {
-    jiff::Timestamp::from_millisecond(day.saturating_mul(DAY))
-        .map(|time| time.strftime("%F").to_string())
-        .unwrap_or_default()
+    time::date(day).map(|date| date.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -212,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_public_sees_rounded_sums_of_closed_days_only() {
-        let public = read_at(103 * DAY, false);
+        let public = read_at(103 * time::DAY, false);
         assert!(public.contains("120,000") && !public.contains("123,45"), "{public}");
         assert!(!public.contains("vllm/0.4.0") && !public.contains("777"), "{public}");
         assert!(public.contains("late messages") && public.contains("under 10"), "{public}");
@@ -220,7 +218,7 @@ mod tests {
 
     #[test]
     fn maintainers_see_every_counter_at_once() {
-        let internal = read_at(102 * DAY + 1, true);
+        let internal = read_at(102 * time::DAY + 1, true);
         for part in ["3 arrived, and 3 are missing", "123,457", "vllm/0.4.0 report", "777"] {
             assert!(internal.contains(part), "{part}: {internal}");
         }

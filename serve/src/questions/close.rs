@@ -415,7 +415,7 @@ mod tests {
         for day in MONDAY..MONDAY + 7 {
             close_day(&store, fleet, &Rules::default(), day).unwrap();
         }
-        let now = (MONDAY + 9) * super::super::days::DAY;
+        let now = (MONDAY + 9) * crate::store::time::DAY;
         let filter = Filter { share: true, ..Filter::default() };
         let mut shares = Shares::new();
         for figure in report(&store, &filter, now).unwrap().figures {

@@ -1,18 +1,10 @@
 //! Days as numbers since 1970, as the store keeps them, and as dates.
 
-/// Milliseconds of a day.
-pub(crate) const DAY: i64 = 86_400_000;
-/// How long after its end a day is closed: late messages of most outages have arrived by then.
-pub(crate) const CLOSED_AFTER: i64 = 2 * DAY;
-
-/// Returns the day of a time in milliseconds since 1970.
-pub(crate) const fn day_of(millis: i64) -> i64 {
-    millis.div_euclid(DAY)
-}
+use crate::store::time;
 
 /// Returns the last day that is to be closed at `now`.
 pub(crate) const fn last_closed(now: i64) -> i64 {
-    day_of(now.saturating_sub(CLOSED_AFTER)).saturating_sub(1)
+    time::first_open(now).saturating_sub(1)
 }
 
 /// Returns the Monday of a day's week.
@@ -23,17 +15,12 @@ pub(crate) const fn monday(day: i64) -> i64 {
 
 /// Returns the date as `2026-11-28`.
 pub(crate) fn date(day: i64) -> String {
-    civil(day).to_string()
-}
-
-fn civil(day: i64) -> jiff::civil::Date {
-    let span = jiff::Span::new().try_days(day);
-    let date = span.and_then(|span| jiff::civil::date(1970, 1, 1).checked_add(span));
-    date.unwrap_or(jiff::civil::Date::MAX)
+    time::date(day).unwrap_or(jiff::civil::Date::MAX).to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::time::DAY;
     use super::*;
 
     #[test]
@@ -43,7 +30,7 @@ mod tests {
         assert_eq!(date(monday(20_785)), "2026-11-23");
         assert_eq!(monday(monday(20_785)), monday(20_785));
         let end = 20_786 * DAY;
-        assert_eq!(last_closed(end + CLOSED_AFTER), 20_785);
-        assert_eq!(last_closed(end + CLOSED_AFTER - 1), 20_784);
+        assert_eq!(last_closed(end + 2 * DAY), 20_785);
+        assert_eq!(last_closed(end + 2 * DAY - 1), 20_784);
     }
 }

@@ -2,10 +2,11 @@
 
 use rusqlite::Connection;
 
-use super::days::{date, day_of, last_closed};
+use super::days::{date, last_closed};
 use super::numbers::{Live, Numbers, Public};
 use super::question::QUESTIONS;
 use super::{Figure, Filter, answer, headline};
+use crate::store::time::day;
 
 /// The answers to all questions that the filter leaves.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -37,7 +38,7 @@ pub fn report(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Res
 ///
 /// If the database cannot be read.
 pub fn live(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-    made(&Live(connection), filter, day_of(now), now)
+    made(&Live(connection), filter, day(now), now)
 }
 
 fn made(numbers: &dyn Numbers, filter: &Filter, last: i64, now: i64) -> anyhow::Result<Report> {

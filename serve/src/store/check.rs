@@ -92,9 +92,7 @@ pub fn check(path: &Path) -> anyhow::Result<Health> {
 
 /// Returns a day as people write it.
 fn date(day: i64) -> String {
-    let seconds = day.saturating_mul(time::DAY) / 1_000;
-    jiff::Timestamp::from_second(seconds)
-        .map_or_else(|_| day.to_string(), |time| time.strftime("%Y-%m-%d").to_string())
+    time::date(day).map_or_else(|| day.to_string(), |date| date.to_string())
 }
 
 /// Returns what SQLite says about its pages.

@@ -24,7 +24,7 @@ mod rebuild;
 mod recompress;
 mod retain;
 mod shape;
-mod time;
+pub(crate) mod time;
 mod writer;
 
 use std::collections::HashMap;

@@ -13,9 +13,6 @@ use super::known::Known;
 use super::shape::Shapes;
 use super::time;
 
-/// Days after whose end a day is closed. Unit: milliseconds.
-pub(crate) const CLOSES_AFTER: i64 = 2 * time::DAY;
-
 /// The slots of a day as bits.
 type Slots = [u8; 18];
 
@@ -129,7 +126,7 @@ impl Merged {
     }
 
     fn write(self, connection: &Connection, shapes: &Shapes, now: i64) -> rusqlite::Result<()> {
-        let open = time::day(now.saturating_sub(CLOSES_AFTER));
+        let open = time::first_open(now);
         let mut gained: HashMap<i64, i64> = HashMap::new();
         let mut late: Option<i64> = None;
         let mut first_heard = HashSet::new();

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use super::core::Core;
-use super::project::CLOSES_AFTER;
 use super::{file, line, time};
 
 /// Lines of one frame. Unit: bytes.
@@ -32,7 +31,7 @@ pub struct Packed {
 /// The file cannot be read.
 pub fn pack(path: &Path, now: i64) -> anyhow::Result<Option<Packed>> {
     let connection = file::read_only(path)?;
-    let open = time::day(now.saturating_sub(CLOSES_AFTER));
+    let open = time::first_open(now);
     // A packed frame is larger than the largest small batch, unless it is the rest of a day.
     let day: Option<i64> = connection.query_row(
         "SELECT min(day) FROM (SELECT day FROM batch WHERE day < ?1 AND packed = 0 GROUP BY day)",

@@ -7,6 +7,8 @@ const SLOT: i64 = 600_000;
 
 /// Oldest time of an engine that is believed: a queue on the way may be a week old.
 const OLDEST: i64 = 7 * DAY;
+/// How long after its end a day is closed: late messages of most outages have arrived by then.
+const CLOSES_AFTER: i64 = 2 * DAY;
 /// How far an engine's clock may go ahead.
 const AHEAD: i64 = 600_000;
 
@@ -22,9 +24,20 @@ pub(crate) fn counted(received: i64, time_nanos: i64) -> (i64, bool) {
     if (-AHEAD..=OLDEST).contains(&late) { (given, false) } else { (received, true) }
 }
 
+/// Returns the first day that is not closed at `now`. The origins of closed days are erased.
+pub(crate) const fn first_open(now: i64) -> i64 {
+    day(now.saturating_sub(CLOSES_AFTER))
+}
+
 /// Returns the day of a time: days since 1970 (UTC).
 pub(crate) const fn day(time: i64) -> i64 {
     time.div_euclid(DAY)
+}
+
+/// Returns the date of a day. `None` if it is beyond the calendar.
+pub(crate) fn date(day: i64) -> Option<jiff::civil::Date> {
+    let span = jiff::Span::new().try_days(day);
+    span.and_then(|span| jiff::civil::date(1970, 1, 1).checked_add(span)).ok()
 }
 
 /// Returns the slot of a time in its day, below 144.
