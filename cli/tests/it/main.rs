@@ -21,6 +21,10 @@ mod schema;
 mod sent;
 #[cfg(all(unix, feature = "serve"))]
 mod serve;
+#[cfg(all(unix, feature = "serve"))]
+mod serve_faults;
+#[cfg(all(unix, feature = "serve"))]
+mod serve_process;
 mod shell;
 #[cfg(unix)]
 mod spool;

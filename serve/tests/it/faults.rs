@@ -7,8 +7,7 @@ use otel_usage_serve::Server;
 use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::{Core, Days, check, save};
 
-use crate::operations::{DAY, post_all};
-use crate::running::{NOW, Place, Running, clock, goldens, picture, rows, settings};
+use crate::running::{DAY, NOW, Place, Running, clock, goldens, picture, post_all, rows, settings};
 
 fn beat(session: u128, time: i64) -> String {
     format!("{{\"uuid\": \"{}\", \"log_time\": {time}000000}}", uuid::Uuid::from_u128(session))

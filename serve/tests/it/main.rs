@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and reads the clock"
 )]
 
+mod archive;
 mod clickhouse;
 mod faults;
 mod fleet;

@@ -1,135 +1,12 @@
-//! Importing, exporting, deleting, making again: what a maintainer does with the file.
+//! Making again, deleting, packing, and limits: what a maintainer does with the file.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use otel_usage_bridge::Importer;
-use otel_usage_serve::Receives;
 use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::{Core, Days, Format, Imported, Rows, backup, export};
+use otel_usage_serve::store::{Core, Days, Format, Rows, export};
 
-use crate::running::{NOW, Place, Running, goldens, picture, rows, settings};
-
-pub(crate) const DAY: i64 = 86_400_000;
-
-/// Posts every golden payload.
-pub(crate) async fn post_all(server: &Running) {
-    for (file, path, body) in goldens() {
-        assert_eq!(server.post(path, body).await, 200, "{file}");
-    }
-}
-
-fn import(core: &mut Core, files: &[PathBuf]) -> Imported {
-    let importer = Importer::new(&[], Arc::new(Receives)).unwrap();
-    let (mut done, mut shown) = (Imported::default(), 0);
-    for file in files {
-        core.import(&importer, file, (NOW, NOW), &mut done, &mut |_, _| shown += 1).unwrap();
-    }
-    assert!(shown >= files.len() - done.known_files, "no progress is shown");
-    done
-}
-
-/// Writes files of every kind that can be imported.
-fn archive(place: &Place) -> Vec<PathBuf> {
-    let folder = place.0.path();
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/vllm-usage_stats.jsonl");
-    // Lines of the file exporter: flat messages.
-    let lines = folder.join("exported.jsonl");
-    let flat: Vec<String> = goldens()
-        .into_iter()
-        .filter(|(file, ..)| file.starts_with("lmcache"))
-        .map(|(_, _, body)| body.replace('\n', " "))
-        .collect();
-    std::fs::write(&lines, flat.join("\n") + "\nnot json\n{\"strange\": 1}\n\n").unwrap();
-    // A collector's archive: a request a line.
-    let otlp = folder.join("archive.json");
-    let attribute =
-        |key: &str, value: &str| serde_json::json!({"key": key, "value": {"stringValue": value}});
-    let uuid = "11111111-2222-4333-8444-555555555555";
-    let spans: Vec<_> = (0..3)
-        .map(|n| {
-            serde_json::json!({"resourceSpans": [{
-                "resource": {"attributes": [attribute("service.instance.id", uuid)]},
-                "scopeSpans": [{"scope": {"name": "otel_usage"}, "spans": [{
-                    "traceId": format!("{:032x}", n + 1), "spanId": format!("{:016x}", n + 1),
-                    "name": "vllm.heartbeat",
-                    "endTimeUnixNano": (1_700_000_000_000_000_000_i64 + n * 600_000_000_000).to_string(),
-                    "attributes": [attribute("otel_usage.contract", "vllm/current")],
-                }]}],
-            }]})
-            .to_string()
-        })
-        .collect();
-    std::fs::write(&otlp, spans.join("\n")).unwrap();
-    vec![PathBuf::from(golden), lines, otlp]
-}
-
-#[test]
-fn an_archive_that_is_imported_twice_gives_the_same_rows() {
-    let place = Place::new();
-    let files = archive(&place);
-    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
-    let first = import(&mut core, &files);
-    assert_eq!((first.unknown, first.known_files), (2, 0));
-    assert!(first.messages > 20);
-    let before = picture(&place.read());
-    assert!(
-        before.iter().any(|row| row.contains("11111111222243338444555555555555|vllm")),
-        "{before:?}"
-    );
-    // The time of the engine counts, however old it is.
-    assert!(
-        before.iter().any(|row| row.starts_with("presence|11111111") && row.contains("|19675|"))
-    );
-    assert_eq!(import(&mut core, &files).known_files, 3);
-    assert_eq!(picture(&place.read()), before);
-    // The same messages in another file are other bytes.
-    let again: Vec<PathBuf> = files
-        .iter()
-        .map(|file| {
-            let mut lines: Vec<String> =
-                std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
-            lines.reverse();
-            let copy = place
-                .0
-                .path()
-                .join(format!("again-{}", file.file_name().unwrap().to_str().unwrap()));
-            std::fs::write(&copy, lines.join("\n")).unwrap();
-            copy
-        })
-        .collect();
-    assert_eq!(import(&mut core, &again).known_files, 0);
-    assert_eq!(picture(&place.read()), before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn repeated_and_reordered_messages_give_the_same_rows() {
-    let (one, other) = (Place::new(), Place::new());
-    let server = one.serve().await;
-    for (_, path, body) in goldens() {
-        server.post(path, body).await;
-    }
-    server.stop().await;
-    let server = other.serve().await;
-    for _ in 0..2 {
-        for (file, path, body) in goldens().into_iter().rev() {
-            // Starts without identity are counts, which a repetition changes.
-            if !file.starts_with("lmcache-legacy") && !file.starts_with("lmcache-doc") {
-                server.post(path, body).await;
-            }
-        }
-        // What is repeated meets what is in the tables already.
-        server.store.run(|_| ()).await;
-    }
-    server.stop().await;
-    let without_starts = |rows: Vec<String>| -> Vec<String> {
-        rows.into_iter().filter(|row| !row.starts_with("start|")).collect()
-    };
-    let pictures = [one, other].map(|place| without_starts(picture(&place.read())));
-    assert!(pictures[0].len() > 50);
-    assert_eq!(pictures[0], pictures[1]);
-}
+use crate::archive::{archive, import};
+use crate::running::{DAY, NOW, Place, Running, goldens, picture, post_all, rows, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_rebuilt_is_what_was_there() {
@@ -278,32 +155,6 @@ async fn a_packed_day_is_smaller_and_gives_the_same_rows() {
     let mut core = Core::open(&place.data(), &[], NOW).unwrap();
     assert_eq!(core.rebuild(NOW + 3 * DAY).unwrap(), 150);
     assert_eq!(picture(&place.read()), shown);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn exports_and_copies_are_made_while_the_server_runs() {
-    let place = Place::new();
-    let server = place.serve().await;
-    post_all(&server).await;
-    server.store.run(|_| ()).await;
-    let mut csv = Vec::new();
-    export(&place.data(), Rows::Sessions, Format::Csv, &mut csv).unwrap();
-    let csv = String::from_utf8(csv).unwrap();
-    let head = csv.lines().next().unwrap();
-    assert!(head.starts_with("id,engine,contract,machine,first,last,beats,accelerator,"), "{head}");
-    assert_eq!(csv.lines().count(), 12);
-    let mut json = Vec::new();
-    export(&place.data(), Rows::Messages, Format::Json, &mut json).unwrap();
-    let json = String::from_utf8(json).unwrap();
-    assert_eq!(json.lines().count(), goldens().len());
-    let line: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
-    assert!(line["body"].is_object(), "{line}");
-    let copy = place.0.path().join("copy.db");
-    backup(&place.data(), &copy).unwrap();
-    assert!(backup(&place.data(), &copy).is_err(), "a copy is replaced");
-    server.stop().await;
-    let copy = otel_usage_serve::store::open_to_read(&copy).unwrap();
-    assert_eq!(picture(&copy), picture(&place.read()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

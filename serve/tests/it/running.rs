@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 /// A time shortly after those in the golden payloads. Unit: milliseconds since the Unix epoch.
 pub(crate) const NOW: i64 = 1_787_300_000_000;
 
+/// Milliseconds of a day.
+pub(crate) const DAY: i64 = 86_400_000;
+
 /// A server that runs.
 pub(crate) struct Running {
     pub(crate) url: String,
@@ -128,6 +131,13 @@ pub(crate) fn goldens() -> Vec<(String, &'static str, String)> {
     goldens.sort();
     assert!(goldens.len() >= 30, "{}", goldens.len());
     goldens
+}
+
+/// Posts every golden payload.
+pub(crate) async fn post_all(server: &Running) {
+    for (file, path, body) in goldens() {
+        assert_eq!(server.post(path, body).await, 200, "{file}");
+    }
 }
 
 /// Returns everything that the projection holds, without the numbers of rows.

@@ -1,0 +1,211 @@
+//! Hurts a usage server that runs as a process.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bridge::command;
+use crate::serve_process::{Serve, about, kept, serve, uuid, wait};
+
+/// Posts from many connections until told to stop, and notes what was answered with 200.
+struct Load {
+    answered: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Load {
+    /// Posts until told to stop. The server is killed with the answer of this number, if it is given one: at that moment
+    /// a message that was answered too early is most likely not in the file yet.
+    fn start(server: &Serve, next: &Arc<AtomicUsize>, kill_at: Option<usize>) -> Self {
+        let (answered, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let threads = (0..8).map(|_| {
+            let (answered, stop) = (Arc::clone(&answered), Arc::clone(&stop));
+            let (next, mut client) = (Arc::clone(next), server.client());
+            let server = Pid::from_child(&server.child);
+            thread::spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let id = uuid(next.fetch_add(1, Ordering::SeqCst));
+                    match client.beat(&id) {
+                        Some(200) => {
+                            let mut answered = answered.lock().unwrap();
+                            answered.push(id);
+                            if kill_at == Some(answered.len()) {
+                                kill_process(server, Signal::KILL).unwrap();
+                            }
+                        }
+                        _ => break,
+                    }
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { answered, stop, threads }
+    }
+
+    fn wait_for(&self, count: usize) {
+        wait("load", || (self.answered.lock().unwrap().len() >= count).then_some(()));
+    }
+
+    fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        std::mem::take(&mut *self.answered.lock().unwrap())
+    }
+}
+
+#[test]
+fn a_killed_server_has_kept_everything_that_it_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut answered = BTreeSet::new();
+    for round in 1..=4 {
+        let mut server = Serve::start(folder.path());
+        let load = Load::start(&server, &next, Some(40 * round));
+        server.child.wait().unwrap();
+        answered.extend(load.end());
+    }
+    assert!(answered.len() >= 400, "{}", answered.len());
+    let kept = kept(folder.path());
+    let missing: Vec<_> = answered.difference(&kept).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let (sound, text) = about(folder.path(), &["check"]);
+    assert!(sound, "{text}");
+    // The projection has them too, after the next start.
+    assert!(Serve::start(folder.path()).terminate().success());
+    let (_, sessions) = about(folder.path(), &["export", "sessions"]);
+    assert_eq!(sessions.lines().count() - 1, kept.len());
+}
+
+#[test]
+fn a_stopped_server_answers_what_it_was_asked_and_leaves_one_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Serve::start(folder.path());
+    let load = Load::start(&server, &Arc::new(AtomicUsize::new(0)), None);
+    load.wait_for(50);
+    assert!(server.terminate().success());
+    let answered: BTreeSet<String> = load.end().into_iter().collect();
+    let (kept, data) = (kept(folder.path()), folder.path().join("otel-usage/serve/otel-usage.db"));
+    assert!(answered.is_subset(&kept));
+    // A request is answered or not begun: none was kept without an answer.
+    assert_eq!(answered, kept);
+    assert!(data.exists());
+    let (_, sessions) = about(folder.path(), &["export", "sessions"]);
+    assert_eq!(sessions.lines().count() - 1, kept.len());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_asks_senders_to_wait_and_passes() {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let folder = tempfile::tempdir().unwrap();
+    let server = Serve::start(folder.path());
+    let mut client = server.client();
+    assert_eq!(client.beat(&uuid(1)), Some(200));
+    let limit = |bytes| {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&server.child)), Resource::Fsize, limit).unwrap();
+    };
+    limit(Some(8192));
+    assert_eq!(client.beat(&uuid(2)), Some(503));
+    assert_eq!(client.beat(&uuid(3)), Some(503));
+    let log = server.log();
+    assert_eq!(log.matches("messages cannot be kept").count(), 1, "{log}");
+    assert!(log.contains("make room on the disk"), "{log}");
+    limit(None);
+    assert_eq!(client.beat(&uuid(4)), Some(200));
+    assert!(server.log().contains("messages are kept again"));
+    assert!(server.terminate().success());
+    assert_eq!(kept(folder.path()), [uuid(1), uuid(4)].into());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failed_sync_stops_the_server_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (library, fails) = (folder.path().join("failing_sync.so"), folder.path().join("fails"));
+    let source = otel_usage_testing::root().join("testing/src/failing_sync.c");
+    let built = command("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return otel_usage_testing::skipped("there is no C compiler");
+    }
+    let mut command = serve(folder.path());
+    command.env("LD_PRELOAD", &library).env("FAILING_SYNC", &fails);
+    let mut server = Serve::start_as(command, folder.path());
+    let mut client = server.client();
+    assert_eq!(client.beat(&uuid(1)), Some(200));
+    File::create(&fails).unwrap();
+    // Nothing is promised any more; the server may be gone before it answers.
+    assert_ne!(client.beat(&uuid(2)), Some(200));
+    let status = wait("an end", || server.child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    let log = server.log();
+    assert!(log.contains("the file cannot be trusted any more"), "{log}");
+    fs::remove_file(&fails).unwrap();
+    assert!(kept(folder.path()).contains(&uuid(1)));
+}
+
+#[test]
+fn a_second_server_on_the_same_file_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Serve::start(folder.path());
+    for arguments in [
+        &["--listen", "127.0.0.1:0", "--maintainers", "127.0.0.1:0"][..],
+        &["rebuild"],
+        &["forget", &uuid(1)],
+    ] {
+        let (done, text) = about(folder.path(), arguments);
+        assert!(
+            !done && text.contains("another otel-usage serve uses this file: stop it first"),
+            "{text}"
+        );
+    }
+    assert!(server.terminate().success());
+    let (done, text) = about(folder.path(), &["forget", &uuid(1)]);
+    assert!(done && text.starts_with("deleted 0 sessions and 0 messages"), "{text}");
+}
+
+#[test]
+fn a_planted_address_is_in_no_log_and_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = serve(folder.path());
+    command.args(["--trusted-proxy", "127.0.0.1"]);
+    let server = Serve::start_as(command, folder.path());
+    let mut client = server.client();
+    let head = "x-forwarded-for: 203.0.113.77\r\n";
+    let beat = format!("{{\"uuid\": \"{}\", \"log_time\": 0}}", uuid(1));
+    assert_eq!(client.post("/", &beat, head), Some(200));
+    for body in ["no json", "{\"strange_key\": 1}"] {
+        assert_eq!(client.post("/context", body, head), Some(400));
+    }
+    assert_eq!(client.post("/v1/traces", "{}", head), Some(200));
+    assert!(server.terminate().success());
+    let mut folders = vec![folder.path().to_owned()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let bytes = fs::read(&path).unwrap();
+            for needle in [&b"203.0.113"[..], &[203, 0, 113, 77]] {
+                assert!(
+                    !bytes.windows(needle.len()).any(|piece| piece == needle),
+                    "{}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(files >= 2);
+}
