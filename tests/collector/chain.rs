@@ -11,8 +11,8 @@ use otel_usage_testing::receiver::{Answer, Receiver, Request};
 use otel_usage_testing::sample;
 use otel_usage_testing::{Collected, Operator, schemas};
 
-use crate::bridge::Bridge;
 use crate::otelcol::{Otelcol, find, free};
+use crate::program::Program;
 use crate::{client, peers};
 
 /// Returns the flat messages that engines made, with the number of each.
@@ -33,7 +33,7 @@ fn count(bodies: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
 fn the_chain_delivers_the_bytes_an_engine_would_post() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
     let server = Receiver::start();
-    let bridge = Bridge::new(&command, &server.url()).started();
+    let bridge = Program::bridge(&command, &server.url()).started();
     let mut otelcol =
         Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
     let seen = [
@@ -67,7 +67,7 @@ fn the_chain_delivers_the_bytes_an_engine_would_post() {
 fn the_chain_sanitizes_flat_json_of_an_old_engine() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
     let (server, at) = (Receiver::start(), free());
-    let bridge = Bridge::new(&command, &server.url()).started();
+    let bridge = Program::bridge(&command, &server.url()).started();
     let _otelcol = Otelcol::new(&binary, "legacy-flat.yaml")
         .with("COLLECTOR_BRIDGE", bridge.url())
         .with("COLLECTOR_FLAT", at.to_string())
@@ -94,7 +94,7 @@ fn the_unmodified_originals_reach_the_server_through_the_collector() {
         }
     };
     let (server, at) = (Receiver::start(), free());
-    let bridge = Bridge::new(&command, &server.url()).started();
+    let bridge = Program::bridge(&command, &server.url()).started();
     let _otelcol = Otelcol::new(&binary, "legacy-flat.yaml")
         .with("COLLECTOR_BRIDGE", bridge.url())
         .with("COLLECTOR_FLAT", at.to_string())
@@ -152,7 +152,7 @@ fn name(request: &Request) -> String {
 fn an_outage_of_the_whole_chain_loses_nothing() {
     let (Some(binary), Some(command)) = (find(), peers::command()) else { return };
     let at = free();
-    let mut bridge = Bridge::new(&command, &format!("http://{at}")).started();
+    let mut bridge = Program::bridge(&command, &format!("http://{at}")).started();
     let mut otelcol =
         Otelcol::new(&binary, "direct.yaml").with("COLLECTOR_BRIDGE", bridge.url()).started();
     let mut seen = Vec::new();

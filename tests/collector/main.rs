@@ -22,7 +22,6 @@ mod otelcol;
 
 mod agent_gateway;
 mod archive;
-mod bridge;
 mod chain;
 mod clickhouse;
 mod configurations;
@@ -32,3 +31,4 @@ mod kafka;
 mod legacy_flat;
 mod outage;
 mod peers;
+mod program;

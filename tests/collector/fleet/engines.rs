@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
@@ -23,8 +23,8 @@ use otel_usage_testing::sample;
 use otel_usage_testing::{Operator, otlp};
 use uuid::Uuid;
 
-use super::ledger::{Identity, Ledger};
-use super::{PATIENCE, Plan};
+use super::ledger::{Identity, Ledger, now};
+use super::{HEARTBEAT, PATIENCE, Plan, millis};
 
 /// Number of sending threads. Each has its share of the engines, and at most one request in flight.
 const SENDERS: usize = 16;
@@ -43,6 +43,8 @@ pub(super) struct Engines<'a> {
     start: (Resource, SpanData),
     beat: (Resource, SpanData),
     begun: Instant,
+    /// The time of the first engine's start report. Unit: milliseconds since the Unix epoch.
+    first: i64,
     /// Set when no new records are made. Waiting records are still sent.
     ended: OnceLock<Instant>,
 }
@@ -59,6 +61,8 @@ impl Drop for Living<'_> {
 struct Engine {
     id: Uuid,
     run: SpanContext,
+    /// The time of its next record. Unit: milliseconds since the Unix epoch.
+    time: i64,
     started: bool,
     next: Instant,
     waiting: VecDeque<(Identity, Vec<u8>)>,
@@ -80,6 +84,8 @@ impl<'a> Engines<'a> {
             start: parts(&run.start[0]),
             beat: parts(&run.heartbeat.unwrap()),
             begun: Instant::now(),
+            // So that the last records have the time at which they are sent.
+            first: now() + millis(plan.time) - plan.stands_for(plan.time),
             ended: OnceLock::new(),
         }
     }
@@ -124,6 +130,7 @@ impl<'a> Engines<'a> {
         Engine {
             id: Uuid::new_v4(),
             run: ids(),
+            time: self.first + self.plan.stands_for(start),
             started: false,
             next,
             waiting: VecDeque::new(),
@@ -183,8 +190,9 @@ impl<'a> Engines<'a> {
             _ => KeyValue::new(key.clone(), value.clone()),
         });
         let resource = Resource::builder_empty().with_attributes(known).build();
-        let now = SystemTime::now();
-        let mut span = SpanData { start_time: now, end_time: now, ..span.clone() };
+        let time = UNIX_EPOCH + Duration::from_millis(u64::try_from(engine.time).unwrap());
+        engine.time += millis(HEARTBEAT);
+        let mut span = SpanData { start_time: time, end_time: time, ..span.clone() };
         span.span_context = ids();
         span.links.links = vec![Link::with_context(engine.run.clone())];
         for attribute in &mut span.attributes {

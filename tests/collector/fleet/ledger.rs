@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -25,8 +25,8 @@ struct Entry {
     acknowledged: bool,
     digest: u64,
     copies: u64,
-    /// The run of the bridge that delivered it last.
-    by: Option<u32>,
+    /// The run of bridge and server in which it arrived last.
+    by: Option<usize>,
 }
 
 /// The counts for start messages, or for heartbeats.
@@ -46,15 +46,16 @@ pub(super) struct Count {
 struct Book {
     entries: HashMap<Identity, Entry>,
     acknowledged: u64,
-    arrived: u64,
-    stored: u64,
-    /// Second copies by the same run of the bridge, whose window should have known the first.
-    repeated_by_one_bridge: u64,
+    /// Times at which a bridge or the server was killed. Unit: milliseconds since the Unix epoch.
+    kills: Vec<i64>,
+    /// Second copies in one run, although the bridge's window should have known the first.
+    repeated_in_one_run: u64,
     unknown: u64,
     altered: u64,
-    /// Counts for each second.
+    /// Requests of the engines, for each second.
     tried: Vec<u32>,
-    arrivals: Vec<u32>,
+    /// Messages by the second in which the server received them.
+    arrivals: HashMap<i64, u64>,
 }
 
 #[derive(Debug)]
@@ -95,33 +96,32 @@ impl Ledger {
         book.entries.get_mut(&identity).unwrap().acknowledged = true;
     }
 
-    /// Notes that the usage server stored `body`, which run `by` of the bridge delivered.
-    pub(super) fn stored(&self, body: &str, by: u32) {
+    /// Notes that the bridge or the usage server is killed, after which the next bridge knows nothing of what arrived, or
+    /// this one nothing of what was stored without an answer.
+    pub(super) fn killed(&self) {
+        self.book().kills.push(now());
+    }
+
+    /// Notes that the usage server received and stored `body`.
+    pub(super) fn stored(&self, received: i64, body: &str) {
         let (identity, digest) = (identity(body), digest(body));
         let mut book = self.book();
         let book = &mut *book;
-        count(&mut book.arrivals, self.begun);
-        book.arrived += 1;
+        *book.arrivals.entry(received / 1_000).or_default() += 1;
+        let by = book.kills.partition_point(|kill| *kill <= received);
         let Some(entry) = identity.and_then(|identity| book.entries.get_mut(&identity)) else {
             book.unknown += 1;
             return;
         };
         book.altered += u64::from(entry.digest != digest);
-        book.stored += u64::from(entry.copies == 0);
-        book.repeated_by_one_bridge += u64::from(entry.by == Some(by));
+        book.repeated_in_one_run += u64::from(entry.by == Some(by));
         entry.copies += 1;
         entry.by = Some(by);
     }
 
-    /// Returns the number of copies that arrived so far.
-    pub(super) fn arrived(&self) -> u64 {
-        self.book().arrived
-    }
-
-    /// Returns the number of identities that were acknowledged and are not stored yet.
-    pub(super) fn waiting(&self) -> u64 {
-        let book = self.book();
-        book.acknowledged.saturating_sub(book.stored)
+    /// Returns the number of identities that were acknowledged to engines so far.
+    pub(super) fn acknowledged_so_far(&self) -> u64 {
+        self.book().acknowledged
     }
 
     pub(super) fn count(&self, start: bool) -> Count {
@@ -136,10 +136,16 @@ impl Ledger {
         sum
     }
 
-    /// Returns requests of engines and arrivals at the usage server, by second.
-    pub(super) fn by_second(&self) -> (Vec<u32>, Vec<u32>) {
+    /// Returns the number of requests that engines made.
+    pub(super) fn tries(&self) -> u64 {
+        self.book().tried.iter().copied().map(u64::from).sum()
+    }
+
+    /// Returns the largest number in one second, of requests of engines and of messages at the usage server.
+    pub(super) fn most_in_a_second(&self) -> [u64; 2] {
         let book = self.book();
-        (book.tried.clone(), book.arrivals.clone())
+        let tried = book.tried.iter().copied().map(u64::from).max();
+        [tried, book.arrivals.values().copied().max()].map(Option::unwrap_or_default)
     }
 
     /// Returns each thing that must not happen, with the number of times that it did.
@@ -152,7 +158,7 @@ impl Ledger {
             ("never acknowledged", sum(|count| count.made - count.acknowledged)),
             ("arrived, of no engine", book.unknown),
             ("arrived with another body", book.altered),
-            ("sent twice by one bridge", book.repeated_by_one_bridge),
+            ("sent twice by one bridge to one server", book.repeated_in_one_run),
         ]
     }
 
@@ -167,6 +173,12 @@ fn count(seconds: &mut Vec<u32>, begun: Instant) {
         seconds.resize(second + 1, 0);
     }
     seconds[second] += 1;
+}
+
+/// Returns the time. Unit: milliseconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 fn identity(body: &str) -> Option<Identity> {

@@ -1,7 +1,7 @@
 //! Runs a fleet of engines in front of a collector while everything behind it fails in turn.
 //!
 //! Engines start during more than half of the time, so that start records arrive in every phase. The
-//! usage server is unavailable, then busy. Collector and bridge are killed meanwhile, and once more each
+//! usage server is killed, then busy. Collector and bridge are killed meanwhile, and once more each
 //! while the queue empties. `cargo xtask demo fleet` runs it large, and the test here small.
 
 mod cost;
@@ -11,12 +11,11 @@ mod outcome;
 mod server;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bridge::Bridge;
-use crate::otelcol::{Otelcol, find, free};
+use crate::otelcol::{Otelcol, find};
 use crate::peers;
+use crate::program::Program;
 use cost::Cost;
 use engines::{Engines, Living};
 use ledger::Ledger;
@@ -27,6 +26,9 @@ use server::Server;
 /// nothing will.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Time between two heartbeats of vLLM.
+const HEARTBEAT: Duration = Duration::from_secs(600);
+
 /// Number of records that arrive before a kill: one request of the collector and half of the next.
 const FLOWING: u64 = 150;
 
@@ -35,7 +37,7 @@ struct Plan {
     engines: usize,
     /// Time from the first start to the last heartbeat.
     time: Duration,
-    /// Time between the heartbeats of an engine, shorter than vLLM's ten minutes.
+    /// Time between the heartbeats of an engine, which stands for [`HEARTBEAT`].
     beat: Duration,
 }
 
@@ -45,17 +47,22 @@ impl Plan {
         self.time.mul_f64(0.6)
     }
 
+    /// Returns the milliseconds of an engine's life for which a time of the run stands.
+    fn stands_for(&self, time: Duration) -> i64 {
+        millis(time.mul_f64(HEARTBEAT.as_secs_f64() / self.beat.as_secs_f64()))
+    }
+
     fn run(&self, otelcol: &Path, command: &Path) -> Outcome {
-        let ledger = Arc::new(Ledger::new());
-        let mut server = Server::start(free(), &ledger);
-        let mut bridge = Bridge::new(command, &server.url()).started();
+        let ledger = Ledger::new();
+        let mut server = Server::start(command);
+        let mut bridge = Program::bridge(command, &server.url()).started();
         let mut otelcol = Otelcol::new(otelcol, "direct.yaml")
             .with("COLLECTOR_BRIDGE", bridge.url())
             // The default.
             .with("COLLECTOR_FLUSH", "1s")
             .started();
         let [mut collector_cost, mut bridge_cost] = [Cost::default(); 2];
-        let mut queued = 0;
+        let (mut queued, mut most_at_once) = (0, 0);
         let engines = Engines::new(self, otelcol.http, &ledger);
         let begun = Instant::now();
         let at = |share: f64, what: &str| {
@@ -63,38 +70,49 @@ impl Plan {
             std::thread::sleep(when.saturating_duration_since(Instant::now()));
             say(begun, what);
         };
-        let flows = || {
-            let enough = ledger.arrived() + FLOWING;
-            until(&ledger, || ledger.arrived() >= enough);
+        let mut flows = |server: &Server| {
+            let arrived = || server.metric(r#"records_delivered_total{sink="store"}"#);
+            let enough = arrived() + FLOWING;
+            until("no message arrives", arrived, |arrived| {
+                most_at_once = most_at_once.max(server.metric(AT_WORK));
+                arrived >= enough
+            });
         };
         std::thread::scope(|scope| {
             scope.spawn(|| engines.run());
             let living = Living(&engines);
-            at(0.2, "the usage server is gone: connections are refused");
-            server.leave();
+            at(0.2, "the usage server is killed: connections break, then are refused");
+            server.kill();
+            ledger.killed();
             at(0.35, "the collector is killed, and away for a moment");
             collector_cost.add(otelcol.process());
             otelcol.kill();
             at(0.36, "the collector starts on the same queue");
             otelcol.start();
-            at(0.45, "the usage server is back, and answers 503 to everything");
-            server.come_back_busy();
+            at(0.45, "everything is answered 503 in the usage server's place");
+            server.be_busy();
             at(0.5, "the bridge is killed, and away for a moment");
             bridge_cost.add(bridge.process());
             bridge.kill();
-            server.expect_another_bridge();
+            ledger.killed();
             at(0.51, "the bridge starts");
             bridge.start();
-            at(0.6, "the usage server answers 200 again");
-            queued = ledger.waiting();
+            at(0.6, "the usage server starts on the same file");
             server.recover();
-            flows();
+            queued = ledger.acknowledged_so_far() - server.counted().all();
+            flows(&server);
             say(begun, "the queue empties: the bridge is killed in the middle of it, and starts");
             bridge_cost.add(bridge.process());
             bridge.kill();
-            server.expect_another_bridge();
+            // What it had sent belongs to its run, also what the server has not read yet.
+            let (at_work, mut idle) = (|| server.metric(AT_WORK), 0);
+            until("the server does not answer", at_work, |requests| {
+                idle = if requests == 0 { idle + 1 } else { 0 };
+                idle > 20
+            });
+            ledger.killed();
             bridge.start();
-            flows();
+            flows(&server);
             say(begun, "the collector is killed in the middle of it, and starts");
             collector_cost.add(otelcol.process());
             otelcol.kill();
@@ -102,41 +120,52 @@ impl Plan {
             at(1.0, "the engines end");
             drop(living);
         });
-        until(&ledger, || ledger.waiting() == 0);
-        say(begun, "everything that was acknowledged is stored");
+        let counted = || server.counted().all();
+        until("acknowledged records are not counted", counted, |counted| {
+            counted >= ledger.acknowledged_so_far()
+        });
+        say(begun, "everything that was acknowledged is counted");
         // Repeated requests arrive before the collector ends.
         collector_cost.add(otelcol.process());
         otelcol.stop();
         bridge_cost.add(bridge.process());
+        server.messages(|received, body| ledger.stored(received, body));
+        let counted = server.counted();
+        server.kill();
         Outcome {
             queued,
+            counted,
             collector: collector_cost,
             bridge: bridge_cost,
-            most_at_once: server.most_at_once(),
+            server: server.cost,
+            most_at_once,
             away: self.time.mul_f64(0.4),
             ledger,
         }
     }
 }
 
+/// The gauge of requests in the usage server that have no answer yet.
+const AT_WORK: &str = "requests_in_flight";
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap()
+}
+
 fn say(begun: Instant, what: &str) {
     println!("{:>6.1} s  {what}", begun.elapsed().as_secs_f64());
 }
 
-/// Waits until nothing more arrives.
-fn until(ledger: &Ledger, is: impl Fn() -> bool) {
-    let mut last = (ledger.arrived(), Instant::now());
-    while !is() {
-        let arrived = ledger.arrived();
-        if arrived > last.0 {
-            last = (arrived, Instant::now());
+/// Waits until the number is as wanted. Fails with the reason `otherwise` if it does not change for long.
+fn until(otherwise: &str, number: impl Fn() -> u64, mut is: impl FnMut(u64) -> bool) {
+    let mut last = (number(), Instant::now());
+    while !is(last.0) {
+        assert!(last.1.elapsed() < PATIENCE, "{otherwise}: {}", last.0);
+        std::thread::sleep(Duration::from_millis(5));
+        let number = number();
+        if number != last.0 {
+            last = (number, Instant::now());
         }
-        assert!(
-            last.1.elapsed() < PATIENCE,
-            "{} acknowledged records do not arrive",
-            ledger.waiting()
-        );
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

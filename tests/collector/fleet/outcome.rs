@@ -1,24 +1,26 @@
 //! The result of a fleet's run: a table for a reader, and the mistakes for a test.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Plan;
 use super::cost::Cost;
 use super::ledger::Ledger;
-use super::server::LATENCY;
+use super::server::Counted;
 
 /// Largest number of POSTs that a bridge has in flight by default.
-const POSTS: usize = 64;
+const POSTS: u64 = 64;
 
 #[derive(Debug)]
 pub(super) struct Outcome {
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) ledger: Ledger,
     /// Messages that were acknowledged and not stored when the usage server recovered.
     pub(super) queued: u64,
+    pub(super) counted: Counted,
     pub(super) collector: Cost,
     pub(super) bridge: Cost,
-    pub(super) most_at_once: usize,
+    pub(super) server: Cost,
+    /// Largest number of requests that were seen at work in the usage server.
+    pub(super) most_at_once: u64,
     pub(super) away: Duration,
 }
 
@@ -32,9 +34,13 @@ impl Outcome {
             .filter(|(_, times)| *times > 0)
             .map(|(what, times)| format!("{what}: {times}"))
             .collect();
-        let starts = self.ledger.count(true).stored;
-        if starts != plan.engines as u64 {
-            wrong.push(format!("{starts} start messages of {} engines", plan.engines));
+        let (starts, beats) = (self.ledger.count(true), self.ledger.count(false));
+        if starts.stored != plan.engines as u64 {
+            wrong.push(format!("{} start messages of {} engines", starts.stored, plan.engines));
+        }
+        let Counted { starts: engines, heartbeats } = self.counted;
+        if (engines, heartbeats) != (starts.made, beats.made) {
+            wrong.push(format!("the server counts {engines} starts and {heartbeats} heartbeats"));
         }
         if self.most_at_once > POSTS {
             wrong.push(format!("{} POSTs at once", self.most_at_once));
@@ -44,8 +50,9 @@ impl Outcome {
 
     /// Number of requests that engines had to send again.
     pub(super) fn refused_at_first(&self) -> u64 {
-        let tried: u64 = self.ledger.by_second().0.into_iter().map(u64::from).sum();
-        tried - self.ledger.count(true).acknowledged - self.ledger.count(false).acknowledged
+        self.ledger.tries()
+            - self.ledger.count(true).acknowledged
+            - self.ledger.count(false).acknowledged
     }
 
     pub(super) fn print(&self, plan: &Plan) {
@@ -59,38 +66,38 @@ impl Outcome {
         line("stored, after de-duplication by uuid and log_time", starts.stored, beats.stored);
         line("acknowledged and missing", starts.missing, beats.missing);
         line("stored once more, before de-duplication", starts.repeated, beats.repeated);
+        line("counted by the usage server", self.counted.starts, self.counted.heartbeats);
 
-        let (tried, arrived) = self.ledger.by_second();
-        let most = |seconds: &[u32]| seconds.iter().copied().max().unwrap_or(0);
+        let [tried, arrived] = self.ledger.most_in_a_second();
         let steady = plan.engines as f64 / plan.beat.as_secs_f64();
-        let bound = POSTS as f64 / LATENCY.as_secs_f64();
         println!("\nrates");
         let rate = |what: &str, value: String| println!("{what:<52} {value:>9}");
         rate("heartbeats a second of all engines", format!("{steady:.0}"));
-        rate("engines to collector, most in a second", most(&tried).to_string());
+        rate("engines to collector, most in a second", tried.to_string());
         rate("requests that engines had to send again", self.refused_at_first().to_string());
         rate("queued when the usage server recovered", self.queued.to_string());
-        rate("collector and bridge to server, most in a second", most(&arrived).to_string());
-        rate("POSTs at once, most", self.most_at_once.to_string());
-        println!(
-            "  the bound: {POSTS} POSTs of the bridge at once, {} ms each: {bound:.0} a second",
-            LATENCY.as_millis()
-        );
+        rate("collector and bridge to server, most in a second", arrived.to_string());
+        rate("requests at work in the server, most seen", self.most_at_once.to_string());
+        println!("  the bound: {POSTS} POSTs of the bridge at once");
 
         println!("\n{:<52} {:>9} {:>10}", "cost, all runs together", "CPU s", "peak MiB");
-        for (what, cost) in [("collector", self.collector), ("bridge", self.bridge)] {
+        let costs =
+            [("collector", self.collector), ("bridge", self.bridge), ("usage server", self.server)];
+        for (what, cost) in costs {
             println!("{what:<52} {:>9.1} {:>10.0}", cost.cpu.as_secs_f64(), cost.peak_mib);
         }
         println!(
-            "\n{} engines, usage server away or busy for {:.0} s; a heartbeat every {:.0} s stands for vLLM's every 600 s.",
+            "\n{} engines, usage server away or busy for {:.0} s; a heartbeat every {:.0} s stands for vLLM's every 600 s,\n\
+             and its time says so.",
             plan.engines,
             self.away.as_secs_f64(),
             plan.beat.as_secs_f64()
         );
         println!(
-            "Stored once more is what a bridge had delivered of a request when it was killed: the collector\n\
-             repeats the whole request, and the next bridge remembers nothing. A bridge that lives on sends\n\
-             nothing twice, also when the collector is killed: that is among the checks."
+            "A message is stored once more if a bridge was killed after it had delivered a part of a request, because the\n\
+             collector repeats the whole request and the next bridge remembers nothing, or if the server was killed\n\
+             before it answered. The server counts it once, because it counts each ten minutes of an engine once. A bridge\n\
+             that lives on sends nothing twice to a server that lives on: that is among the checks."
         );
         let wrong = self.wrong(plan);
         if wrong.is_empty() {

@@ -1,137 +1,159 @@
-//! The usage server of a fleet: stores messages in the [`Ledger`], and can be unavailable or busy.
-//!
-//! It answers 200 after a delay like that of a network, or 503. While it is unavailable it refuses and breaks
-//! connections. It answers every message that it stored.
+//! The usage server of a fleet: `otel-usage serve`, which is killed, unavailable and busy for a while.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use otel_usage_testing::receiver::{Answer, serve};
+use serde::Deserialize;
+use tempfile::TempDir;
 
-use super::ledger::Ledger;
-
-/// Time of each answer. Together with the POSTs that a bridge has in flight it limits the rate.
-pub(super) const LATENCY: Duration = Duration::from_millis(20);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Up,
-    Busy,
-    Away,
-}
-
-#[derive(Debug)]
-struct Shared {
-    ledger: Arc<Ledger>,
-    state: Mutex<State>,
-    /// The run of the bridge that connects.
-    by: AtomicU32,
-    at_work: AtomicUsize,
-    most: AtomicUsize,
-    closing: AtomicBool,
-}
+use super::cost::Cost;
+use crate::otelcol::free;
+use crate::program::Program;
 
 #[derive(Debug)]
 pub(super) struct Server {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
+    command: PathBuf,
+    folder: TempDir,
+    program: Program,
+    maintainers: SocketAddr,
+    busy: Option<Busy>,
+    pub(super) cost: Cost,
+}
+
+/// What the server counts, each engine and each ten minutes of an engine once.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) starts: u64,
+    pub(super) heartbeats: u64,
+}
+
+impl Counted {
+    pub(super) const fn all(self) -> u64 {
+        self.starts + self.heartbeats
+    }
 }
 
 impl Server {
-    pub(super) fn start(address: SocketAddr, ledger: &Arc<Ledger>) -> Self {
-        let shared = Arc::new(Shared {
-            ledger: Arc::clone(ledger),
-            state: Mutex::new(State::Up),
-            by: AtomicU32::new(0),
-            at_work: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
-        });
-        let mut server = Self { address, shared, accepting: None };
-        server.listen();
-        server
+    pub(super) fn start(command: &Path) -> Self {
+        let (folder, maintainers) = (tempfile::tempdir().unwrap(), free());
+        let program = Program::usage_server(command, &data(&folder), maintainers).started();
+        let command = command.to_owned();
+        Self { command, folder, program, maintainers, busy: None, cost: Cost::default() }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.program.url()
     }
 
-    /// Starts another run of the bridge, after everything from the run before is handled.
-    pub(super) fn expect_another_bridge(&self) {
-        while self.shared.at_work.load(Ordering::Relaxed) > 0 {
-            std::thread::sleep(Duration::from_millis(1));
+    /// Kills the server with SIGKILL, so that connections break and are refused.
+    pub(super) fn kill(&mut self) {
+        self.cost.add(self.program.process());
+        self.program.kill();
+    }
+
+    /// Answers 503 in its place, as a proxy does while the server behind it is away.
+    pub(super) fn be_busy(&mut self) {
+        self.busy = Some(Busy::start(self.program.at));
+    }
+
+    /// Starts the server again on the same file.
+    pub(super) fn recover(&mut self) {
+        self.busy = None;
+        self.program.start();
+    }
+
+    /// Returns a number of the maintainers' metrics, and 0 as long as it does not exist.
+    pub(super) fn metric(&self, name: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.maintainers);
+        let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+        let name = format!("otel_usage_bridge_{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |n| n.parse().unwrap())
+    }
+
+    /// Returns what the server counts so far.
+    pub(super) fn counted(&self) -> Counted {
+        #[derive(Deserialize)]
+        struct Session {
+            beats: u64,
+            version: Option<String>,
         }
-        self.shared.by.fetch_add(1, Ordering::Relaxed);
+        let mut sum = Counted::default();
+        for line in self.export(&["sessions", "--format=json"]).lines() {
+            let session: Session = serde_json::from_str(line).unwrap();
+            // Only the start report gives a version.
+            sum.starts += u64::from(session.version.is_some());
+            sum.heartbeats += session.beats;
+        }
+        sum
     }
 
-    /// Returns the largest number of concurrent requests.
-    pub(super) fn most_at_once(&self) -> usize {
-        self.shared.most.load(Ordering::Relaxed)
-    }
-
-    /// Stops listening, so that connections are refused.
-    pub(super) fn leave(&mut self) {
-        *self.shared.state.lock().unwrap() = State::Away;
-        self.shared.closing.store(true, Ordering::Relaxed);
-        // Wakes the thread that waits for a connection, so that it drops the listener.
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
-            accepting.join().unwrap();
+    /// Calls `each` with the time of receipt and the body of every message that the server keeps. Unit of the time:
+    /// milliseconds since the Unix epoch.
+    pub(super) fn messages(&self, mut each: impl FnMut(i64, &str)) {
+        for line in self.export(&["messages"]).lines().skip(1) {
+            // The body is the last cell, and its quotes are doubled.
+            let mut cells = line.splitn(5, ',');
+            let received = cells.nth(2).unwrap().parse().unwrap();
+            let body = cells.nth(1).unwrap().trim_matches('"').replace("\"\"", "\"");
+            each(received, &body);
         }
     }
 
-    /// Listens again and answers 503.
-    pub(super) fn come_back_busy(&mut self) {
-        *self.shared.state.lock().unwrap() = State::Busy;
-        self.listen();
+    fn export(&self, what: &[&str]) -> String {
+        let mut export = Command::new(&self.command);
+        export.args(["serve", "export"]).args(what).arg("--data").arg(data(&self.folder));
+        let output = export.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
+}
 
-    pub(super) fn recover(&self) {
-        *self.shared.state.lock().unwrap() = State::Up;
-    }
+fn data(folder: &TempDir) -> PathBuf {
+    folder.path().join("usage.db")
+}
 
-    fn listen(&mut self) {
-        self.shared.closing.store(false, Ordering::Relaxed);
-        let listener = TcpListener::bind(self.address).unwrap();
-        let shared = Arc::clone(&self.shared);
-        self.accepting = Some(std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.closing.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (shared, by) = (Arc::clone(&shared), shared.by.load(Ordering::Relaxed));
+/// Answers 503 to everything until it is dropped.
+#[derive(Debug)]
+struct Busy {
+    ended: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Busy {
+    fn start(at: SocketAddr) -> Self {
+        let listener = TcpListener::bind(at).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let accepting = std::thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) {
+                let Ok((stream, _)) = listener.accept() else {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                };
+                stream.set_nonblocking(false).unwrap();
                 std::thread::spawn(move || {
-                    let _ = serve(&stream, |request| shared.answer(&request.text(), by));
+                    // Without the last line the bridge would stay with this connection.
+                    let lines = "Retry-After: 1\r\nConnection: close\r\n";
+                    serve(&stream, |_| Answer::Status(503, lines))
                 });
             }
-        }));
+        });
+        Self { ended, accepting: Some(accepting) }
     }
 }
 
-impl Drop for Server {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-impl Shared {
-    fn answer(&self, body: &str, by: u32) -> Answer {
-        let at_work = self.at_work.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most.fetch_max(at_work, Ordering::Relaxed);
-        std::thread::sleep(LATENCY);
-        let state = *self.state.lock().unwrap();
-        if state == State::Up {
-            self.ledger.stored(body, by);
-        }
-        self.at_work.fetch_sub(1, Ordering::Relaxed);
-        match state {
-            State::Up => Answer::Status(200, ""),
-            State::Busy => Answer::Status(503, "Retry-After: 1\r\n"),
-            State::Away => Answer::BreakOff,
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(accepting) = self.accepting.take() {
+            accepting.join().unwrap();
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::{collector, tools};
 pub(crate) fn fleet(engines: u32, minutes: f64) -> anyhow::Result<()> {
     ensure!(engines > 0, "--engines 0: at least one engine is needed");
     ensure!(
-        (0.2..=600.0).contains(&minutes),
-        "--minutes {minutes}: choose at least 0.2, so that every outage fits in, and at most 600"
+        (0.2..=300.0).contains(&minutes),
+        "--minutes {minutes}: choose at least 0.2, so that every outage fits in, and at most 300, because the server believes times of the last seven days"
     );
     let Some(otelcol) = collector::build()? else { return Ok(()) };
     let root = tools::root()?;

@@ -1,4 +1,4 @@
-//! Runs `otel-usage bridge` as a child process between a collector and a usage server.
+//! Runs the command `otel-usage` as a child process: as the bridge behind a collector, or as the usage server behind that.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,32 @@ use crate::client;
 use crate::otelcol::free;
 
 #[derive(Debug)]
-pub(crate) struct Bridge {
+pub(crate) struct Program {
     command: PathBuf,
-    server: String,
-    at: SocketAddr,
+    arguments: Vec<String>,
+    pub(crate) at: SocketAddr,
     child: Option<Child>,
 }
 
-impl Bridge {
+impl Program {
     /// Returns a bridge that is not yet started, with one usage server for every engine.
-    pub(crate) fn new(command: &Path, server: &str) -> Self {
-        Self { command: command.to_owned(), server: server.to_owned(), at: free(), child: None }
+    pub(crate) fn bridge(command: &Path, server: &str) -> Self {
+        let servers = ["vllm", "lmcache"].map(|engine| format!("--server={engine}={server}"));
+        let [vllm, lmcache] = &servers;
+        Self::new(command, &["bridge", "--exporter=server", vllm, lmcache])
+    }
+
+    /// Returns a usage server that is not yet started, with its file and its maintainers' listener.
+    pub(crate) fn usage_server(command: &Path, data: &Path, maintainers: SocketAddr) -> Self {
+        let (data, maintainers) =
+            (format!("--data={}", data.display()), format!("--maintainers={maintainers}"));
+        // All messages come from one network: that of the bridge.
+        Self::new(command, &["serve", "--rate=0", &data, &maintainers])
+    }
+
+    fn new(command: &Path, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self { command: command.to_owned(), arguments, at: free(), child: None }
     }
 
     pub(crate) fn started(mut self) -> Self {
@@ -33,9 +48,8 @@ impl Bridge {
 
     pub(crate) fn start(&mut self) {
         let child = Command::new(&self.command)
-            .args(["bridge", "--exporter", "server", "--listen", &self.at.to_string()])
-            .args(["--server", &format!("vllm={}", self.server)])
-            .args(["--server", &format!("lmcache={}", self.server)])
+            .args(&self.arguments)
+            .args(["--listen", &self.at.to_string()])
             .env_clear()
             .env("OTEL_USAGE_MODE", "on")
             .stdin(Stdio::null())
@@ -46,7 +60,7 @@ impl Bridge {
         self.child = Some(child);
         let until = Instant::now() + Duration::from_secs(60);
         while client::get(self.at, "/healthz") != Some(200) {
-            assert!(Instant::now() < until, "the bridge does not say that it runs");
+            assert!(Instant::now() < until, "{:?} does not say that it runs", self.arguments);
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -65,7 +79,7 @@ impl Bridge {
     }
 }
 
-impl Drop for Bridge {
+impl Drop for Program {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
