@@ -1,6 +1,6 @@
 //! The contracts that the bridge knows, each with its destination and the operator's consent.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,8 @@ use otel_usage_schema::{CompiledContract, Consent, Contract, Decision, Destinati
 use reqwest::Url;
 
 use crate::config::{Config, Operator};
+use crate::keys::Keys;
+use crate::legacy::Forms;
 use crate::strangers::Strangers;
 
 /// Time for which a consent holds.
@@ -19,7 +21,8 @@ const CONSENT_HOLDS: Duration = Duration::from_secs(1);
 pub(crate) struct Catalog {
     pub(crate) known: Vec<Known>,
     /// Every key of a flat message.
-    pub(crate) keys: HashSet<String>,
+    pub(crate) keys: Keys,
+    pub(crate) forms: Forms,
     pub(crate) strangers: Strangers,
 }
 
@@ -81,8 +84,9 @@ impl Catalog {
         }
         let messages = contracts.iter().flat_map(|contract| contract.messages.iter());
         let fields = messages.flat_map(|message| message.fields.iter());
-        let keys = fields.map(|field| field.name.to_string()).collect();
-        Ok(Self { known, keys, strangers: Strangers::default() })
+        let keys = fields.map(|field| field.name.as_ref()).collect();
+        let forms = Forms::new(&contracts, &keys);
+        Ok(Self { known, keys, forms, strangers: Strangers::default() })
     }
 
     /// Returns the place of the contract with this id.

@@ -4,11 +4,11 @@
 //! pairs. Each costs the field in which it stands.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use otel_usage_schema::MessageSpec;
 use serde_json::value::RawValue;
 
+use crate::keys::{KeySet, Keys};
 use crate::part::{Field, Part, Stop, entries, json_text, many, one};
 use crate::value::{Any, Room, pair};
 
@@ -26,6 +26,8 @@ const KEY: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Object {
     known: Vec<(String, Any)>,
+    /// The keys among them.
+    pub(crate) keys: KeySet,
     /// The keys that no contract knows, as far as they are named.
     unknown: Vec<String>,
     /// The number of the other keys that no contract knows.
@@ -55,8 +57,9 @@ impl Object {
             .collect()
     }
 
-    fn put(&mut self, key: &str, keys: &HashSet<String>, value: impl FnOnce() -> Any) {
-        if keys.contains(key) {
+    fn put(&mut self, key: &str, keys: &Keys, value: impl FnOnce() -> Any) {
+        if let Some(number) = keys.number(key) {
+            self.keys.insert(number);
             self.known.push((key.to_owned(), value()));
         } else if self.unknown.len() < STRANGE {
             self.unknown.push(key.to_owned());
@@ -68,7 +71,7 @@ impl Object {
 
 /// Returns the flat object in the body of a log record, which is text, bytes, or OTLP's own map. Of its
 /// values only those under `keys` are read.
-pub(crate) fn object(body: Part<'_>, keys: &HashSet<String>) -> Option<Object> {
+pub(crate) fn object(body: Part<'_>, keys: &Keys) -> Option<Object> {
     let mut object = None;
     let read = body.each(BODY, &mut |place, value| {
         object = match place {
@@ -83,7 +86,7 @@ pub(crate) fn object(body: Part<'_>, keys: &HashSet<String>) -> Option<Object> {
     read.ok().and(object)
 }
 
-fn of_map(map: Part<'_>, keys: &HashSet<String>) -> Option<Object> {
+fn of_map(map: Part<'_>, keys: &Keys) -> Option<Object> {
     let (mut object, mut room) = (Object::default(), Room::new());
     let read = map.each(ENTRIES, &mut |_, entry| {
         if let Some((key, value)) = pair(entry)? {
@@ -96,7 +99,7 @@ fn of_map(map: Part<'_>, keys: &HashSet<String>) -> Option<Object> {
 }
 
 /// Returns the flat object in a text.
-pub(crate) fn of_text(text: &str, keys: &HashSet<String>) -> Option<Object> {
+pub(crate) fn of_text(text: &str, keys: &Keys) -> Option<Object> {
     let standard = standard(text);
     let raw: &RawValue = serde_json::from_str(&standard).ok()?;
     let (mut object, mut room) = (Object::default(), Room::new());
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Object> {
-        of_text(text, &["a", "b"].map(str::to_owned).into())
+        of_text(text, &["a", "b"].into_iter().collect())
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod files;
 mod flat;
 mod importer;
 mod intake;
+mod keys;
 mod legacy;
 mod lines;
 #[cfg(test)]

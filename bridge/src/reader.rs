@@ -18,7 +18,6 @@ use crate::answer::Answer;
 use crate::catalog::{Catalog, Known};
 use crate::config::Config;
 use crate::flat::{self, Object};
-use crate::legacy;
 use crate::memory::Share;
 use crate::metrics::{self, Metrics, Reason, add};
 use crate::otlp::{self, Attributes, GROUPS, RECORDS, SCOPES};
@@ -303,11 +302,14 @@ impl Reader {
         now: Instant,
         text: &mut Vec<u8>,
     ) -> Result<Option<Flat>, &'static str> {
-        let Some((contract, message)) = legacy::recognise(&self.catalog, object) else {
+        let Some((contract, message)) = self.catalog.forms.recognise(object) else {
             self.lose("not_recognised");
             return Err("no contract knows this message");
         };
         let Some(known) = self.catalog.known.get(contract) else { return Ok(None) };
+        let Some(message) = known.compiled.contract().messages.get(message) else {
+            return Ok(None);
+        };
         let Some(consent) = self.consent(known, now) else { return Ok(None) };
         let lost = &mut |loss| self.count(loss, 1);
         let Some(read) = unflatten(message, object, received, lost) else {

@@ -28,6 +28,10 @@ use otel_usage_serve::{Server, Settings};
 use load::{Load, Mix};
 use process::Process;
 
+/// The allocator of the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
     match arguments.first().map(String::as_str) {

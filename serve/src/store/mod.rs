@@ -19,6 +19,7 @@ mod line;
 mod maintain;
 mod origin;
 mod project;
+mod queue;
 mod rates;
 mod rebuild;
 mod recompress;
@@ -30,7 +31,6 @@ mod writer;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,9 +53,9 @@ pub use self::retain::Days;
 use self::core::Kept;
 use self::line::Line;
 use self::origin::Keys;
+use self::queue::Queue;
 use self::rates::Rates;
 pub(crate) use self::shape::{FACETS, Kind, Shape, Shapes};
-use self::writer::Job;
 
 /// The tables. `schema.sql` explains each.
 pub const SCHEMA: &str = include_str!("schema.sql");
@@ -68,7 +68,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// A store that takes messages.
 pub struct Store {
-    jobs: Mutex<Option<SyncSender<Job>>>,
+    queue: Arc<Queue>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     shapes: Arc<Shapes>,
     clock: Clock,
@@ -105,11 +105,12 @@ impl Store {
         let keys = Keys::new(core.next_key()?, now);
         let shapes = Arc::clone(&core.shapes);
         let (stop, stopped) = watch::channel(None);
-        let (jobs, thread) = writer::start(core, Arc::clone(&clock), stop)?;
+        let queue = Arc::new(Queue::default());
+        let thread = writer::start(core, Arc::clone(&queue), Arc::clone(&clock), stop)?;
         Ok(Self {
             path: path.to_owned(),
             rates: Rates::new(rate),
-            jobs: Mutex::new(Some(jobs)),
+            queue,
             thread: Mutex::new(Some(thread)),
             shapes,
             clock,
@@ -126,12 +127,12 @@ impl Store {
         run: impl FnOnce(&mut Core) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Run(Box::new(move |core| {
+        let sent = self.queue.run(Box::new(move |core| {
             let _ = reply.send(run(core));
         }));
-        let jobs = self.jobs()?;
-        // The queue may be full, and this must not block a thread of the runtime.
-        tokio::task::spawn_blocking(move || jobs.send(job)).await.ok()?.ok()?;
+        if !sent {
+            return None;
+        }
         answer.await.ok()
     }
 
@@ -148,15 +149,11 @@ impl Store {
 
     /// Brings the projection up to date and closes the file. Blocks.
     pub fn close(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
-    }
-
-    fn jobs(&self) -> Option<SyncSender<Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads a message, and makes the line that keeps it. A message of an unknown contract is not kept.
@@ -203,11 +200,8 @@ impl otel_usage_bridge::Store for Store {
         }
         let (reply, answer) = oneshot::channel();
         let later = Err(Refusal::Later(PAUSE));
-        match self.jobs().map(|jobs| jobs.try_send(Job::Keep(kept, reply))) {
-            Some(Ok(())) => {}
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => {
-                return std::future::ready(later).boxed();
-            }
+        if !self.queue.keep(kept, reply) {
+            return std::future::ready(later).boxed();
         }
         async move { if answer.await == Ok(true) { Ok(()) } else { later } }.boxed()
     }
