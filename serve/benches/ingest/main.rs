@@ -22,10 +22,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use otel_usage_bridge::{Bridge, Config};
 use otel_usage_serve::store::Clock;
-use otel_usage_serve::{Server, Settings};
+use otel_usage_serve::{Receives, Server, Settings};
 
-use load::{Load, Mix};
+use load::Phase;
 use process::Process;
 
 /// The allocator of the command.
@@ -36,6 +37,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
     match arguments.first().map(String::as_str) {
         Some("serve") => serve(Path::new(&arguments[1])),
+        Some("door") => door(),
         Some("remember") => disk::remember(Path::new(&arguments[1])),
         _ => measure(&arguments),
     }
@@ -51,24 +53,31 @@ fn measure(arguments: &[String]) {
     disk::print_sync("before", folder.path());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
 
-    let server = Process::own(&["serve", data.to_str().unwrap()]);
-    let load = Load::new(&server.line);
-    let run = |what: &str, connections: usize, rate: Option<u32>, mix: Mix| {
+    // Only what has to last is measured for the whole time.
+    let short = time.min(Duration::from_secs(30));
+    let run = |server: &Process, what: &str, phase: Phase, time: Duration| {
         let cpu = server.cpu();
-        let done = runtime.block_on(load.run(connections, rate, mix, time));
+        let done = runtime.block_on(load::run(&server.line, phase, time));
         let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / done.records as f64;
         println!(
-            "{what}: {:.0} records/s, {cpu:.1} µs of CPU a record, answer p50 {:.1} ms, p99 {:.1} ms, {} s",
+            "{what}, {phase}: {:.0} records/s, {cpu:.1} µs of CPU a record, answer p50 {:.1} ms, p99 {:.1} ms, {} s",
             done.records as f64 / done.time.as_secs_f64(),
             done.percentile(50),
             done.percentile(99),
             time.as_secs()
         );
     };
-    run("as fast as it goes, 95:5", 768, None, Mix::Posts);
-    run("2,000 a second, 95:5", 256, Some(2_000), Mix::Posts);
+    // The floor of the CPU time: the same front door, which reads each message and keeps none.
+    let door = Process::own(&["door"]);
+    for phase in [Phase::FlatOut, Phase::Paced, Phase::Batches] {
+        run(&door, "front door", phase, short);
+    }
+    door.terminate();
+    let server = Process::own(&["serve", data.to_str().unwrap()]);
+    run(&server, "server", Phase::FlatOut, time);
+    run(&server, "server", Phase::Paced, short);
     disk::print_sync("after", folder.path());
-    run("OTLP, 100 records a request", 32, None, Mix::Batches);
+    run(&server, "server", Phase::Batches, short);
     println!("memory of the server: {:.0} MiB at most", server.resident_mib("VmHWM"));
     server.terminate();
     disk::measure(&data);
@@ -76,7 +85,7 @@ fn measure(arguments: &[String]) {
     println!("{}", memory.line);
 }
 
-/// Runs a server, and prints its URL.
+/// Runs a server, and prints its address.
 fn serve(data: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -86,17 +95,30 @@ fn serve(data: &Path) {
         settings.rate = 0;
         let server = Server::bind(&settings, clock()).await.unwrap();
         println!("{}", server.addresses().unwrap()[0]);
-        // It ends when its input does.
-        let end = tokio::task::spawn_blocking(|| {
-            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
-        });
-        server
-            .serve(async {
-                let _ = end.await;
-            })
-            .await
-            .unwrap();
+        server.serve(input_ends()).await.unwrap();
     });
+}
+
+/// Runs the front door of a server without its store, and prints its address.
+fn door() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut config = Config::default();
+        config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.operator = Arc::new(Receives);
+        config.flat_posts = true;
+        config.exporters.discard = true;
+        (config.limits.requests, config.limits.connections) = (4_096, 4_096);
+        let door = Bridge::bind(&config).await.unwrap();
+        println!("{}", door.addresses().unwrap()[0]);
+        door.serve(input_ends()).await;
+    });
+}
+
+/// Returns when the input of this process ends.
+async fn input_ends() {
+    let read = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    let _ = tokio::task::spawn_blocking(read).await;
 }
 
 /// Returns the clock of this machine.
