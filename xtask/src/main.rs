@@ -33,6 +33,7 @@ mod small_build;
 mod supply_chain;
 mod tools;
 mod torture;
+mod wheel_paths;
 mod wheels;
 mod workspace;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 use crate::python::{PACKAGE, environment};
-use crate::{rustup, tools};
+use crate::{rustup, tools, wheel_paths};
 
 /// The Rust targets of the wheels, each with the oldest C library that its wheel runs with.
 const TARGETS: [(&str, &str); 3] = [
@@ -62,7 +62,7 @@ pub(crate) fn run(out: Option<PathBuf>, only: &[String]) -> anyhow::Result<()> {
     for (target, compatibility) in TARGETS.into_iter().filter(|(target, _)| wanted(target)) {
         rustup::add_target(root, target)?;
         let made = tempfile::tempdir_in(tools::target(root)?)?;
-        let mut build = maturin(root, &python);
+        let mut build = maturin(root, &python)?;
         build.args(["build", "--profile", "wheel", "--locked", "--zig", "--target", target]);
         build.args(["--compatibility", compatibility, "--out"]).arg(made.path());
         if target.ends_with("-gnu") {
@@ -71,12 +71,13 @@ pub(crate) fn run(out: Option<PathBuf>, only: &[String]) -> anyhow::Result<()> {
         }
         watched(&format!("building the wheel for {target}"), &mut build)?;
         let wheel = only_file(made.path())?;
-        inspect(&python, &wheel, target)?;
+        let unpacked = wheel_paths::strip(root, &python, &wheel)?;
+        inspect(&python, &wheel, unpacked.path(), target)?;
         keep(&wheel, &out)?;
     }
     if only.is_empty() {
         let made = tempfile::tempdir_in(tools::target(root)?)?;
-        let mut source = maturin(root, &python);
+        let mut source = maturin(root, &python)?;
         source.arg("sdist").arg("--out").arg(made.path());
         watched("packing the sources", &mut source)?;
         keep(&only_file(made.path())?, &out)?;
@@ -105,13 +106,10 @@ fn unwinder(root: &Path, python: &Path, target: &str) -> anyhow::Result<PathBuf>
 }
 
 /// Fails if a wheel is too large, lacks a part, or has something that no user of it needs.
-fn inspect(python: &Path, wheel: &Path, target: &str) -> anyhow::Result<()> {
+fn inspect(python: &Path, wheel: &Path, unpacked: &Path, target: &str) -> anyhow::Result<()> {
     let bytes = std::fs::metadata(wheel)?.len();
     ensure!(bytes <= LARGEST, "{} has {bytes} bytes, more than {LARGEST}", wheel.display());
-    let unpacked = tempfile::tempdir()?;
-    let unpack = ["-m", "zipfile", "-e"];
-    tools::output(Command::new(python).args(unpack).arg(wheel).arg(unpacked.path()))?;
-    let library = std::fs::read(unpacked.path().join("otel_usage/_native.abi3.so"))?;
+    let library = std::fs::read(only_file(unpacked)?.join("otel_usage/_native.abi3.so"))?;
     let needs = |name: &str| library.windows(name.len()).any(|part| part == name.as_bytes());
     ensure!(
         !target.ends_with("-gnu") || needs(SYSTEM_UNWINDER),
@@ -151,11 +149,13 @@ pub(crate) fn host_wheel(root: &Path) -> anyhow::Result<PathBuf> {
     let out = tools::target(root)?.join("wheels/host");
     let _ = std::fs::remove_dir_all(&out);
     let python = builder(root)?;
-    let mut build = maturin(root, &python);
+    let mut build = maturin(root, &python)?;
     build.args(["build", "--profile", "wheel", "--locked", "--compatibility", "linux", "--out"]);
     build.arg(&out);
     watched("building the wheel for this machine", &mut build)?;
-    only_file(&out)
+    let wheel = only_file(&out)?;
+    wheel_paths::strip(root, &python, &wheel)?;
+    Ok(wheel)
 }
 
 /// Returns a Python that has what builds a wheel.
@@ -168,7 +168,7 @@ fn builder(root: &Path) -> anyhow::Result<PathBuf> {
     )
 }
 
-fn maturin(root: &Path, python: &Path) -> Command {
+fn maturin(root: &Path, python: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(python);
     command.args(["-m", "maturin"]).current_dir(root.join(PACKAGE));
     // The programs of the environment, such as zig, are found by this.
@@ -179,8 +179,9 @@ fn maturin(root: &Path, python: &Path) -> Command {
             command.env("PATH", paths);
         }
     }
+    command.env("CARGO_ENCODED_RUSTFLAGS", wheel_paths::flags(root)?);
     tools::forget_this_package(&mut command);
-    command
+    Ok(command)
 }
 
 fn watched(what: &str, command: &mut Command) -> anyhow::Result<()> {
