@@ -1,7 +1,9 @@
 //! A handle of the library, and what it takes to make it again in a forked child.
 
 use std::mem::ManuallyDrop;
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry::Value;
 use otel_usage::settings::Env;
@@ -18,8 +20,8 @@ pub(crate) struct Recipe {
     pub(crate) version: Option<String>,
     pub(crate) accelerators: Option<Accelerators>,
     pub(crate) attributes: Vec<(String, Value)>,
-    pub(crate) local_log: Option<String>,
-    pub(crate) file: Option<String>,
+    pub(crate) local_log: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     pub(crate) server: Option<String>,
     pub(crate) consent: Option<Consent>,
     pub(crate) sample: bool,
@@ -72,6 +74,8 @@ impl Recipe {
 #[derive(Debug)]
 pub(crate) struct Handle {
     recipe: Recipe,
+    /// Whether consent was withdrawn, here or in the process from which this one was forked.
+    withdrawn: AtomicBool,
     now: Mutex<Now>,
 }
 
@@ -84,9 +88,13 @@ struct Now {
 }
 
 impl Now {
-    fn new(recipe: &Recipe, id: Option<String>) -> Self {
+    fn new(recipe: &Recipe, id: Option<String>, withdrawn: bool) -> Self {
         let id = id.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let usage = recipe.builder().with_instance_id(&id).init();
+        let mut builder = recipe.builder().with_instance_id(&id);
+        if withdrawn {
+            builder = builder.with_consent(Consent::Off);
+        }
+        let usage = builder.init();
         Self {
             process: std::process::id(),
             id,
@@ -103,8 +111,8 @@ impl Now {
 
 impl Handle {
     pub(crate) fn new(recipe: Recipe, id: Option<String>) -> Self {
-        let now = Mutex::new(Now::new(&recipe, id));
-        Self { recipe, now }
+        let now = Mutex::new(Now::new(&recipe, id, false));
+        Self { recipe, withdrawn: AtomicBool::new(false), now }
     }
 
     pub(crate) const fn recipe(&self) -> &Recipe {
@@ -119,9 +127,17 @@ impl Handle {
         let mut now = self.now.try_lock().ok()?;
         if now.is_inherited() {
             // The parent's handle is left as it is, because its locks may be held by threads that do not exist here.
-            *now = Now::new(&self.recipe, None);
+            *now = Now::new(&self.recipe, None, self.withdrawn.load(Ordering::Relaxed));
         }
         Some((Usage::clone(&now.usage), now.id.clone()))
+    }
+
+    /// Withdraws consent for this process, and for the children that it forks from now on.
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Relaxed);
+        if let Some((usage, _)) = self.get() {
+            usage.withdraw();
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     refuse_subinterpreter(module.py())?;
+    notices::keep_panics();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<usage::NativeUsage>()?;
     module.add_function(wrap_pyfunction!(ask::decide, module)?)?;

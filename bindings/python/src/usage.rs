@@ -4,6 +4,7 @@
 //! catch. Whatever waits releases the interpreter's lock first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -12,13 +13,13 @@ use otel_usage::settings::Env;
 use otel_usage::{Accelerators, Consent, Flush, Usage};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use std::ffi::OsString;
 use tracing::Level;
 
 use crate::contract;
 use crate::handle::{Handle, Recipe};
-use crate::notices::Notices;
+use crate::notices::{self, Notices};
 use crate::value::{self, Record};
 
 /// Longest wait that a caller may ask for.
@@ -34,11 +35,21 @@ fn quiet<T: Default>(call: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_default()
 }
 
-/// Returns the variables of a `dict` such as `os.environ`. Other entries are left out.
+/// Returns the variables of a `dict` such as `os.environ`.
 pub(crate) fn environment(variables: &Bound<'_, PyDict>) -> Env {
     Env::given(variables.iter().filter_map(|(name, value)| {
-        Some((name.extract::<String>().ok()?, value.extract::<OsString>().ok()?))
+        Some((word(&name)?.into_string().ok()?, word(&value).unwrap_or_default()))
     }))
+}
+
+/// Returns a name or a value of the environment. A switch counts also if it is a number, or bytes as in `os.environb`,
+/// because an opt-out that is left out would be none.
+fn word(given: &Bound<'_, PyAny>) -> Option<OsString> {
+    if let Ok(bytes) = given.cast::<PyBytes>() {
+        return Some(String::from_utf8_lossy(bytes.as_bytes()).into_owned().into());
+    }
+    let text = |given: &Bound<'_, PyAny>| given.extract::<OsString>().ok();
+    text(given).or_else(|| text(given.str().ok()?.as_any()))
 }
 
 #[pymethods]
@@ -55,8 +66,8 @@ impl NativeUsage {
         version: Option<String>,
         accelerators: Option<(i64, String, i64)>,
         attributes: Option<&Bound<'_, PyDict>>,
-        local_log: Option<String>,
-        file: Option<String>,
+        local_log: Option<PathBuf>,
+        file: Option<PathBuf>,
         server: Option<String>,
         instance_id: Option<String>,
         consent: Option<bool>,
@@ -249,7 +260,7 @@ impl NativeUsage {
 
     /// Withdraws consent for the rest of this process.
     fn withdraw(&self) {
-        self.with((), Usage::withdraw);
+        self.guarded(|| self.0.withdraw());
     }
 
     /// The lines for people that have come up since the last call: level and text.
@@ -294,8 +305,10 @@ impl NativeUsage {
     /// Returns what `call` returns, or the default with a line for Python's log if it panics.
     fn guarded<T: Default>(&self, call: impl FnOnce() -> T) -> T {
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-            let notices = &self.0.recipe().notices;
-            notices.tell(Level::DEBUG, "usage reporting met an error of its own and did nothing");
+            let place = notices::last_panic();
+            let line =
+                format!("usage reporting met an error of its own at {place} and did nothing");
+            self.0.recipe().notices.tell(Level::DEBUG, &line);
             T::default()
         })
     }

@@ -3,10 +3,16 @@
 use opentelemetry::{Array, KeyValue, Value};
 use otel_usage::UsageRecord;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PySequence, PyString, PyTuple};
 
 /// Most entries of a list. The contract keeps 64.
 const ENTRIES: usize = 256;
+
+/// Most attributes of a record. The library keeps 512.
+const ATTRIBUTES: usize = 1024;
+
+/// Most characters of a text. The library keeps 4096 bytes, and the rest would be copied in vain on the engine's thread.
+const CHARACTERS: usize = 8192;
 
 /// A record as Python gives it.
 pub(crate) struct Record {
@@ -34,8 +40,8 @@ pub(crate) fn attributes(values: &Bound<'_, PyDict>) -> Vec<KeyValue> {
 pub(crate) fn named<'py>(
     values: &Bound<'py, PyDict>,
 ) -> impl Iterator<Item = (String, Value)> + use<'py> {
-    values.iter().filter_map(|(name, value)| {
-        let name = name.cast::<PyString>().ok()?.to_string_lossy().into_owned();
+    values.iter().take(ATTRIBUTES).filter_map(|(name, value)| {
+        let name = text(name.cast::<PyString>().ok()?)?;
         Some((name, self::value(&value)?))
     })
 }
@@ -53,8 +59,8 @@ fn value(value: &Bound<'_, PyAny>) -> Option<Value> {
         value.extract().map_or_else(|_| other(), Value::I64)
     } else if let Ok(number) = value.cast::<PyFloat>() {
         Value::F64(number.value())
-    } else if let Ok(text) = value.cast::<PyString>() {
-        Value::from(text.to_string_lossy().into_owned())
+    } else if let Ok(string) = value.cast::<PyString>() {
+        text(string).map_or_else(other, Value::from)
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         list(value).unwrap_or_else(other)
     } else {
@@ -72,10 +78,18 @@ fn list(value: &Bound<'_, PyAny>) -> Option<Value> {
     if let Some(numbers) = entries.iter().map(number).collect() {
         return Some(Value::Array(Array::I64(numbers)));
     }
-    let text = |entry: &Bound<'_, PyAny>| {
-        entry.cast::<PyString>().ok().map(|text| text.to_string_lossy().into_owned().into())
-    };
-    entries.iter().map(text).collect::<Option<_>>().map(|texts| Value::Array(Array::String(texts)))
+    let words = |entry: &Bound<'_, PyAny>| Some(text(entry.cast::<PyString>().ok()?)?.into());
+    entries.iter().map(words).collect::<Option<_>>().map(|texts| Value::Array(Array::String(texts)))
+}
+
+/// Returns the start of a text, with a sign in the place of each half of a surrogate pair. `None`: Python has no memory
+/// for it.
+fn text(string: &Bound<'_, PyString>) -> Option<String> {
+    if string.len().ok()? <= CHARACTERS {
+        return Some(string.to_string_lossy().into_owned());
+    }
+    let start = string.cast::<PySequence>().ok()?.get_slice(0, CHARACTERS).ok()?;
+    Some(start.cast::<PyString>().ok()?.to_string_lossy().into_owned())
 }
 
 fn kind(value: &Bound<'_, PyAny>) -> String {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -57,3 +58,15 @@ def test_sent_lists_what_left_if_the_operator_asked_for_a_journal(python, server
 def test_an_unknown_contract_is_one_clear_error(python):
     error = command(python, "status", "--contract", "vlm", status=2)
     assert error.startswith("error: there is no contract \"vlm\": use ") and error.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(python):
+    """As `head` is, which closes the pipe."""
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "otel_usage", "preview"]
+    done = subprocess.run(
+        program, env=python.variables, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

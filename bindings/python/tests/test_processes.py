@@ -126,6 +126,28 @@ def test_a_fork_while_the_worker_is_busy_leaves_a_child_that_works(python, silen
     )
 
 
+def test_a_child_of_a_process_that_withdrew_reports_nothing(python, server):
+    python.run(
+        """
+        import os, otel_usage
+        usage = otel_usage.Usage("vllm/current")
+        usage.record("vllm.report", {})
+        assert usage.flush(60).state == "settled"
+        usage.withdraw()
+        child = os.fork()
+        if child == 0:
+            assert not usage.enabled
+            usage.record("vllm.report", {})
+            usage.flush(60)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        """,
+        "-W",
+        "ignore",
+    )
+    assert len(server.messages) == 1
+
+
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_a_child_of_each_start_method_reports(python, server, tmp_path, method):
     script = tmp_path / "engine.py"
@@ -198,6 +220,37 @@ def test_a_wait_lets_other_threads_of_python_run(python, silent_server):
         """,
         more={"VLLM_USAGE_STATS_SERVER": silent_server.url},
     )
+
+
+def test_a_handler_of_a_signal_can_end_a_wait(python, silent_server):
+    out = python.run(
+        """
+        import os, signal, threading, otel_usage
+        class Ended(Exception): pass
+        heard, turns = threading.Event(), []
+        def hear(*_):
+            turns.append(heard.set())
+            # The third signal comes after the second one was heard, so that handlers run during the wait.
+            if len(turns) == 3:
+                raise Ended
+        signal.signal(signal.SIGUSR1, hear)
+        def tell():
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGUSR1)
+                heard.wait()
+                heard.clear()
+        usage = otel_usage.Usage("vllm/current")
+        usage.record("vllm.report", {})
+        try:
+            threading.Timer(0.2, tell).start()
+            print(usage.flush(3600))
+        except Ended:
+            print("ended")
+        usage.finish()
+        """,
+        more={"VLLM_USAGE_STATS_SERVER": silent_server.url},
+    )
+    assert out == "ended\n"
 
 
 def test_finish_inside_asyncio_does_not_wait_for_a_silent_server(python, silent_server):
@@ -343,7 +396,6 @@ def test_an_error_below_is_nothing_above_and_a_line_for_debugging(python):
             vllm._reporter._start()
             child = os.fork()
             if child == 0:
-                os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
                 libc = ctypes.CDLL(None, use_errno=True)
                 number = {"x86_64": 318, "aarch64": 278}[os.uname().machine]
                 # Load the number of the call; if it is `getrandom`, the answer is ENOSYS; else allow it.
@@ -364,7 +416,8 @@ def test_an_error_below_is_nothing_above_and_a_line_for_debugging(python):
     )
     if "not permitted" in out:
         pytest.skip("a process cannot restrict its system calls here")
-    assert "DEBUG usage reporting met an error of its own and did nothing" in out, out
+    # The place, and nothing on stderr, where a panic would write it.
+    assert re.search(r"DEBUG usage reporting met an error of its own at \S+\.rs:\d+:\d+ and did nothing", out), out
     assert "None False <UsageMessage vllm/current off: an error>" in out, out
 
 

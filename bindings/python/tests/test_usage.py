@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 from typing import Annotated
 
 import pytest
@@ -107,6 +110,13 @@ def test_consent_of_the_engine_cannot_overrule_the_operator(host, server, monkey
     assert not otel_usage.is_enabled()
 
 
+@pytest.mark.parametrize(
+    "switch", [{"DO_NOT_TRACK": 1}, {b"DO_NOT_TRACK": b"1"}, {"OTEL_SDK_DISABLED": True}, {"OTEL_USAGE_MODE": None}]
+)
+def test_a_switch_counts_whatever_its_type(host, switch):
+    assert not Usage("vllm/current", environment={**host, **switch}).enabled
+
+
 def test_values_that_no_attribute_can_hold_do_not_leave(host, server):
     with Usage("vllm/current") as usage:
         usage.record("vllm.report", {"vllm.parallel.tensor": object(), "vllm.cache.block_size": 2**70, "no.such": 1})
@@ -114,3 +124,75 @@ def test_values_that_no_attribute_can_hold_do_not_leave(host, server):
     (message,) = server.bodies
     assert message["tensor_parallel_size"] == 1 and message["block_size"] is None
     assert usage.stats()["lost"] == {"undeclared_attribute": 1, "wrong_type": 2}
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def _raise(self, *_arguments: object) -> None:
+        raise RuntimeError("hostile")
+
+    __bool__ = __eq__ = __float__ = __index__ = __iter__ = __len__ = __repr__ = __str__ = __getattr__ = _raise
+    __hash__ = None
+
+
+HALF = "\ud800"
+CALLS = {
+    "a kind that is no text": lambda usage: usage.record(5),
+    "a kind with half a surrogate pair": lambda usage: usage.record(HALF, {}),
+    "attributes that are none": lambda usage: usage.record("lmcache.engine", 5),
+    "attributes that are a list": lambda usage: usage.record("lmcache.engine", ["a"]),
+    "attributes that raise": lambda usage: usage.record("lmcache.engine", Hostile()),
+    "a kind that raises": lambda usage: usage.record(Hostile()),
+    "values that raise": lambda usage: usage.record("lmcache.engine", {"lmcache.model.name": Hostile(), HALF: HALF}),
+    "values for heartbeats": lambda usage: usage.heartbeat(5),
+    "an amount that is too large": lambda usage: usage.counter("lmcache.tokens.stored").add(2**70),
+    "an amount that is a text": lambda usage: usage.counter("lmcache.tokens.stored").add("1"),
+    "an amount with a fraction": lambda usage: usage.counter("lmcache.tokens.stored").add(1.5),
+    "a counter without a name": lambda usage: usage.counter(None).add(1),
+    "a value that is too large": lambda usage: usage.gauge("lmcache.l1.used").set(2**70),
+    "a sample that is a text": lambda usage: usage.histogram("lmcache.cache.lifespan").record("1"),
+    "a time that is none": lambda usage: usage.flush(None),
+    "a time that is no number": lambda usage: usage.flush(float("nan")),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_no_call_raises_whatever_the_engine_gives(host, caplog, call):
+    usage = Usage("lmcache/1", logger=logging.getLogger("engine"))
+    with caplog.at_level(logging.DEBUG):
+        CALLS[call](usage)
+    assert all(line.levelno <= logging.INFO for line in caplog.records), caplog.records
+
+
+def test_a_broken_logger_of_the_host_harms_nobody(host):
+    assert Usage("vllm/0.7", logger=Hostile()).enabled
+
+
+def test_a_file_may_have_a_name_that_is_no_utf8(host, server, tmp_path):
+    file = os.fsencode(tmp_path) + b"/\xff.json"
+    with Usage("vllm/current", file=os.fsdecode(file)) as usage:
+        usage.record("vllm.report", {})
+        assert usage.flush(60).state == "settled"
+    with open(file, "rb") as written:
+        assert json.loads(written.read()) == server.bodies[0]
+
+
+def test_a_huge_value_takes_no_memory(python):
+    """A text is cut before it is copied, and so is a `dict`."""
+    out = python.run(
+        """
+        import os, resource, otel_usage
+        usage = otel_usage.Usage("vllm/current")
+        text = "x" * 200_000_000
+        many = {f"{number} {text[:1000]}": text[:4000] for number in range(20_000)}
+        def most():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        before = most()
+        usage.record("vllm.report", {"vllm.model.architecture": text, text: 1})
+        usage.record("vllm.report", many)
+        print(most() - before, flush=True)
+        os._exit(0)
+        """
+    )
+    assert int(out) < 60, f"{out} MiB more"

@@ -41,8 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "run":
             return _run(given.program)
         if given.command == "sent":
-            return _sent(given.json)
-        return _status(given.contract, given.json) if given.command == "status" else _preview(given.contract, given.json)
+            status = _sent(given.json)
+        elif given.command == "status":
+            status = _status(given.contract, given.json)
+        else:
+            status = _preview(given.contract, given.json)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain about the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from otel_usage import _native
 from otel_usage._declared import engine_of
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_usage._native import Described
+
+_Class = TypeVar("_Class", bound=type)
 
 _TYPES = {bool: "bool", float: "float", int: "int", str: "str", list[int]: "ints", list[str]: "strs"}
 
@@ -59,7 +61,7 @@ def record(
     notice_url: str | None = None,
     heartbeat: int | None = 600,
     endpoint: str = "",
-) -> Callable[[type], type]:
+) -> Callable[[_Class], _Class]:
     """Make a contract from an annotated class.
 
     Parameters
@@ -84,7 +86,7 @@ def record(
     ``ValueError`` if a member is neither :class:`sent` nor :class:`private`, or has a type that cannot be sent.
     """
 
-    def describe(cls: type) -> type:
+    def describe(cls: _Class) -> _Class:
         engine = engine_of(contract)
         members, fields = _fields(cls, engine)
         operation = {

@@ -76,9 +76,12 @@ class Reporter:
 
     def set_runtime(self, key: str, value: str | int | bool) -> None:
         """Set a value of the next heartbeats."""
-        self.runtime[key] = value
-        if self._native is not None:
-            self._drop(self._native.heartbeat(self.runtime))
+        try:
+            self.runtime[key] = value
+            if self._native is not None:
+                self._drop(self._native.heartbeat(dict(self.runtime)))
+        except Exception:
+            self.debug("A value of the heartbeats could not be set")
 
     def report(self, architecture: str, context: object, extra: Mapping[str, Any] | None) -> None:
         """Report on this thread, which takes less than a millisecond. On a TPU a thread of its own does it, because the
@@ -108,7 +111,7 @@ class Reporter:
                 }
                 unknown = native.send("report", values)
                 if self.runtime:
-                    unknown += native.heartbeat(self.runtime)
+                    unknown += native.heartbeat(dict(self.runtime))
                 self._drop(unknown)
             tell(native, self.logger)
         except Exception:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from otel_usage import _native
-from otel_usage._process import described, tell
+from otel_usage import _native, _process
+from otel_usage._process import described, refused, tell
 
 # `typing`, `json` and `logging` cost more than this package, in every process that imports it.
 TYPE_CHECKING = False
@@ -74,7 +74,8 @@ class Usage:
 
     Errors
     ------
-    ``ValueError`` if the contract is unknown or contradicts itself, or a field has no classification. Nothing else raises.
+    ``ValueError`` if the contract is unknown or contradicts itself, or a field has no classification; ``TypeError`` if an
+    argument has another type. No later call raises: what cannot be recorded is left out, with a line at level DEBUG.
 
     Examples
     --------
@@ -135,15 +136,21 @@ class Usage:
         was made. Attributes that the contract does not know do not leave, and :meth:`stats` counts them. Values are
         ``bool``, ``int``, ``float``, ``str``, and lists of ``int`` or ``str``; ``None`` is left out.
         """
-        if not isinstance(kind, str):
-            from otel_usage._contract import attributes_of
+        try:
+            if not isinstance(kind, str):
+                from otel_usage._contract import attributes_of
 
-            kind, attributes = self._record or "", attributes_of(kind)
-        self._native.record(kind, dict(attributes or {}))
+                kind, attributes = self._record or "", attributes_of(kind)
+            self._native.record(kind, {} if attributes is None else dict(attributes))
+        except Exception:
+            refused("A record", self._logger)
 
     def heartbeat(self, values: Mapping[str, Any]) -> None:
         """Set the values that the next heartbeats carry, by the keys of that message. It sends nothing."""
-        self._native.heartbeat(dict(values))
+        try:
+            self._native.heartbeat(dict(values))
+        except Exception:
+            refused("A heartbeat", self._logger)
 
     def counter(self, attribute: str) -> Counter:
         """Return the counter of this attribute. It starts again at zero with every interval."""
@@ -158,8 +165,16 @@ class Usage:
         return Histogram(self._native, attribute)
 
     def flush(self, seconds: float = WAIT) -> Flush:
-        """Wait until every message so far is delivered, lost or on disk, at most ``seconds``."""
-        return Flush(*self._native.flush(seconds))
+        """Wait until every message so far is delivered, lost or on disk, at most ``seconds``.
+
+        Handlers of signals run meanwhile, and what they raise ends the wait.
+        """
+        try:
+            seconds = float(seconds)
+        except Exception:
+            refused("A time to wait", self._logger)
+            seconds = 0.0
+        return Flush(*_process.flush(self._native, seconds))
 
     def finish(self, wait: bool = True) -> None:
         """End the run, and wait for delivery at most 0.25 s. Without ``wait`` it returns at once."""
@@ -211,8 +226,11 @@ class Counter:
 
     def add(self, amount: int = 1) -> None:
         """Add ``amount``, which is not negative."""
-        if amount > 0:
-            self._native.count(self._attribute, amount)
+        try:
+            if amount > 0:
+                self._native.count(self._attribute, amount)
+        except Exception:
+            refused(f"An amount of {self._attribute}")
 
 
 class Gauge:
@@ -225,7 +243,10 @@ class Gauge:
 
     def set(self, value: int | None) -> None:
         """Set the value. ``None`` makes it unknown."""
-        self._native.gauge(self._attribute, value)
+        try:
+            self._native.gauge(self._attribute, value)
+        except Exception:
+            refused(f"A value of {self._attribute}")
 
 
 class Histogram:
@@ -238,7 +259,10 @@ class Histogram:
 
     def record(self, sample: float) -> None:
         """Add a sample, in the unit of the attribute."""
-        self._native.sample(self._attribute, sample)
+        try:
+            self._native.sample(self._attribute, sample)
+        except Exception:
+            refused(f"A sample of {self._attribute}")
 
 
 def is_enabled(contract: str = "vllm/current", environment: Mapping[str, str] | None = None) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_usage import _native
-from otel_usage._process import environment, tell
+from otel_usage._process import environment, flush, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class UsageSpanExporter(SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until every message so far is delivered, lost or on disk. ``False``: some still wait."""
-        state, _ = self._native.flush(timeout_millis / 1000)
+        state, _ = flush(self._native, timeout_millis / 1000)
         return state in ("settled", "durable")
 
 

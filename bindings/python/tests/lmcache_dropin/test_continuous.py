@@ -150,3 +150,17 @@ def test_reports_follow_the_variable_at_each_call(always, server, monkeypatch, m
     context.incr_or_send_stats(stats())
     posts = server.wait_for(2)
     assert [path for path, _ in posts] == ["/other/cache-usage", "/other/cache-lifespan"]
+
+
+def test_a_long_interval_keeps_few_samples_and_counts_all(monkeypatch, sender, metadata):
+    monkeypatch.setattr("otel_usage.lmcache.continuous._SAMPLES", 10)
+    context = ContinuousUsageContext(metadata, sender=sender)
+    context.incr_or_send_stats(stats())
+    for _ in range(100):
+        context.incr_or_send_stats(stats(lifespans=[0.5, 2.0, 9.0]))
+        assert len(context.cache_lifespan_data) <= 10
+    context.send_caching_message()
+    context.send_caching_message()
+    full, empty = (payload["cache_lifespan_histogram"] for _, payload in sender.sent[3::2])
+    assert {bound: count for bound, count in full.items() if count} == {1: 100, 5: 100, 10: 100}
+    assert set(empty.values()) == {0}

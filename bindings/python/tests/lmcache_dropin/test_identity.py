@@ -1,5 +1,6 @@
 """Who reports, and whether anybody may."""
 
+import fcntl
 import os
 import uuid
 
@@ -126,3 +127,12 @@ def test_a_machine_without_a_file_has_no_identifier(engine, place):
 def test_the_home_directory_is_the_variables_at_the_call(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "other"))
     assert get_usage_identity().machine_id == (tmp_path / "other/.config/lmcache/machine_id").read_text()
+
+
+def test_an_engine_does_not_wait_for_a_process_that_holds_the_file(engine, process):
+    folder = engine / ".config" / "lmcache"
+    folder.mkdir(parents=True)
+    with open(folder / "machine_id", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        # In a process of its own, which a wait would keep until this test gives up.
+        assert process("from otel_usage.lmcache import get_usage_identity as ask; print(repr(ask().machine_id))") == ["''"]

@@ -103,8 +103,12 @@ def send(mode: str, messages: Sequence[tuple[str, dict[str, Any]]], local_log: s
         for key in native.send(message, values):
             _declare.drop(message, key)
     _waiting.extend(native.notices())
-    while _waiting:
-        level, text = _waiting.pop(0)
+    while True:
+        try:
+            level, text = _waiting.pop(0)
+        except IndexError:
+            # There is none, or another thread took the last one.
+            return
         if text not in _told:
             _told.add(text)
             logger.log(level, "%s", _process.one_line(text))

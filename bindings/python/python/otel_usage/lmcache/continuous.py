@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 logger = Log("continuous")
 
 _INTERVAL = 600
+#: Most samples of an interval that are kept as they are. The others are counted at once.
+_SAMPLES = 65536
 _BUCKETS = (0, 1, 5, 10, 20, 40, 60, 80, 100, 250, 500, 750, 1000, 2500, 5000)
 
 
@@ -45,6 +47,8 @@ class ContinuousUsageContext:
         self.interval_num_stored_tokens = 0
         self.kv_sz_per_token_bytes = _bytes_of_a_token(metadata)
         self.cache_lifespan_data: list[float] = []
+        #: Counts of the samples of this interval that are not kept any more.
+        self._counted: dict[float, int] = {}
         self._sender = DEFAULT_SENDER if sender is None else sender
         self._mode = mode
         self._sequence_number = 0
@@ -72,6 +76,9 @@ class ContinuousUsageContext:
         self.cache_lifespan_data.extend(stats.interval_request_cache_lifespan)
         self.interval_num_hit_tokens += stats.interval_hit_tokens
         self.interval_num_stored_tokens += stats.interval_stored_tokens
+        if len(self.cache_lifespan_data) > _SAMPLES:
+            samples, self.cache_lifespan_data = self.cache_lifespan_data, []
+            self._counted = self._histogram(samples, self._counted)
         now = time.monotonic()
         if self.last_logged_ts < 0 or now - self.last_logged_ts >= self.min_logging_interval:
             # Also if the sender fails: the values are lost, as a gap in the numbers tells.
@@ -84,6 +91,7 @@ class ContinuousUsageContext:
         uptime = time.monotonic() - self._start_monotonic
         hit, stored = self.interval_num_hit_tokens, self.interval_num_stored_tokens
         lifespans, self.cache_lifespan_data = self.cache_lifespan_data, []
+        counted, self._counted = self._counted, {}
         self.interval_num_hit_tokens = self.interval_num_stored_tokens = 0
         identity = get_usage_identity()
         usage = ContinuousContextMessage(
@@ -95,11 +103,16 @@ class ContinuousUsageContext:
         )
         deliver(self._sender, usage, identity, self._mode, self.cache_usage_url)
         lifespan = CacheLifespanMessage(
-            cache_lifespan_histogram=self.list_to_histogram(lifespans, self.cache_lifespan_buckets),
+            cache_lifespan_histogram=self._histogram(lifespans, counted),
             sequence_number=self._sequence_number,
             uptime_seconds=uptime,
         )
         deliver(self._sender, lifespan, identity, self._mode, self.cache_lifespan_url)
+
+    def _histogram(self, samples: list[float], counted: dict[float, int]) -> dict[float, int]:
+        """Return the counts of these samples and of those that were counted before."""
+        counts = self.list_to_histogram(samples, self.cache_lifespan_buckets)
+        return {bound: count + counted.get(bound, 0) for bound, count in counts.items()}
 
     def list_to_histogram(self, data: Sequence[float], buckets: Sequence[float]) -> dict[float, int]:
         """Return the number of samples by bound.

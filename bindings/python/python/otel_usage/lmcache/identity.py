@@ -16,6 +16,9 @@ logger = Log("identity")
 
 #: Most characters of the file that are read. A UUID has 36.
 _CHARACTERS = 128
+#: Attempts to take the lock of the file, and the seconds between two: a tenth of a second in all, while the other process
+#: needs the lock to write 36 bytes.
+_TRIES, _PAUSE = 50, 0.002
 
 
 @members(frozen=True)
@@ -109,12 +112,22 @@ def _make(path: str) -> str:
 
 
 def _lock(descriptor: int) -> None:
+    """Take the lock of a file. It is free after a moment, unless something is wrong; then an ``OSError`` tells it,
+    because an engine's start must not wait for another process."""
     try:
         import fcntl
     except ImportError:
         # Not on this system.
         return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    import time
+
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+    raise BlockingIOError("another process holds the lock of the file")
 
 
 def _checked(text: str) -> str:
