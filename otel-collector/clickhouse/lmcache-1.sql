@@ -2,23 +2,23 @@
 -- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_EnvMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
-    `provider` String COMMENT 'Cloud provider.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
+    `provider` LowCardinality(String) COMMENT 'Cloud provider.' CODEC(ZSTD),
     `num_cpu` Int64 COMMENT 'Online logical CPUs of the host.',
-    `cpu_type` String COMMENT 'CPU brand string.',
-    `cpu_family_model_stepping` String COMMENT 'CPU family, model and stepping, decimal.',
+    `cpu_type` LowCardinality(String) COMMENT 'CPU brand string.' CODEC(ZSTD),
+    `cpu_family_model_stepping` LowCardinality(String) COMMENT 'CPU family, model and stepping, decimal.' CODEC(ZSTD),
     `total_memory` Int64 COMMENT 'Physical memory of the host.',
-    `architecture` Array(String) COMMENT 'Word size and linkage.',
-    `platforms` String COMMENT 'Python\'s `platform.platform()`.',
+    `architecture` Array(LowCardinality(String)) COMMENT 'Word size and linkage.' CODEC(ZSTD),
+    `platforms` LowCardinality(String) COMMENT 'Python\'s `platform.platform()`.' CODEC(ZSTD),
     `gpu_count` Int64 COMMENT 'Accelerators; without any, physical CPU cores.',
-    `gpu_type` String COMMENT 'Name of the first accelerator.',
+    `gpu_type` LowCardinality(String) COMMENT 'Name of the first accelerator.' CODEC(ZSTD),
     `gpu_memory_per_device` Int64 COMMENT 'Memory of the first accelerator; without any, of the host.',
-    `source` String COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `source` LowCardinality(String) COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_EnvMessage_otel AS SELECT
@@ -42,27 +42,27 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.environment';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_EngineMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
     `chunksize` Int64 COMMENT 'Tokens in one chunk.',
-    `local_device` String COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).',
+    `local_device` LowCardinality(String) COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).' CODEC(ZSTD),
     `max_local_cache_size` Int64 COMMENT 'Configured CPU cache in GB, truncated.',
-    `remote_url` Nullable(String) COMMENT 'Remote backend. Only the URL\'s scheme leaves.',
-    `remote_serde` Nullable(String) COMMENT 'Serializer of the remote backend.',
+    `remote_url` LowCardinality(Nullable(String)) COMMENT 'Remote backend. Only the URL\'s scheme leaves.' CODEC(ZSTD),
+    `remote_serde` LowCardinality(Nullable(String)) COMMENT 'Serializer of the remote backend.' CODEC(ZSTD),
     `pipelined_backend` Bool COMMENT 'Always false: a backend that upstream no longer has.',
     `save_decode_cache` Bool COMMENT 'Whether the cache of decoded tokens is kept.',
     `enable_blending` Bool COMMENT 'Whether blending is on.',
     `blend_recompute_ratio` Float64 COMMENT 'Always 0.15: a setting that upstream no longer has.',
     `blend_min_tokens` Int64 COMMENT 'Least tokens to blend.',
-    `model_name` String COMMENT 'The model. A path on this machine becomes `<local>`.',
+    `model_name` LowCardinality(String) COMMENT 'The model. A path on this machine becomes `<local>`.' CODEC(ZSTD),
     `world_size` Int64 COMMENT 'Ranks.',
     `worker_id` Int64 COMMENT 'This rank.',
-    `kv_dtype` String COMMENT 'KV data type, `torch.<name>`.',
-    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `kv_dtype` LowCardinality(String) COMMENT 'KV data type, `torch.<name>`.' CODEC(ZSTD),
+    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `worker_id`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_EngineMessage_otel AS SELECT
@@ -90,14 +90,14 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.engine';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_MetadataMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
-    `start_time` String COMMENT 'When the run started, local time.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
+    `start_time` LowCardinality(String) COMMENT 'When the run started, local time.' CODEC(ZSTD),
     `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_MetadataMessage_otel AS SELECT
@@ -112,31 +112,31 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.metadata';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_MPServerMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
-    `lmcache_version` String COMMENT 'Package version.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
+    `lmcache_version` LowCardinality(String) COMMENT 'Package version.' CODEC(ZSTD),
     `chunk_size` Int64 COMMENT 'Tokens in one chunk.',
-    `hash_algorithm` String COMMENT 'Hash of the chunks; LMCache\'s default is `blake3`.',
-    `engine_type` String COMMENT 'Engine type; LMCache\'s default is `default`.',
+    `hash_algorithm` LowCardinality(String) COMMENT 'Hash of the chunks; LMCache\'s default is `blake3`.' CODEC(ZSTD),
+    `engine_type` LowCardinality(String) COMMENT 'Engine type; LMCache\'s default is `default`.' CODEC(ZSTD),
     `enable_segmented_prefix` Bool COMMENT 'Whether prefixes are segmented.',
     `enable_dedup_content` Bool COMMENT 'Whether content is de-duplicated.',
-    `supported_transfer_mode` String COMMENT 'Transfer mode; LMCache\'s default is `lmcache_driven`.',
+    `supported_transfer_mode` LowCardinality(String) COMMENT 'Transfer mode; LMCache\'s default is `lmcache_driven`.' CODEC(ZSTD),
     `separate_object_groups` Bool COMMENT 'Whether object groups are separate.',
     `max_gpu_workers` Int64 COMMENT 'GPU workers at most.',
     `max_cpu_workers` Int64 COMMENT 'CPU workers at most.',
     `p2p_enabled` Bool COMMENT 'Whether peers exchange chunks.',
     `l1_size_bytes` Int64 COMMENT 'Size of the first level in bytes.',
-    `l1_medium` String COMMENT 'Medium of the first level: `dram`, `gds`, `dram+devdax`.',
+    `l1_medium` LowCardinality(String) COMMENT 'Medium of the first level: `dram`, `gds`, `dram+devdax`.' CODEC(ZSTD),
     `l1_shm_enabled` Bool COMMENT 'Whether the first level is in shared memory.',
-    `eviction_policy` String COMMENT 'Eviction policy, for example `LRU`.',
-    `l2_adapter_types` String COMMENT 'Adapter types of the second level, comma-joined.',
-    `l2_serde_types` String COMMENT 'Serializers of the second level, comma-joined, aligned with the adapters.',
-    `l2_store_policy` String COMMENT 'Store policy of the second level.',
-    `l2_prefetch_policy` String COMMENT 'Prefetch policy of the second level.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `eviction_policy` LowCardinality(String) COMMENT 'Eviction policy, for example `LRU`.' CODEC(ZSTD),
+    `l2_adapter_types` LowCardinality(String) COMMENT 'Adapter types of the second level, comma-joined.' CODEC(ZSTD),
+    `l2_serde_types` LowCardinality(String) COMMENT 'Serializers of the second level, comma-joined, aligned with the adapters.' CODEC(ZSTD),
+    `l2_store_policy` LowCardinality(String) COMMENT 'Store policy of the second level.' CODEC(ZSTD),
+    `l2_prefetch_policy` LowCardinality(String) COMMENT 'Prefetch policy of the second level.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_MPServerMessage_otel AS SELECT
@@ -168,17 +168,17 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.mp_server';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_ContinuousContextMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
     `interval_num_stored_tokens` Int64 COMMENT 'Tokens stored in the interval.',
     `interval_num_hit_tokens` Int64 COMMENT 'Tokens retrieved from the cache in the interval.',
     `interval_stored_kv_size` Int64 COMMENT 'Bytes stored in the interval; an estimate in an engine, exact in a server.',
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_ContinuousContextMessage_otel AS SELECT
@@ -196,15 +196,15 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.cache_usage';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_CacheLifespanMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
-    `cache_lifespan_histogram` Map(String, Int64) COMMENT 'Minutes from storing a chunk to its reuse: each key is the upper bound of its count.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
+    `cache_lifespan_histogram` Map(String, Int64) COMMENT 'Minutes from storing a chunk to its reuse: each key is the upper bound of its count.' CODEC(ZSTD),
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_CacheLifespanMessage_otel AS SELECT
@@ -220,17 +220,17 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.cache_lifespan';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_L1UsageMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
     `active_seconds` Float64 COMMENT 'Length of the interval.',
     `bytes_used` Int64 COMMENT 'Bytes held by the first level; -1 when its probe failed.',
     `capacity_bytes` Int64 COMMENT 'Capacity of the first level; 0 when its probe failed.',
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_L1UsageMessage_otel AS SELECT
@@ -248,12 +248,12 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/1' AND SpanName = 'lmcache.l1_usage';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `schema_version` Int64 COMMENT 'Changes only when a field changes its meaning.',
-    `session_id` String COMMENT 'Random identity of the process.',
-    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.',
-    `deployment_mode` String COMMENT 'Whether LMCache runs inside an engine or as a server of its own.',
-    `l2_name` String COMMENT 'Type of the adapter.',
+    `session_id` String COMMENT 'Random identity of the process.' CODEC(ZSTD),
+    `machine_id` String COMMENT 'Random identity of the machine, kept by LMCache in a file.' CODEC(ZSTD),
+    `deployment_mode` LowCardinality(String) COMMENT 'Whether LMCache runs inside an engine or as a server of its own.' CODEC(ZSTD),
+    `l2_name` LowCardinality(String) COMMENT 'Type of the adapter.' CODEC(ZSTD),
     `active_seconds` Float64 COMMENT 'Length of the interval.',
     `interval_stored_bytes` Int64 COMMENT 'Bytes stored in the interval.',
     `interval_store_succeeded_keys` Int64 COMMENT 'Chunks stored in the interval.',
@@ -265,7 +265,7 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage (
     `unbounded_adapters` Int64 COMMENT 'Adapters of this type without a known capacity.',
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `l2_name`, `sequence_number`);
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage_otel AS SELECT

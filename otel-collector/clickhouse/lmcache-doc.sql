@@ -2,20 +2,20 @@
 -- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_doc_EnvMessage (
-    `message_type` String COMMENT 'Which message this is.',
-    `provider` String COMMENT 'Cloud provider.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
+    `provider` LowCardinality(String) COMMENT 'Cloud provider.' CODEC(ZSTD),
     `num_cpu` Int64 COMMENT 'Online logical CPUs of the host.',
-    `cpu_type` String COMMENT 'CPU brand string.',
-    `cpu_family_model_stepping` String COMMENT 'CPU family, model and stepping, decimal.',
+    `cpu_type` LowCardinality(String) COMMENT 'CPU brand string.' CODEC(ZSTD),
+    `cpu_family_model_stepping` LowCardinality(String) COMMENT 'CPU family, model and stepping, decimal.' CODEC(ZSTD),
     `total_memory` Int64 COMMENT 'Physical memory of the host.',
-    `architecture` Array(String) COMMENT 'Word size and linkage.',
-    `platforms` String COMMENT 'Python\'s `platform.platform()`.',
+    `architecture` Array(LowCardinality(String)) COMMENT 'Word size and linkage.' CODEC(ZSTD),
+    `platforms` LowCardinality(String) COMMENT 'Python\'s `platform.platform()`.' CODEC(ZSTD),
     `gpu_count` Int64 COMMENT 'Accelerators; without any, physical CPU cores.',
-    `gpu_type` String COMMENT 'Name of the first accelerator.',
+    `gpu_type` LowCardinality(String) COMMENT 'Name of the first accelerator.' CODEC(ZSTD),
     `gpu_memory_per_device` Int64 COMMENT 'Memory of the first accelerator; without any, of the host.',
-    `source` String COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `source` LowCardinality(String) COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_doc_EnvMessage_otel AS SELECT
     'EnvMessage' AS `message_type`,
@@ -34,24 +34,24 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/doc' AND SpanName = 'lmcache.environment';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_doc_EngineMessage (
-    `message_type` String COMMENT 'Which message this is.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `chunksize` Int64 COMMENT 'Tokens in one chunk.',
-    `local_device` String COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).',
+    `local_device` LowCardinality(String) COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).' CODEC(ZSTD),
     `max_local_cache_size` Int64 COMMENT 'Configured CPU cache in GB, truncated.',
-    `remote_url` Nullable(String) COMMENT 'Remote backend. Only the URL\'s scheme leaves.',
-    `remote_serde` Nullable(String) COMMENT 'Serializer of the remote backend.',
+    `remote_url` LowCardinality(Nullable(String)) COMMENT 'Remote backend. Only the URL\'s scheme leaves.' CODEC(ZSTD),
+    `remote_serde` LowCardinality(Nullable(String)) COMMENT 'Serializer of the remote backend.' CODEC(ZSTD),
     `pipelined_backend` Bool COMMENT 'Always false: a backend that upstream no longer has.',
     `save_decode_cache` Bool COMMENT 'Whether the cache of decoded tokens is kept.',
     `enable_blending` Bool COMMENT 'Whether blending is on.',
     `blend_recompute_ratio` Float64 COMMENT 'Always 0.15: a setting that upstream no longer has.',
     `blend_min_tokens` Int64 COMMENT 'Least tokens to blend.',
-    `model_name` String COMMENT 'The model. A path on this machine becomes `<local>`.',
+    `model_name` LowCardinality(String) COMMENT 'The model. A path on this machine becomes `<local>`.' CODEC(ZSTD),
     `world_size` Int64 COMMENT 'Ranks.',
     `worker_id` Int64 COMMENT 'This rank.',
-    `kv_dtype` String COMMENT 'KV data type, `torch.<name>`.',
-    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `kv_dtype` LowCardinality(String) COMMENT 'KV data type, `torch.<name>`.' CODEC(ZSTD),
+    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_doc_EngineMessage_otel AS SELECT
     'EngineMessage' AS `message_type`,
@@ -74,11 +74,11 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/doc' AND SpanName = 'lmcache.engine';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_doc_MetadataMessage (
-    `message_type` String COMMENT 'Which message this is.',
-    `start_time` String COMMENT 'When the run started, local time.',
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
+    `start_time` LowCardinality(String) COMMENT 'When the run started, local time.' CODEC(ZSTD),
     `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_doc_MetadataMessage_otel AS SELECT
     'MetadataMessage' AS `message_type`,

@@ -2,20 +2,20 @@
 -- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_EnvMessage (
-    `provider` String COMMENT 'Cloud provider.',
+    `provider` LowCardinality(String) COMMENT 'Cloud provider.' CODEC(ZSTD),
     `num_cpu` Int64 COMMENT 'Online logical CPUs of the host.',
-    `cpu_type` String COMMENT 'CPU brand string.',
-    `cpu_family_model_stepping` String COMMENT 'CPU family, model and stepping, decimal.',
+    `cpu_type` LowCardinality(String) COMMENT 'CPU brand string.' CODEC(ZSTD),
+    `cpu_family_model_stepping` LowCardinality(String) COMMENT 'CPU family, model and stepping, decimal.' CODEC(ZSTD),
     `total_memory` Int64 COMMENT 'Physical memory of the host.',
-    `architecture` Array(String) COMMENT 'Word size and linkage.',
-    `platforms` String COMMENT 'Python\'s `platform.platform()`.',
+    `architecture` Array(LowCardinality(String)) COMMENT 'Word size and linkage.' CODEC(ZSTD),
+    `platforms` LowCardinality(String) COMMENT 'Python\'s `platform.platform()`.' CODEC(ZSTD),
     `gpu_count` Int64 COMMENT 'Accelerators; without any, physical CPU cores.',
-    `gpu_type` String COMMENT 'Name of the first accelerator.',
+    `gpu_type` LowCardinality(String) COMMENT 'Name of the first accelerator.' CODEC(ZSTD),
     `gpu_memory_per_device` Int64 COMMENT 'Memory of the first accelerator; without any, of the host.',
-    `source` String COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.',
-    `message_type` String COMMENT 'Which message this is.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `source` LowCardinality(String) COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.' CODEC(ZSTD),
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EnvMessage_otel AS SELECT
     transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
@@ -35,24 +35,24 @@ WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/legacy' AND SpanName = 'l
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_EngineMessage (
     `chunksize` Int64 COMMENT 'Tokens in one chunk.',
-    `local_device` String COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).',
+    `local_device` LowCardinality(String) COMMENT '`cpu` when CPU caching is on, else the accelerator type (`cuda`, `xpu`, ...).' CODEC(ZSTD),
     `max_local_cache_size` Int64 COMMENT 'Configured CPU cache in GB, truncated.',
-    `remote_url` Nullable(String) COMMENT 'Remote backend. Only the URL\'s scheme leaves.',
-    `remote_serde` Nullable(String) COMMENT 'Serializer of the remote backend.',
+    `remote_url` LowCardinality(Nullable(String)) COMMENT 'Remote backend. Only the URL\'s scheme leaves.' CODEC(ZSTD),
+    `remote_serde` LowCardinality(Nullable(String)) COMMENT 'Serializer of the remote backend.' CODEC(ZSTD),
     `pipelined_backend` Bool COMMENT 'Always false: a backend that upstream no longer has.',
     `save_decode_cache` Bool COMMENT 'Whether the cache of decoded tokens is kept.',
     `enable_blending` Bool COMMENT 'Whether blending is on.',
     `blend_recompute_ratio` Float64 COMMENT 'Always 0.15: a setting that upstream no longer has.',
     `blend_min_tokens` Int64 COMMENT 'Least tokens to blend.',
-    `model_name` String COMMENT 'The model. A path on this machine becomes `<local>`.',
+    `model_name` LowCardinality(String) COMMENT 'The model. A path on this machine becomes `<local>`.' CODEC(ZSTD),
     `world_size` Int64 COMMENT 'Ranks.',
     `worker_id` Int64 COMMENT 'This rank.',
-    `fmt` String COMMENT 'Serving engine that the cache is part of; sent before schema 1 only.',
-    `kv_dtype` String COMMENT 'KV data type, `torch.<name>`.',
-    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.',
-    `message_type` String COMMENT 'Which message this is.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `fmt` LowCardinality(String) COMMENT 'Serving engine that the cache is part of; sent before schema 1 only.' CODEC(ZSTD),
+    `kv_dtype` LowCardinality(String) COMMENT 'KV data type, `torch.<name>`.' CODEC(ZSTD),
+    `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.' CODEC(ZSTD),
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EngineMessage_otel AS SELECT
     if(SpanAttributes['lmcache.chunk_size'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.chunk_size'])) AS `chunksize`,
@@ -76,11 +76,11 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'lmcache/legacy' AND SpanName = 'lmcache.engine';
 
 CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_MetadataMessage (
-    `start_time` String COMMENT 'When the run started, local time.',
+    `start_time` LowCardinality(String) COMMENT 'When the run started, local time.' CODEC(ZSTD),
     `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
-    `message_type` String COMMENT 'Which message this is.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_MetadataMessage_otel AS SELECT
     if(SpanAttributes['otel_usage.run.start_time'] = '', '', SpanAttributes['otel_usage.run.start_time']) AS `start_time`,
@@ -93,9 +93,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_ContinuousContextMessage (
     `interval_num_stored_tokens` Int64 COMMENT 'Tokens stored in the interval.',
     `interval_num_hit_tokens` Int64 COMMENT 'Tokens retrieved from the cache in the interval.',
     `interval_stored_kv_size` Int64 COMMENT 'Bytes stored in the interval; an estimate in an engine, exact in a server.',
-    `message_type` String COMMENT 'Which message this is.',
-    `received` DateTime64(3) DEFAULT now64(3)
-) ENGINE = MergeTree ORDER BY received;
+    `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
+) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_ContinuousContextMessage_otel AS SELECT
     if(SpanAttributes['lmcache.tokens.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.tokens.stored'])) AS `interval_num_stored_tokens`,

@@ -2,35 +2,35 @@
 -- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.
 
 CREATE TABLE IF NOT EXISTS usage_vllm_0_7_report (
-    `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.',
-    `provider` String COMMENT 'Cloud provider.',
+    `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.' CODEC(ZSTD),
+    `provider` LowCardinality(String) COMMENT 'Cloud provider.' CODEC(ZSTD),
     `num_cpu` Nullable(Int64) COMMENT 'Online logical CPUs of the host.',
-    `cpu_type` String COMMENT 'CPU brand string.',
-    `cpu_family_model_stepping` String COMMENT 'CPU family, model and stepping, decimal.',
+    `cpu_type` LowCardinality(String) COMMENT 'CPU brand string.' CODEC(ZSTD),
+    `cpu_family_model_stepping` LowCardinality(String) COMMENT 'CPU family, model and stepping, decimal.' CODEC(ZSTD),
     `total_memory` Nullable(Int64) COMMENT 'Physical memory of the host.',
-    `architecture` String COMMENT '`uname -m`.',
-    `platform` String COMMENT 'Python\'s `platform.platform()`.',
+    `architecture` LowCardinality(String) COMMENT '`uname -m`.' CODEC(ZSTD),
+    `platform` LowCardinality(String) COMMENT 'Python\'s `platform.platform()`.' CODEC(ZSTD),
     `gpu_count` Nullable(Int64) COMMENT 'Accelerators visible to the process.',
-    `gpu_type` Nullable(String) COMMENT 'Name of the first accelerator.',
+    `gpu_type` LowCardinality(Nullable(String)) COMMENT 'Name of the first accelerator.' CODEC(ZSTD),
     `gpu_memory_per_device` Nullable(Int64) COMMENT 'Memory of the first accelerator.',
-    `env_var_json` String COMMENT 'Settings that come from environment variables, as a JSON object in a string.',
-    `model_architecture` String COMMENT 'Model class name, `Backend(Wrapped)` when a backend wraps it.',
-    `vllm_version` String COMMENT 'Package version.',
-    `context` String COMMENT 'Entry point: `ENGINE_CONTEXT`, `LLM_CLASS`, `API_SERVER`, ...',
-    `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.',
-    `source` String COMMENT 'Where it runs, as the operator says it.',
-    `dtype` String COMMENT 'Model data type, `torch.<name>`.',
+    `env_var_json` LowCardinality(String) COMMENT 'Settings that come from environment variables, as a JSON object in a string.' CODEC(ZSTD),
+    `model_architecture` LowCardinality(String) COMMENT 'Model class name, `Backend(Wrapped)` when a backend wraps it.' CODEC(ZSTD),
+    `vllm_version` LowCardinality(String) COMMENT 'Package version.' CODEC(ZSTD),
+    `context` LowCardinality(String) COMMENT 'Entry point: `ENGINE_CONTEXT`, `LLM_CLASS`, `API_SERVER`, ...' CODEC(ZSTD),
+    `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.' CODEC(Delta, ZSTD),
+    `source` LowCardinality(String) COMMENT 'Where it runs, as the operator says it.' CODEC(ZSTD),
+    `dtype` LowCardinality(String) COMMENT 'Model data type, `torch.<name>`.' CODEC(ZSTD),
     `tensor_parallel_size` Int64 COMMENT 'Ranks of tensor parallelism.',
     `block_size` Nullable(Int64) COMMENT 'KV-cache block size in tokens.',
     `gpu_memory_utilization` Nullable(Float64) COMMENT 'Fraction of the device\'s memory in use, 0 to 1.',
-    `quantization` Nullable(String) COMMENT 'Quantization method; `None`: not quantized.',
-    `kv_cache_dtype` String COMMENT 'KV-cache data type: `auto`, `fp8`, ...',
+    `quantization` LowCardinality(Nullable(String)) COMMENT 'Quantization method; `None`: not quantized.' CODEC(ZSTD),
+    `kv_cache_dtype` LowCardinality(String) COMMENT 'KV-cache data type: `auto`, `fp8`, ...' CODEC(ZSTD),
     `enable_lora` Bool COMMENT 'Whether LoRA is configured.',
     `enable_prompt_adapter` Bool COMMENT 'Whether prompt adapters are configured; sent by vLLM 0.7 only.',
     `enable_prefix_caching` Nullable(Bool) COMMENT 'Whether prefixes are cached.',
     `enforce_eager` Bool COMMENT 'Whether CUDA graphs are off.',
     `disable_custom_all_reduce` Bool COMMENT 'Whether the custom all-reduce is off.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
 
 CREATE VIEW IF NOT EXISTS usage_vllm_0_7_report_otel AS SELECT
@@ -66,9 +66,9 @@ FROM otel_traces
 WHERE SpanAttributes['otel_usage.contract'] = 'vllm/0.7' AND SpanName = 'vllm.report';
 
 CREATE TABLE IF NOT EXISTS usage_vllm_0_7_heartbeat (
-    `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.',
-    `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.',
-    `received` DateTime64(3) DEFAULT now64(3)
+    `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.' CODEC(ZSTD),
+    `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.' CODEC(Delta, ZSTD),
+    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
 ) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
 
 CREATE VIEW IF NOT EXISTS usage_vllm_0_7_heartbeat_otel AS SELECT

@@ -2,23 +2,30 @@
 //! table of the stock OpenTelemetry exporter.
 //!
 //! A row that arrives twice, by a retry after a crash, is stored once, because the tables replace rows with the same
-//! identity. `received` is the time of insertion.
+//! identity. Messages without one are stored once if the retry names its insert by a token. `received` is the time of
+//! insertion. Texts that repeat are stored by number, and times as differences, because a heartbeat is little else.
 
 use std::fmt::Write as _;
 
 use otel_usage::Contract;
 use otel_usage::schema::resource::INSTANCE_ID;
-use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Source, Type, run};
+use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Origin, Source, Type, run};
 
 pub(super) fn all(contracts: &[Contract]) -> String {
     let mut text = "-- Generated from the contracts by `otel-usage schema --format clickhouse`.\n\
         -- The views read `otel_traces`, which the OpenTelemetry Collector's exporter makes.\n"
         .to_owned();
     for (contract, spec) in super::messages(contracts) {
-        table(&mut text, contract, spec);
+        let _ = write!(text, "\n{};\n", table(contract, spec));
         view(&mut text, contract, spec);
     }
     text
+}
+
+/// Returns a statement for each table, without the views.
+#[cfg(feature = "serve")]
+pub(crate) fn tables(contracts: &[Contract]) -> Vec<String> {
+    super::messages(contracts).map(|(contract, spec)| table(contract, spec)).collect()
 }
 
 /// Returns the name of the table. Only letters and digits are kept, others become `_`.
@@ -27,29 +34,30 @@ fn name(contract: &Contract, spec: &MessageSpec) -> String {
     joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
-fn table(text: &mut String, contract: &Contract, spec: &MessageSpec) {
+fn table(contract: &Contract, spec: &MessageSpec) -> String {
     let key = identity(spec);
-    // Writing to a `String` cannot fail.
-    let _ = write!(text, "\nCREATE TABLE IF NOT EXISTS {} (\n", name(contract, spec));
+    let mut text = format!("CREATE TABLE IF NOT EXISTS {} (\n", name(contract, spec));
     for field in spec.fields.iter() {
         let nullable = is_nullable(field) && !key.contains(&field.name.as_ref());
-        let column = column(field.ty);
-        let column = if nullable { format!("Nullable({column})") } else { column.to_owned() };
+        // Writing to a `String` cannot fail.
         let _ = writeln!(
             text,
-            "    {} {column} COMMENT {},",
+            "    {} {} COMMENT {}{},",
             quoted(&field.name, '`'),
-            quoted(&field.doc, '\'')
+            column(field, nullable, repeats(contract, field)),
+            quoted(&field.doc, '\''),
+            codec(field),
         );
     }
-    text.push_str("    `received` DateTime64(3) DEFAULT now64(3)\n");
+    text.push_str("    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)\n");
     let columns: Vec<String> = key.iter().map(|name| quoted(name, '`')).collect();
-    let _ = match columns.as_slice() {
-        [] => writeln!(text, ") ENGINE = MergeTree ORDER BY received;"),
-        columns => {
-            writeln!(text, ") ENGINE = ReplacingMergeTree ORDER BY ({});", columns.join(", "))
-        }
-    };
+    // The window is how many of the last inserts are known by their tokens.
+    text.push_str(&match columns.as_slice() {
+        [] => ") ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000"
+            .to_owned(),
+        columns => format!(") ENGINE = ReplacingMergeTree ORDER BY ({})", columns.join(", ")),
+    });
+    text
 }
 
 /// Returns the columns that identify a row.
@@ -72,15 +80,32 @@ fn is_nullable(field: &Field) -> bool {
     scalar && (field.optional || field.absent == Literal::Null)
 }
 
-const fn column(ty: Type) -> &'static str {
-    match ty {
+/// Returns whether many rows have the same text. Only the identities of a process and of a machine are each other's own.
+fn repeats(contract: &Contract, field: &Field) -> bool {
+    let machine = contract.attributes.iter().find(|one| one.origin == Origin::MachineId);
+    field.source.resources() != [INSTANCE_ID]
+        && machine.is_none_or(|machine| field.source.resources() != [machine.name.as_ref()])
+}
+
+fn column(field: &Field, nullable: bool, repeats: bool) -> String {
+    let plain = match field.ty {
         Type::Bool => "Bool",
         Type::Float => "Float64",
         Type::Histogram => "Map(String, Int64)",
         Type::Int => "Int64",
         Type::Ints => "Array(Int64)",
-        Type::Strs => "Array(String)",
+        Type::Strs => "Array(LowCardinality(String))",
         _ => "String",
+    };
+    let column = if nullable { format!("Nullable({plain})") } else { plain.to_owned() };
+    if repeats && plain == "String" { format!("LowCardinality({column})") } else { column }
+}
+
+const fn codec(field: &Field) -> &'static str {
+    match (&field.source, field.ty) {
+        (Source::Time, _) => " CODEC(Delta, ZSTD)",
+        (_, Type::Bool | Type::Float | Type::Int) => "",
+        _ => " CODEC(ZSTD)",
     }
 }
 

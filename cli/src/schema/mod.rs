@@ -8,6 +8,9 @@ mod diff;
 mod json_schema;
 pub(crate) mod markdown;
 
+#[cfg(feature = "serve")]
+pub(crate) use self::clickhouse::tables;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
