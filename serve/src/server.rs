@@ -15,6 +15,7 @@ use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::clickhouse::{Delivery, Keeper};
 use crate::page;
 use crate::questions::Rules;
 use crate::store::{Clock, Days, Forgotten, Store};
@@ -23,6 +24,9 @@ use crate::store::{Clock, Days, Forgotten, Store};
 const REQUESTS: usize = 4_096;
 /// Open connections. Unmodified engines open one for each message.
 const CONNECTIONS: usize = 4_096;
+
+/// How long a server that ends waits for ClickHouse.
+const LAST: Duration = Duration::from_secs(10);
 
 /// How often the store is maintained.
 const OFTEN: Duration = Duration::from_secs(60);
@@ -47,6 +51,8 @@ pub struct Settings {
     pub keep: Days,
     /// What a number needs to be published.
     pub rules: Rules,
+    /// Where messages are kept, if not in the file. The file is their spool then.
+    pub clickhouse: Option<Keeper>,
 }
 
 impl Settings {
@@ -64,6 +70,7 @@ impl Settings {
             rate: 60,
             keep: Days::default(),
             rules: Rules::default(),
+            clickhouse: None,
         }
     }
 }
@@ -93,6 +100,7 @@ pub struct Server {
     maintainers: Vec<TcpListener>,
     keep: Days,
     rules: Rules,
+    delivery: Option<Delivery>,
 }
 
 impl Server {
@@ -104,8 +112,18 @@ impl Server {
     pub async fn bind(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         let pages = page::internal(&settings.data, Arc::clone(&clock));
         let site = page::router(&settings.data, Arc::clone(&clock));
-        let store =
-            Arc::new(Store::open(&settings.data, &settings.contracts, settings.rate, clock)?);
+        let (data, own, rate) = (&settings.data, &settings.contracts, settings.rate);
+        let (store, delivery) = match &settings.clickhouse {
+            None => (Arc::new(Store::open(data, own, rate, clock)?), None),
+            Some(keeper) => {
+                let http = keeper.http()?;
+                let most = keeper.spool_bytes;
+                let store = Arc::new(Store::open_spool(data, own, rate, Arc::clone(&clock), most)?);
+                let tables = keeper.statements();
+                let delivery = Delivery::new(Arc::clone(&store), http, clock, tables);
+                (store, Some(delivery))
+            }
+        };
         let mut config = Config::default();
         config.listen.clone_from(&settings.listen);
         config.contracts.clone_from(&settings.contracts);
@@ -125,7 +143,8 @@ impl Server {
             })?;
             maintainers.push(listener);
         }
-        Ok(Self { bridge, store, pages, maintainers, keep: settings.keep, rules: settings.rules })
+        let (keep, rules) = (settings.keep, settings.rules);
+        Ok(Self { bridge, store, pages, maintainers, keep, rules, delivery })
     }
 
     /// Returns the addresses of the public listener.
@@ -159,7 +178,7 @@ impl Server {
     ///
     /// The file cannot be trusted any more, so the server had to stop.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { bridge, store, pages, maintainers, keep, rules } = self;
+        let Self { bridge, store, pages, maintainers, keep, rules, mut delivery } = self;
         let (ended, ending) = watch::channel(false);
         for listener in maintainers {
             let router = for_maintainers(bridge.metrics(), &store).merge(pages.clone());
@@ -195,7 +214,18 @@ impl Server {
                 reason = store.stopped() => why = Some(reason),
             }
         };
-        let finished = bridge.serve(stopping).await;
+        let finished = match &mut delivery {
+            None => bridge.serve(stopping).await,
+            Some(delivery) => {
+                let finished = tokio::select! {
+                    finished = bridge.serve(stopping) => finished,
+                    never = delivery.run() => match never {},
+                };
+                // The disk of a receiver may go with it.
+                let _ = tokio::time::timeout(LAST, delivery.finish()).await;
+                finished
+            }
+        };
         let _ = ended.send(true);
         // The last batch, and the projection.
         tokio::task::spawn_blocking(move || store.close())
@@ -210,7 +240,7 @@ impl Server {
 
 /// The paths of the maintainers' listener.
 fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
-    let store = Arc::clone(store);
+    let (store, waiting) = (Arc::clone(store), Arc::clone(store));
     let forget = async move |headers: HeaderMap, id: String| {
         // Only a browser names an origin, and a page of another site must not delete through a maintainer's browser.
         if headers.contains_key(ORIGIN) {
@@ -224,7 +254,26 @@ fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
             Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
         }
     };
-    Router::new()
-        .route("/metrics", get(async move || metrics.text()))
-        .route("/forget", post(forget))
+    let metrics = async move || {
+        let text = metrics.text();
+        match waiting.waits().await {
+            Some(waits) => with_spool(&text, waits),
+            None => text,
+        }
+    };
+    Router::new().route("/metrics", get(metrics)).route("/forget", post(forget))
+}
+
+/// Puts what waits for ClickHouse before the end of the metrics.
+fn with_spool(metrics: &str, (messages, bytes): (u64, u64)) -> String {
+    let end = "# EOF\n";
+    let rest = metrics.strip_suffix(end).unwrap_or(metrics);
+    format!(
+        "{rest}# HELP otel_usage_serve_spool_messages Messages that wait for ClickHouse.\n\
+         # TYPE otel_usage_serve_spool_messages gauge\n\
+         otel_usage_serve_spool_messages {messages}\n\
+         # HELP otel_usage_serve_spool_bytes Bytes on disk of the messages that wait for ClickHouse.\n\
+         # TYPE otel_usage_serve_spool_bytes gauge\n\
+         otel_usage_serve_spool_bytes {bytes}\n{end}"
+    )
 }

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking; it starts processes and reads the clock"
 )]
 
+pub mod clickhouse;
 pub mod compare;
 pub mod fleet;
 pub mod python;

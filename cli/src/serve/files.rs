@@ -9,7 +9,7 @@ use otel_usage_bridge::Importer;
 use otel_usage_serve::Receives;
 use otel_usage_serve::store::{self, Core, Imported};
 
-use super::{Data, clock};
+use super::{Data, clickhouse, clock, own};
 use crate::{exit, output};
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +62,14 @@ pub(crate) enum Command {
         file: Data,
         /// The new file
         to: PathBuf,
+    },
+    /// Print the statements that make the tables of ClickHouse
+    ///
+    /// A server with --store clickhouse makes missing tables itself, if its user may.
+    Tables {
+        /// Contract of your own engine, as JSON. May be given several times
+        #[arg(long, value_name = "FILE")]
+        contract_file: Vec<PathBuf>,
     },
     /// Write the public pages as files for a static host, also while a server uses the file
     ///
@@ -122,6 +130,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Backup { file, to } => {
             store::backup(&file.path()?, to)?;
             output::print(&format!("copied to {}\n", to.display()))?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Tables { contract_file } => {
+            let statements = clickhouse::statements(&own(contract_file)?);
+            output::print(&format!("{};\n", statements.join(";\n\n")))?;
             Ok(exit::SUCCESS)
         }
         Command::Render { file, folder } => {

@@ -2,6 +2,7 @@
 //!
 //! The package `otel-usage-serve` does the work. Only this module reads the clock.
 
+mod clickhouse;
 mod files;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use otel_usage::Contract;
 use otel_usage_bridge::Network;
 use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::{Clock, Days};
@@ -29,6 +31,8 @@ pub(crate) struct Args {
 struct Run {
     #[command(flatten)]
     file: Data,
+    #[command(flatten)]
+    store: clickhouse::Store,
     /// Address that receives reports and shows the public page. May be given several times
     #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:8080"])]
     listen: Vec<SocketAddr>,
@@ -92,11 +96,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     settings.rate = args.rate;
     settings.keep = Days { batches: args.keep_messages, sessions: args.keep_sessions };
     settings.rules = Rules::with_k(args.k)?;
-    settings.contracts = args
-        .contract_file
-        .iter()
-        .map(|path| contract::from_file(path))
-        .collect::<anyhow::Result<_>>()?;
+    settings.contracts = own(&args.contract_file)?;
+    settings.clickhouse = args.store.keeper(&settings.contracts)?;
     service::log();
     let runtime = service::runtime("serve")?;
     let finished = runtime.block_on(serve(&settings))?;
@@ -104,6 +105,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         output::note("stopped before all requests were finished; their senders got no answer");
     }
     Ok(exit::SUCCESS)
+}
+
+/// Reads contracts of own engines.
+fn own(files: &[PathBuf]) -> anyhow::Result<Vec<Contract>> {
+    files.iter().map(|path| contract::from_file(path)).collect()
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<bool> {
@@ -116,7 +122,11 @@ async fn serve(settings: &Settings) -> anyhow::Result<bool> {
     for address in server.maintainers()? {
         output::note(&format!("for maintainers: http://{address}"));
     }
-    output::note(&format!("keeping everything in {}", settings.data.display()));
+    let file = settings.data.display();
+    output::note(&match settings.clickhouse {
+        None => format!("keeping everything in {file}"),
+        Some(_) => format!("keeping everything in ClickHouse, and what waits for it in {file}"),
+    });
     server.serve(stop).await
 }
 

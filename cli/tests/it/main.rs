@@ -22,6 +22,8 @@ mod sent;
 #[cfg(all(unix, feature = "serve"))]
 mod serve;
 #[cfg(all(unix, feature = "serve"))]
+mod serve_clickhouse;
+#[cfg(all(unix, feature = "serve"))]
 mod serve_faults;
 #[cfg(all(unix, feature = "serve"))]
 mod serve_process;

@@ -1,18 +1,25 @@
 //! ClickHouse, where one machine is outgrown: the same questions over the tables that
 //! `otel-usage schema --format clickhouse` writes.
 //!
-//! The tables have no networks. `ORIGINS` makes one for them, which receivers fill and the close of a day empties.
+//! ```text
+//!  front door ─► heard ─► writer ─► spool, synced ─► answer 200
+//!                                     └──► deliver: inserts, in order ─► ClickHouse ─► questions ─► cubes (SQLite)
+//! ```
 
+mod deliver;
+mod http;
+mod keeper;
 mod sql;
+mod tables;
 
 use anyhow::Context as _;
 
 use crate::questions::{Engine, Group, Source, Table, Which};
 
-/// The table of networks: 20 bits of a keyed hash for each session and day, as in the SQLite file.
-pub const ORIGINS: &str =
-    "CREATE TABLE IF NOT EXISTS usage_origin (day Int64, session String, key Int64, origin Int64)
-    ENGINE = ReplacingMergeTree ORDER BY (day, session, key)";
+pub(crate) use self::deliver::Delivery;
+pub(crate) use self::http::Http;
+pub use self::keeper::Keeper;
+pub use self::tables::TABLES;
 
 /// Sends a query and returns the answer, one JSON array a line.
 pub type Ask = Box<dyn Fn(&str) -> anyhow::Result<String> + Send + Sync>;

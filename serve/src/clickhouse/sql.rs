@@ -4,6 +4,7 @@
 
 use otel_usage_schema::{Contract, MessageSpec, Source};
 
+use super::tables;
 use crate::questions::{Amount, Engine, Key, Population, Table, Which};
 use crate::store::{FACETS, Kind, Shape, Shapes, time};
 
@@ -17,7 +18,10 @@ pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> St
             format!("present AND intDiv(first, 86400000) = {day} - {days}")
         }
     };
-    let late = if which == Which::Late { " AND key >= 0" } else { "" };
+    let late = match which {
+        Which::All => String::new(),
+        Which::Late => format!(" AND key >= 0 AND sessions.id NOT IN ({})", counted(day)),
+    };
     let mut joins = String::new();
     let mut join = |name: &str, rows: String| {
         joins.push_str(&format!("\nLEFT JOIN ({rows}) AS {name} ON {name}.id = sessions.id"));
@@ -48,6 +52,13 @@ pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> St
                 .to_owned(),
         });
     }
+    let one = match table.population {
+        Population::StartedBefore(_) => {
+            join("weights", WEIGHTS.to_owned());
+            "coalesce(weights.weight, 1)"
+        }
+        _ => "1",
+    };
     if !table.amounts.is_empty() {
         join("devices", facet_of(&messages, "accelerators"));
     }
@@ -74,9 +85,9 @@ sessions AS (
 origins AS (
     SELECT session AS id, min((key, origin)) AS network FROM usage_origin WHERE day = {day} GROUP BY session
 )
-SELECT reported, (key, origin), toFloat64(count()), CAST([{amounts}], 'Array(Float64)')
+SELECT reported, (key, origin), toFloat64(sum(one)), CAST([{amounts}], 'Array(Float64)')
 FROM (
-    SELECT [{keys}] AS reported, slots, {device} AS device,
+    SELECT [{keys}] AS reported, slots, {device} AS device, {one} AS one,
         coalesce(origins.network.1, -1) AS key, coalesce(origins.network.2, -1) AS origin
     FROM sessions
     LEFT JOIN origins ON origins.id = sessions.id{joins}
@@ -91,6 +102,15 @@ FORMAT JSONCompactEachRow",
     )
 }
 
+/// What each engine counts that started in a network with many starts.
+const WEIGHTS: &str =
+    "SELECT session AS id, min(weight) AS weight FROM usage_weight GROUP BY session";
+
+/// Returns the query of the sessions that are counted on a closed day.
+pub(super) fn counted(day: i64) -> String {
+    format!("SELECT session FROM usage_counted WHERE day = {day}")
+}
+
 /// A message that tells whose it is.
 struct Message {
     shape: Shape,
@@ -100,8 +120,7 @@ struct Message {
 
 impl Message {
     fn table(&self) -> String {
-        let joined = format!("usage_{}_{}", self.shape.contract, self.shape.message);
-        joined.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+        tables::table(&self.shape.contract, &self.shape.message)
     }
 
     /// Returns the time at which it counts, in milliseconds: the engine's if that is near, else that of receipt.
@@ -129,7 +148,8 @@ fn messages(engine: Engine) -> Vec<Message> {
     let of = |contract: &Contract, spec: &MessageSpec| {
         let place = shapes.find(&contract.id, &spec.name)?;
         let shape = shapes.get(place)?.clone();
-        let id = shape.id.clone()?;
+        // A text that is no UUID gives the one of zeros.
+        let id = format!("toUUIDOrZero({})", shape.id.as_ref()?);
         Some(Message { shape, spec: spec.clone(), id })
     };
     Contract::built_in()
@@ -156,7 +176,7 @@ fn heard(message: &Message) -> String {
         }
     };
     format!(
-        "SELECT {id} AS id, '{}' AS contract, {} AS time, '{kind}' AS kind, {unit} AS unit FROM {} FINAL WHERE {id} != ''",
+        "SELECT {id} AS id, '{}' AS contract, {} AS time, '{kind}' AS kind, {unit} AS unit FROM {} FINAL WHERE {id} != toUUIDOrZero('')",
         message.shape.contract,
         message.time(),
         message.table(),
@@ -180,7 +200,7 @@ fn facet_of(messages: &[Message], name: &str) -> String {
         }
     }
     if parts.is_empty() {
-        parts.push("SELECT '' AS id, '' AS word".to_owned());
+        parts.push("SELECT toUUIDOrZero('') AS id, '' AS word".to_owned());
     }
     format!(
         "SELECT id, min(word) AS value FROM ({}) WHERE word != '' GROUP BY id",
@@ -191,7 +211,7 @@ fn facet_of(messages: &[Message], name: &str) -> String {
 /// Returns what a number of LMCache says about each session on the day.
 fn of_interval(messages: &[Message], field: &str, day: i64, value: &str) -> String {
     let Some(message) = messages.iter().find(|message| message.has(field)) else {
-        return "SELECT '' AS id, NULL AS value".to_owned();
+        return "SELECT toUUIDOrZero('') AS id, NULL AS value".to_owned();
     };
     format!(
         "SELECT {} AS id, {value} AS value FROM {} FINAL WHERE intDiv({}, 86400000) = {day} GROUP BY id",

@@ -15,6 +15,7 @@ use super::known::Known;
 use super::line;
 use super::project;
 use super::shape::Shapes;
+use super::spool::Spool;
 use super::time;
 
 /// A message with the line that keeps it.
@@ -39,6 +40,8 @@ pub struct Core {
     behind: bool,
     /// SHA-256 of identifiers that must not come back.
     forgotten: HashSet<[u8; 32]>,
+    /// Where messages wait for ClickHouse, if that keeps them.
+    pub(crate) spool: Option<Spool>,
 }
 
 /// Why nothing can be written.
@@ -71,6 +74,7 @@ impl Core {
             last: 0,
             behind: true,
             forgotten: HashSet::new(),
+            spool: None,
         };
         core.read_state().with_context(damaged)?;
         core.project(now).with_context(damaged)?;
@@ -111,6 +115,9 @@ impl Core {
     ///
     /// Messages of two days are two batches, because a day is kept or deleted as a whole.
     pub(crate) fn append(&mut self, messages: Vec<Kept>) -> Result<(), Trouble> {
+        if self.spool.is_some() {
+            return self.append_to_spool(messages);
+        }
         let (mut days, mut heard) = (BTreeMap::<i64, (Vec<u8>, i64)>::new(), Vec::new());
         for kept in messages {
             if !self.is_forgotten(&kept.heard) {
@@ -214,7 +221,7 @@ pub(crate) fn hash(id: &[u8; 16]) -> [u8; 32] {
 }
 
 /// Tells errors that pass from those after which nothing may be promised.
-fn trouble(error: rusqlite::Error) -> Trouble {
+pub(crate) fn trouble(error: rusqlite::Error) -> Trouble {
     use rusqlite::ffi;
     let Some(code) = error.sqlite_error() else { return Trouble::Passing(error) };
     let fatal = matches!(

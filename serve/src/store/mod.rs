@@ -15,7 +15,7 @@ mod forget;
 mod heard;
 mod import;
 mod known;
-mod line;
+pub(crate) mod line;
 mod maintain;
 mod origin;
 mod project;
@@ -25,6 +25,7 @@ mod rebuild;
 mod recompress;
 mod retain;
 mod shape;
+mod spool;
 pub(crate) mod time;
 mod writer;
 
@@ -34,11 +35,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use otel_usage_bridge::{Received, Refusal};
 use otel_usage_schema::Contract;
 use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
 
 pub use self::backup::backup;
 pub use self::check::{Health, Lost, check, save};
@@ -56,6 +59,8 @@ use self::origin::Keys;
 use self::queue::Queue;
 use self::rates::Rates;
 pub(crate) use self::shape::{FACETS, Kind, Shape, Shapes};
+use self::spool::Spool;
+pub(crate) use self::spool::{Aside, Part};
 
 /// The tables. `schema.sql` explains each.
 pub const SCHEMA: &str = include_str!("schema.sql");
@@ -100,15 +105,41 @@ impl Store {
         rate: u32,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let now = clock();
-        let mut core = Core::open(path, contracts, now)?;
-        let keys = Keys::new(core.next_key()?, now);
+        let mut core = Core::open(path, contracts, clock())?;
+        let key = core.next_key()?;
+        Self::start(core, key, rate, clock)
+    }
+
+    /// Opens or makes the file at `path` as the spool of ClickHouse, which holds about `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::open`].
+    pub(crate) fn open_spool(
+        path: &Path,
+        contracts: &[Contract],
+        rate: u32,
+        clock: Clock,
+        most: u64,
+    ) -> anyhow::Result<Self> {
+        let mut core = Core::open(path, contracts, clock())?;
+        core.start_to_spool(most).with_context(|| {
+            format!("{}: the spool cannot be opened: make room on the disk", path.display())
+        })?;
+        // Receivers do not know each other's numbers, so each takes one by chance.
+        let key = i64::try_from(Uuid::new_v4().as_u64_pair().0 >> 12).unwrap_or(1);
+        Self::start(core, key, rate, clock)
+    }
+
+    fn start(core: Core, key: i64, rate: u32, clock: Clock) -> anyhow::Result<Self> {
+        let path = core.path.clone();
+        let keys = Keys::new(key, clock());
         let shapes = Arc::clone(&core.shapes);
         let (stop, stopped) = watch::channel(None);
         let queue = Arc::new(Queue::default());
         let thread = writer::start(core, Arc::clone(&queue), Arc::clone(&clock), stop)?;
         Ok(Self {
-            path: path.to_owned(),
+            path,
             rates: Rates::new(rate),
             queue,
             thread: Mutex::new(Some(thread)),
@@ -134,6 +165,11 @@ impl Store {
             return None;
         }
         answer.await.ok()
+    }
+
+    /// Returns what waits for ClickHouse: messages, and bytes on disk.
+    pub(crate) async fn waits(&self) -> Option<(u64, u64)> {
+        self.run(|core| core.spool.as_ref().map(Spool::waits)).await.flatten()
     }
 
     /// Returns once nothing may be promised any more, with the reason.

@@ -95,7 +95,11 @@ impl Writer {
             }
             Err(Trouble::Passing(error)) => {
                 if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(%error, "messages cannot be kept, and senders are asked to wait: make room on the disk");
+                    let remedy = match self.core.spool {
+                        Some(_) => "mend ClickHouse, and make room on the disk",
+                        None => "make room on the disk",
+                    };
+                    tracing::error!(%error, "messages cannot be kept, and senders are asked to wait: {remedy}");
                 }
                 false
             }

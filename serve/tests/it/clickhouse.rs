@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::future::join_all;
 use otel_usage_bridge::{Received, Store as _};
-use otel_usage_serve::clickhouse::{ClickHouse, ORIGINS};
+use otel_usage_serve::clickhouse::{ClickHouse, TABLES};
 use otel_usage_serve::questions::{Rows, counts};
 use otel_usage_serve::store::Store;
 
@@ -83,7 +83,9 @@ fn create(at: SocketAddr) {
             }
         }
     }
-    ask(at, ORIGINS).unwrap();
+    for table in TABLES {
+        ask(at, table).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,4 +18,5 @@ mod operations;
 mod privacy;
 mod questions;
 mod running;
+mod spool;
 mod store;

@@ -1,0 +1,55 @@
+//! Where ClickHouse is, for the commands that use it.
+
+use bytesize::ByteSize;
+use otel_usage::Contract;
+use otel_usage_serve::clickhouse::{Keeper, TABLES};
+
+use crate::schema;
+
+/// Where messages are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct Store {
+    /// Keep messages in ClickHouse, and in the file only those that wait for it: clickhouse http://HOST:8123/DATABASE
+    ///
+    /// User and password stand in the URL, or in CLICKHOUSE_USER and CLICKHOUSE_PASSWORD, which other users of the
+    /// machine do not see.
+    #[arg(long, num_args = 2, value_names = ["KIND", "URL"])]
+    store: Option<Vec<String>>,
+    /// Size of the messages that may wait for ClickHouse. Then senders are asked to wait
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", requires = "store")]
+    spool_bytes: ByteSize,
+}
+
+impl Store {
+    /// Returns the ClickHouse that was named.
+    pub(super) fn keeper(&self, own: &[Contract]) -> anyhow::Result<Option<Keeper>> {
+        let Some([kind, address]) = self.store.as_deref() else { return Ok(None) };
+        anyhow::ensure!(
+            kind == "clickhouse",
+            "--store {kind}: only ClickHouse can be named: --store clickhouse http://host:8123/database"
+        );
+        let variable = |name: &str| {
+            #[expect(clippy::disallowed_methods, reason = "ClickHouse's own variables")]
+            std::env::var(name).ok()
+        };
+        let mut keeper = Keeper::new(address, messages(own));
+        keeper.user = variable("CLICKHOUSE_USER");
+        keeper.password = variable("CLICKHOUSE_PASSWORD");
+        keeper.spool_bytes = self.spool_bytes.as_u64();
+        Ok(Some(keeper))
+    }
+}
+
+/// Returns the statements that make all tables.
+pub(super) fn statements(own: &[Contract]) -> Vec<String> {
+    messages(own).into_iter().chain(TABLES.map(str::to_owned)).collect()
+}
+
+/// Returns the statements that make the tables of messages: those of the built-in contracts and of `own`, which replace
+/// built-in ones of the same id.
+fn messages(own: &[Contract]) -> Vec<String> {
+    let built_in = Contract::built_in();
+    let built_in = built_in.into_iter().filter(|c| own.iter().all(|own| own.id != c.id));
+    let all: Vec<Contract> = built_in.chain(own).cloned().collect();
+    schema::tables(&all)
+}
