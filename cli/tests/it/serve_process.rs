@@ -74,6 +74,21 @@ impl Serve {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
+    /// Returns a page of the maintainers' listener.
+    pub(crate) fn for_maintainers(&self, path: &str) -> String {
+        let log = self.log();
+        let line =
+            log.lines().find_map(|line| line.strip_prefix("otel-usage: for maintainers: http://"));
+        let address = line.unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answer
+    }
+
     pub(crate) fn client(&self) -> Client {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_nodelay(true).unwrap();
