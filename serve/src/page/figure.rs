@@ -18,7 +18,7 @@ pub(crate) fn section(site: Site, filter: &Filter, figure: &Figure) -> Markup {
         section.wide[wide] id=(figure.id) {
             h3 { a href={ "#" (figure.id) } { (figure.title) } }
             p.sentence { (figure.sentence) }
-            p.unit { b { (unit(figure.unit)) } " of " (figure.denominator) }
+            p.unit { b { (measure(figure.unit)) } " of " (figure.denominator) }
             (plot::draw(figure))
             div.more {
                 details {
@@ -33,7 +33,12 @@ pub(crate) fn section(site: Site, filter: &Filter, figure: &Figure) -> Markup {
     }
 }
 
-/// Writes a unit as the beginning of a line: `Share`, `Engines`.
+/// Writes a unit before what is measured: `Number` of engines, `Share` of engines, `Devices` of engines.
+pub(super) fn measure(of: &str) -> String {
+    if of == "engines" { "Number".to_owned() } else { unit(of) }
+}
+
+/// Writes a unit as the head of a column: `Share`, `Engines`.
 fn unit(unit: &str) -> String {
     if unit == "%" {
         return "Share".to_owned();
@@ -56,7 +61,7 @@ fn table(figure: &Figure) -> Markup {
         div.scroll role="region" tabindex="0" aria-label={ "Table: " (figure.title) } {
             table {
                 caption {
-                    (unit(figure.unit)) " of " (figure.denominator) "."
+                    (measure(figure.unit)) " of " (figure.denominator) "."
                     @if over_days && step > 1 { " Every seventh day; the CSV has all." }
                 }
                 @if over_days {

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::address::{Site, To};
+use super::figure::measure;
 use super::shell::Shell;
 use crate::questions::QUESTIONS;
 
@@ -85,6 +86,6 @@ fn figure(id: &str, title: &str, sentence: &str, denominator: &str, unit: &str) 
     html! {
         h3 id=(id) { (title) }
         p { (sentence) }
-        p.unit { "Unit: " (unit) ", of " (denominator) "." }
+        p.unit { (measure(unit)) " of " (denominator) "." }
     }
 }

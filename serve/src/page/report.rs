@@ -15,8 +15,9 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report) -> String {
         div.intro {
             h1 { "What inference engines run on" }
             p {
-                "vLLM and LMCache report anonymously how they are used. These are the sums"
-                ", from " time datetime=(first) { (long(first)) } " to " time datetime=(last) { (long(last)) } "."
+                "vLLM and LMCache report anonymously on which hardware and with which settings they run. "
+                "These are the counts from " time datetime=(first) { (long(first)) } " to "
+                time datetime=(last) { (long(last)) } ". An engine is one process that ran for an hour or longer."
             }
         }
         @if nothing_known {

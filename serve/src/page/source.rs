@@ -38,7 +38,7 @@ impl Source {
         self.read(|connection| Ok(quality::read(connection, now, self.internal)?))
     }
 
-    /// Reads from a connection that nobody else uses now.
+    /// Reads from a connection that no other reader uses now.
     pub(crate) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> anyhow::Result<T>,

@@ -6,8 +6,8 @@ use super::scale::{Axis, apart, day, value};
 
 /// Height of the area in pixels.
 pub(super) const HEIGHT: f64 = 208.0;
-/// Room above the area for the highest tick, and below it for the days.
-const ABOVE: f64 = 18.0;
+/// Room above the area for half of the highest tick, and below it for the days.
+const ABOVE: f64 = 8.0;
 const BELOW: f64 = 26.0;
 /// Width of the stretched area, in its own units.
 pub(super) const WIDTH: f64 = 1000.0;
@@ -52,9 +52,9 @@ pub(super) fn frame(
             svg width="100%" height=(HEIGHT) overflow="visible" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" {
                 (paths)
             }
-            // Above the paths, so that an area does not hide them.
-            @for tick in axis.ticks.iter().filter(|tick| **tick > 0.0) {
-                text.tick x="0" y=(axis.y(*tick, HEIGHT).round() - 4.0) { (value(*tick, unit)) }
+            // In the margin that the style sheet leaves.
+            @for tick in &axis.ticks {
+                text.tick x="-8" y=(axis.y(*tick, HEIGHT).round() + 4.0) text-anchor="end" { (value(*tick, unit)) }
             }
             svg x="100%" overflow="visible" {
                 @for (end, y) in ends.iter().zip(places) {
