@@ -151,7 +151,7 @@ fn no_call_in_a_child_waits_for_a_lock_that_another_thread_held() {
     });
 }
 
-/// Starts an engine whose messages wait on disk, because nobody listens at its server.
+/// Starts an engine whose messages wait on disk, because no server listens at its address.
 fn waiting(home: &tempfile::TempDir, server: &str) -> Usage {
     Usage::builder(&vllm::CURRENT)
         .with_sample_data()

@@ -1,8 +1,8 @@
 //! The open connections: how many there may be, and which one has to go.
 //!
 //! A connection is quiet while none of its requests is complete: it says nothing, or it is slow. A quiet
-//! connection ends after a while, and earlier if another one needs its place, so that silent senders shut
-//! nobody out.
+//! connection ends after a while, and earlier if another one needs its place, so that silent senders do
+//! not shut others out.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

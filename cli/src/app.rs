@@ -119,7 +119,7 @@ enum Command {
     /// Run a usage server: receive what engines report, keep it in one file, show a public page
     ///
     /// Without an argument it listens on the loopback. It takes what engines post today, and OTLP. It keeps no address
-    /// of a sender, and publishes only what reveals nobody. Runs until SIGTERM or SIGINT. docs/receiver/serve.md
+    /// of a sender. A published count stands for at least --k engines in three networks. Runs until SIGTERM or SIGINT. docs/receiver/serve.md
     /// explains how to run it, to publish, and to answer a request for deletion.
     Serve(Box<serve::Args>),
     /// Run a usage server for tests: it prints each message, and misbehaves on request

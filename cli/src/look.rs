@@ -30,7 +30,7 @@ pub(crate) fn within<T: Send + 'static>(
     let (sender, receiver) = mpsc::channel();
     // A thread that hangs ends with the process.
     thread::Builder::new().name("look".to_owned()).spawn(move || {
-        // Nobody listens after the time limit.
+        // After the time limit the result is not read.
         let _ = sender.send(read());
     })?;
     receiver.recv_timeout(WAIT).map_err(|_| {

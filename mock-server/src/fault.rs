@@ -21,7 +21,7 @@ pub const FAULTS: [(&str, &str); 19] = [
     ("garbage", "answers with bytes that are not HTTP"),
     ("status:CODE[:TIME]", "answers with this status, and TIME (seconds or a date) as Retry-After"),
     ("length:long", "announces more bytes than it sends, and closes"),
-    ("length:short", "sends more bytes than it announces: a second answer that nobody asked for"),
+    ("length:short", "sends more bytes than it announces: a second answer, to no request"),
     ("length:two", "announces two lengths"),
     ("length:word", "announces a length that is no number"),
     ("large[:BYTES]", "answers with a body of this size [10485760]"),

@@ -94,7 +94,7 @@ pub(crate) fn play(
             out.write_all(b"HTTP/1.1 200 OK\r\nContent-Le")?;
             // The client sees the beginning first.
             thread::sleep(Duration::from_millis(20));
-            // What nobody has read makes the system reset the connection when it is closed.
+            // Unread bytes make the system reset the connection when it is closed.
             return Ok(());
         }
         _ => {}
@@ -127,7 +127,7 @@ pub(crate) fn play(
             if *length == Length::Short {
                 all.extend_from_slice(SECOND);
                 out.write_all(&all)?;
-                // A client that keeps the connection sends its next request here, which nobody answers.
+                // A client that keeps the connection sends its next request here, which is not answered.
                 return drained(&mut connection, take);
             }
             return out.write_all(&all);

@@ -116,7 +116,7 @@ fn fill(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("this system takes any number of connections that nobody accepts"))
+    Err(io::Error::other("this system takes any number of connections that are not accepted"))
 }
 
 fn accept(listener: &TcpListener, script: &Script, tell: impl Fn(Event) + Send + Sync + 'static) {

@@ -1,4 +1,5 @@
-//! A usage server: it receives what engines report, keeps it in one file, and publishes what reveals nobody.
+//! A usage server: it receives what engines report, keeps it in one file, and publishes counts that hide each engine
+//! among others.
 //!
 //! ```text
 //!  flat POST ─┐

@@ -215,7 +215,7 @@ impl Env {
     ///
     /// # Errors
     ///
-    /// The reason why it is unknown. An opt-out may then stand where nobody can see it.
+    /// The reason why it is unknown. An opt-out may then stand where it cannot be seen.
     pub(crate) fn find_home(&self) -> Result<PathBuf, String> {
         if let Some(home) = self.os("HOME").map(Path::new).filter(|home| is_home(home)) {
             return Ok(home.to_owned());

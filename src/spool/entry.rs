@@ -136,7 +136,7 @@ pub(super) const fn is_late(time: i64, lifetime: u32, now: i64) -> bool {
 /// Returns whether a file is so old that it may be deleted: its message was made more than `seconds` ago, and it was
 /// written more than `seconds` ago.
 ///
-/// A time in the future is no age, because one of the clocks is then wrong, and nobody knows which.
+/// A time in the future is no age, because one of the clocks is then wrong, and it is unknown which.
 pub(super) fn is_past(time: i64, modified: i64, seconds: i64, now: i64) -> bool {
     now.saturating_sub(time.max(modified)) > seconds
 }

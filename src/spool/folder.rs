@@ -129,7 +129,7 @@ fn take(file: File, path: &Path, claim: Claim) -> io::Result<Option<Lock>> {
     if !sys::own(&file)? {
         return Ok(None);
     }
-    // Whoever held the lock before may have deleted the file.
+    // The process that held the lock before may have deleted the file.
     match files::is_at(&file, path) {
         Ok(true) => {}
         Ok(false) => return Ok(None),

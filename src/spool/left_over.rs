@@ -11,7 +11,7 @@ use super::name::{NEWEST, Name, lock_of};
 use super::store::{FILE_BYTES, Owner, Spool, Taken};
 
 /// Seconds for which a file may stay: what a start report is worth, which lasts longest. It ends also those
-/// that nobody reads, because no process has their destination.
+/// that no process reads, because none has their destination.
 const AGE: i64 = 7 * 24 * 3600;
 
 /// Most ended processes that are taken over at once. Each costs a file descriptor until its files are sent.
@@ -112,7 +112,7 @@ impl Spool {
         // What cannot be deleted now is deleted at a later look.
         let deleted = old.iter().filter(|(_, found)| self.disk.remove(&found.name).is_ok());
         let deleted = deleted.count();
-        // While it is held, so that it is not the lock of another. Whoever takes over what is left makes one.
+        // While it is held, so that it is not the lock of another. The process that takes over what is left makes one.
         let _ = self.disk.remove(&lock);
         deleted
     }

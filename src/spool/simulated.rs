@@ -68,7 +68,7 @@ struct State {
     made: BTreeSet<PathBuf>,
     safe: BTreeSet<PathBuf>,
     locks: BTreeSet<String>,
-    /// Files that nobody may read.
+    /// Files that may not be read.
     unreadable: BTreeSet<String>,
     calls: usize,
     /// The calls that fail, each with its error, and whether they do their work nevertheless.

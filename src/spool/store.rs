@@ -156,7 +156,7 @@ impl Spool {
         for folder in self.disk.folders() {
             let made = self.disk.make_folder(&folder)?;
             match self.disk.sync_above(&folder) {
-                // A folder that nobody may list is not ours to make one in.
+                // No folder is made in one that may not be listed.
                 Err(error) if !made && error.kind() == ErrorKind::PermissionDenied => {}
                 synced => synced?,
             }
@@ -217,7 +217,7 @@ impl Spool {
             count = count.saturating_sub(1);
             sum = sum.saturating_sub(found.bytes);
             // A process that lives still has its message in memory. The message of one that ended is lost with its
-            // file, and nobody else can count it.
+            // file, and no other process can count it.
             if !self.forget(&found.name) && self.is_left_over(&found.name) {
                 self.losses.push(Loss::QueueFull);
             }
@@ -240,7 +240,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// The folder cannot be read, or not as a whole, so that nobody knows.
+    /// The folder cannot be read, or not as a whole, so that it is unknown.
     pub(crate) fn refresh(&mut self) -> io::Result<()> {
         let listing = self.disk.list()?;
         listing.check()?;
@@ -269,7 +269,7 @@ impl Spool {
         self.release();
     }
 
-    /// Gives all files back, as the end of the process does. Whoever locks them first has them.
+    /// Gives all files back, as the end of the process does. The process that locks them first has them.
     pub(crate) fn release_all(&mut self) {
         self.own = None;
         self.adopted.clear();

@@ -45,7 +45,7 @@ fn drain(spool: &mut Spool) -> Vec<u32> {
     drained
 }
 
-/// Saves three entries and returns the disk, on which nobody lives, with the names of their files.
+/// Saves three entries and returns the disk, on which no process lives, with the names of their files.
 fn three() -> (Simulated, Vec<String>) {
     let disk = Simulated::default();
     let names = spool(&disk).save(&[entry(0), entry(1), entry(2)]).unwrap();
@@ -215,7 +215,7 @@ fn a_file_that_could_not_be_deleted_is_deleted_later() {
     disk.fail(disk.calls()..disk.calls() + 1, libc::EIO, false);
     one.remove(&names[0]);
     assert!(disk.names().contains(&names[0]));
-    // Nobody else takes it over meanwhile.
+    // No other process takes it over meanwhile.
     assert_eq!(drain(&mut spool(&disk)), Vec::<u32>::new());
     one.adopt(NOW).unwrap();
     assert_eq!(disk.names(), Vec::<String>::new());

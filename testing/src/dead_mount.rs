@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Mounts a file system of which nobody reads the requests, in a namespace of its own.
+/// Mounts a file system whose requests are not read, in a namespace of its own.
 const SCRIPT: &str = r#"
 exec 3<>/dev/fuse || exit 77
 mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 dead "$0" || exit 77

@@ -209,7 +209,7 @@ impl Fleet {
         sent
     }
 
-    /// Identities that nobody stands behind, from ten networks. A tenth of them also sends heartbeats for two hours.
+    /// Made-up identities without engines, from ten networks. A tenth of them also sends heartbeats for two hours.
     fn flood(&mut self, now: i64, day: i64, slot: i64, sent: &mut Vec<Sent>) {
         if day < self.plan.days - 7 || day >= self.plan.days - 2 {
             return;

@@ -87,7 +87,7 @@ fn end_at(fault: &str, how: &str) {
     let server = MockServer::start(listener, script, tell).unwrap();
     let scheme = if fault == "hang-tls" { "https:" } else { "http:" };
     end(how, &server.url().replace("http:", scheme), &[], || {
-        // A connection that is never accepted is seen by nobody.
+        // A connection that is never accepted is not seen.
         if fault != "hang-connect" {
             assert!(matches!(events.recv_timeout(PATIENCE), Ok(Event::Begins(..))), "{fault}");
         }

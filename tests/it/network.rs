@@ -269,7 +269,7 @@ fn plain_http_to_another_machine_is_refused_if_tls_is_required() {
 #[cfg(target_os = "linux")]
 #[test]
 fn without_a_way_to_the_server_a_flush_makes_no_further_attempt() {
-    // The kernel has no way to this address, and asks nobody.
+    // The kernel has no way to this address, and sends nothing.
     let operator = Operator::new()
         .with("VLLM_USAGE_STATS_SERVER", "http://255.255.255.255:81")
         .with("OTEL_USAGE_EXPORTERS", "server");
@@ -317,7 +317,7 @@ fn an_unknown_name_is_no_way_to_the_server_and_a_refused_connection_is_one() {
     // No name server is asked for a label of more than 63 bytes.
     let unknown = format!("http://{}.example:81", "a".repeat(64));
     assert_eq!(attempts(&unknown), 1);
-    // Only this test uses the address, so that nobody listens there.
+    // Only this test uses the address, so that no server listens there.
     let refusing = std::net::TcpListener::bind("127.0.0.85:0").unwrap().local_addr().unwrap();
     assert_eq!(attempts(&format!("http://{refusing}")), 5);
 }

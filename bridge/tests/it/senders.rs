@@ -1,4 +1,4 @@
-//! Checks that silent, slow and greedy senders shut nobody out.
+//! Checks that silent, slow and greedy senders do not shut others out.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -33,7 +33,7 @@ pub(super) enum Place {
     At(String),
     /// A message of this contract, which was sent to this destination.
     Sent(String, String),
-    /// The same, but nobody knows whether it arrived.
+    /// The same, but it is unknown whether it arrived.
     PerhapsSent(String, String),
 }
 

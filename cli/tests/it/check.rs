@@ -1,4 +1,4 @@
-//! Tests `otel-usage status --check`: what would go wrong is found and has a hint, and nobody is contacted unasked.
+//! Tests `otel-usage status --check`: what would go wrong is found and has a hint, and no host is contacted unasked.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -179,7 +179,7 @@ fn a_journal_that_cannot_be_kept_is_a_problem_and_receipts_does_not_claim_it() {
     let journal = shell.home().join(".local/state/otel-usage/receipts.jsonl");
     fs::create_dir_all(&journal).unwrap();
     fs::set_permissions(journal.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
-    // Nobody asked for a journal.
+    // No journal was asked for.
     assert_eq!(check(&shell, ""), (0, vec![]));
     let ran = shell.run("receipts on");
     assert!(ran.code == 1 && !ran.out.contains("is recorded in"), "{ran:?}");

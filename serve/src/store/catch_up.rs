@@ -38,7 +38,7 @@ impl Core {
         std::thread::scope(|scope| {
             let reading = scope.spawn(move || read(&reader, &shapes, done, &batches));
             let written = self.take(&queue, now);
-            // The other thread ends when nobody takes its batches.
+            // The other thread ends when its batches are not taken.
             drop(queue);
             let read = reading.join();
             written?;

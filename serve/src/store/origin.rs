@@ -1,7 +1,7 @@
 //! Where a message came from, without its address: 20 bits of a keyed hash of the network.
 //!
-//! The key lives in memory only, until midnight (UTC) or the end of the process. Without it nobody can find the network
-//! of an origin, also by trying all of them; with 20 bits many networks share an origin.
+//! The key lives in memory only, until midnight (UTC) or the end of the process. Without it the network of an origin
+//! cannot be found, also by trying all of them; with 20 bits many networks share an origin.
 
 use std::net::IpAddr;
 

@@ -174,7 +174,7 @@ impl Run {
             }
             Step::Withdraw => self.turn(false, false, Consent::Off),
             Step::Restart => {
-                // The flight of the process that ends finds nobody.
+                // What the ending process has in flight is in no account here.
                 *self = Self::new(self.disk.after_kill());
             }
         }

@@ -128,7 +128,7 @@ impl Client {
         }
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
-            // Nobody has consented to the place that a redirect names.
+            // The operator has not consented to the place that a redirect names.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)

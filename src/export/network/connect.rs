@@ -49,7 +49,7 @@ impl Stage {
         self.set(ANSWERED);
     }
 
-    /// Returns whether an attempt that ended with `error` met nobody.
+    /// Returns whether an attempt that ended with `error` reached no host.
     pub(super) fn is_unreached(&self, error: &Error) -> bool {
         match self.0.load(Ordering::Relaxed) {
             LOOKS_UP => true,

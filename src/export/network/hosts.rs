@@ -45,7 +45,7 @@ impl Host {
         Self(policy)
     }
 
-    /// Returns the policy of a host that nobody else uses.
+    /// Returns the policy of a host that no other exporter uses.
     #[cfg(test)]
     pub(super) fn alone() -> Self {
         Self(Shared::default())

@@ -52,7 +52,7 @@ pub(super) enum Met {
     /// The server asks for another attempt, perhaps after this time. So does a connection that was refused
     /// or broke off.
     Failed(Option<Duration>),
-    /// There was no connection: the name is unknown, there is no way to the host, or nobody answered.
+    /// There was no connection: the name is unknown, there is no way to the host, or it did not answer.
     Unreached,
 }
 

@@ -95,7 +95,7 @@ impl Inspection {
     /// Asks the destination of a route for the head of its root, as `HEAD /` without path, query, body or
     /// credentials, through the operator's proxy and with its certificates. It may take the time `within`.
     ///
-    /// Returns `None` if nobody was asked: consent does not allow to send, or the exporter cannot run.
+    /// Returns `None` if no host was asked: consent does not allow to send, or the exporter cannot run.
     #[must_use]
     pub fn reach(&self, route: &Route, within: Duration) -> Option<Reached> {
         // Asked each time, because the one before may have taken its time.

@@ -289,7 +289,7 @@ proptest! {
         }
         let most = most_an_hour(&one.attempts);
         match kind {
-            // Nobody answers. Urgent callers skip pauses, and what began as a silent host counts for itself.
+            // No host answers. Urgent callers skip pauses, and what began as a silent host counts for itself.
             1 => prop_assert!(most <= PAUSES + 1 + 12 + 3, "{most}"),
             2 => {
                 prop_assert!(most <= 3);
