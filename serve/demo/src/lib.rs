@@ -4,19 +4,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use otel_usage_bridge::{Received, Refusal, Store as _};
-use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::{Days, Store};
+use otel_usage_serve::questions::{Rules, close};
+use otel_usage_serve::store::{Core, Store};
 use otel_usage_testing::fleet::{Fleet, Plan};
+use tempfile::TempDir;
 
 /// Milliseconds of a day.
 pub const DAY: i64 = 86_400_000;
 
+/// Days of a month: the 28 of the page, and those that are not closed yet.
+pub const DAYS: i64 = 31;
+
 /// Answers that may be awaited at the same time. The writer gathers a thousand messages of them.
 const WAITING: usize = 2_000;
+
+/// Returns the month of the demo, which begins at this day (days since 1970).
+#[must_use]
+pub const fn month(first: i64) -> Plan {
+    Plan { begin: first.saturating_mul(DAY), days: DAYS, starts: 800, flood: 8_000 }
+}
+
+/// Returns a folder in memory where there is one, because nothing in it has to last, so it need not wait for a disk.
+///
+/// # Errors
+///
+/// If no folder can be made.
+pub fn scratch() -> std::io::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
 
 /// Fills the store at `file` with what a fleet reports. After each day it calls `progress` with the number of days and
 /// of messages so far. Returns the time at which the plan ends.
@@ -56,8 +76,9 @@ pub async fn live(
             while let Some(answer) = waiting.next().await {
                 answered(Some(answer))?;
             }
-            // Closes and packs days, as the server does every minute.
-            store.maintain(Days::default(), Rules::default()).await;
+            // The server also packs closed days, but no page shows that.
+            let close = move |core: &mut Core| close(core.connection(), &Rules::default(), now);
+            store.run(close).await.context("the store is closed")??;
             progress(now.saturating_sub(plan.begin).div_euclid(DAY), messages);
         }
     }

@@ -7,36 +7,23 @@
 )]
 
 use std::io::Write as _;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use otel_usage_serve::page;
-use otel_usage_serve_demo::{DAY, live};
-use otel_usage_testing::fleet::Plan;
+use otel_usage_serve_demo::{DAY, DAYS, live, month, scratch};
 use tokio::net::TcpListener;
-
-/// Days of the demo: the 28 of the page, and those that are not closed yet.
-const DAYS: i64 = 31;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let today = i64::try_from(now)?.div_euclid(DAY);
-    let plan = Plan {
-        begin: today.saturating_sub(DAYS).saturating_mul(DAY),
-        days: DAYS,
-        starts: 800,
-        flood: 8_000,
-    };
-    // Nothing of it has to last, so it need not wait for a disk.
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+    let folder = scratch()?;
     let file = folder.path().join("otel-usage.db");
     println!(
         "A fleet reports for {DAYS} days: heavy-tailed lives, a release, late messages, a flood of made-up engines."
     );
-    let end = live(&file, plan, |day, messages| {
+    let end = live(&file, month(today.saturating_sub(DAYS)), |day, messages| {
         print!("\r  day {day} of {DAYS}, {messages} messages ");
         let _ = std::io::stdout().flush();
     })

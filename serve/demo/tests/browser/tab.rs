@@ -53,7 +53,7 @@ impl Tab {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("DevTools listening on ").map(str::to_owned))
             .ok_or("Chromium ended without a DevTools address")?;
-        // Chromium blocks if nobody reads what it says.
+        // Chromium blocks if its output is not read.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let host = address.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).unwrap();
         let stream = TcpStream::connect(host).unwrap();
