@@ -20,6 +20,8 @@ struct State {
     inserts: usize,
     made: Vec<String>,
     bad: Bad,
+    busy: bool,
+    refused: usize,
 }
 
 /// A ClickHouse that can go away and come back with its rows.
@@ -82,6 +84,17 @@ impl ClickHouse {
         self.state.lock().unwrap().bad = text;
     }
 
+    /// Refuses everything, as a server with too much to do, or takes it again.
+    pub fn be_busy(&self, busy: bool) {
+        self.state.lock().unwrap().busy = busy;
+    }
+
+    /// Returns how often it was too busy.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.state.lock().unwrap().refused
+    }
+
     /// Returns the rows of a table in the order in which they came.
     #[must_use]
     pub fn rows(&self, table: &str) -> Vec<serde_json::Value> {
@@ -128,18 +141,23 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut sql = vec![0; length];
     reader.read_exact(&mut sql)?;
     let (status, code, text) = match state.lock().unwrap().run(&String::from_utf8(sql).unwrap()) {
-        Ok(()) => ("200 OK", String::new(), String::new()),
-        Err(why) => ("400 Bad Request", "X-ClickHouse-Exception-Code: 27\r\n".to_owned(), why),
+        Ok(()) => ("200 OK", 0, String::new()),
+        Err((status, code, why)) => (status, code, format!("Code: {code}. DB::Exception: {why}")),
     };
+    let length = text.len();
     write!(
         stream,
-        "HTTP/1.1 {status}\r\n{code}Connection: close\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
+        "HTTP/1.1 {status}\r\nX-ClickHouse-Exception-Code: {code}\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{text}"
     )
 }
 
 impl State {
-    fn run(&mut self, sql: &str) -> Result<(), String> {
+    fn run(&mut self, sql: &str) -> Result<(), (&'static str, u16, String)> {
+        if self.busy {
+            self.refused += 1;
+            return Err(("500 Internal Server Error", 252, "Too many parts".to_owned()));
+        }
         let Some(insert) = sql.strip_prefix("INSERT INTO ") else {
             self.made.push(sql.to_owned());
             return Ok(());
@@ -148,7 +166,7 @@ impl State {
         if let Some(bad) = self.bad
             && rows.contains(bad)
         {
-            return Err(format!("Code: 27. DB::Exception: Cannot parse input: {bad}"));
+            return Err(("400 Bad Request", 27, format!("Cannot parse input: {bad}")));
         }
         let table = head.split(' ').next().unwrap();
         let token = head.split('\'').nth(1).unwrap();

@@ -86,6 +86,11 @@ enum Task {
         /// Needs Python 3.11, packages from PyPI and 7 GB of disk, because these tests use torch.
         #[arg(long, conflicts_with = "all")]
         python_upstream: bool,
+        /// Ask the usage server's file and ClickHouse every question about a million records instead
+        ///
+        /// Needs Python and a package from PyPI, and takes minutes.
+        #[arg(long, conflicts_with_all = ["all", "python_upstream"])]
+        clickhouse_million: bool,
     },
     /// Measure how long engines take to end while their server hangs, beside the Python originals
     ///
@@ -237,6 +242,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(Demo::Silence) => tools::skip("namespaces and strace exist on Linux only"),
         Task::Dist { out, debug } => dist::run(out, debug),
         Task::E2e { python_upstream: true, .. } => python_upstream::run(),
+        Task::E2e { clickhouse_million: true, .. } => e2e::million(),
         Task::E2e { all, .. } => e2e::run(all),
         #[cfg(target_os = "linux")]
         Task::ExitDelay { times } => exit_delay::run(times),

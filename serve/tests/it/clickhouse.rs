@@ -1,6 +1,6 @@
 //! Both databases answer alike. ClickHouse's own engine (chDB) plays ClickHouse, and the HTTP before it is ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -11,17 +11,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use futures_util::future::join_all;
 use otel_usage_bridge::{Received, Store as _};
 use otel_usage_serve::clickhouse::{ClickHouse, TABLES};
-use otel_usage_serve::questions::{Rows, counts};
+use otel_usage_serve::questions::{self as serve, counts};
 use otel_usage_serve::store::Store;
 
-use otel_usage_testing::fleet::{Fleet, Plan};
+use otel_usage_testing::fleet::{Fleet, Plan, Sent};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::fleet::DAY;
 
 const BEGIN: i64 = 20_003;
-const DAYS: i64 = 3;
 /// Time limit of the start on a slow machine.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -88,8 +87,59 @@ fn create(at: SocketAddr) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn both_databases_answer_alike_on_the_same_records() {
+/// Rows that wait for their insert, by table.
+#[derive(Default)]
+struct Rows {
+    waiting: BTreeMap<String, String>,
+}
+
+impl Rows {
+    /// Bytes of an insert.
+    const MANY: usize = 8 << 20;
+
+    fn add(&mut self, at: SocketAddr, sent: &Sent, time: i64) {
+        let mut row: Value = serde_json::from_str(&sent.body).unwrap();
+        row["received"] = format!("{}.{:03}", time / 1_000, time % 1_000).into();
+        let rows = self.waiting.entry(table(sent.contract, sent.message)).or_default();
+        rows.push_str(&row.to_string());
+        rows.push('\n');
+        if rows.len() > Self::MANY {
+            self.insert(at);
+        }
+    }
+
+    fn insert(&mut self, at: SocketAddr) {
+        for (table, rows) in std::mem::take(&mut self.waiting) {
+            // A retry inserts rows a second time.
+            for _ in 0..2 {
+                let insert = format!(
+                    "INSERT INTO {table} SETTINGS input_format_skip_unknown_fields = 1 FORMAT JSONEachRow {rows}"
+                );
+                ask(at, &insert).unwrap();
+            }
+        }
+    }
+}
+
+/// Puts the networks of the sessions, which only the file has, into ClickHouse.
+fn copy_origins(connection: &Connection, at: SocketAddr) {
+    let mut origins = connection
+        .prepare("SELECT day, uuid, key, origin FROM origin JOIN session ON id = session")
+        .unwrap();
+    let origins = origins.query_map([], |row| {
+        let uuid = uuid::Uuid::from_slice(&row.get::<_, Vec<u8>>(1)?).unwrap();
+        let (day, key, origin): (i64, i64, i64) = (row.get(0)?, row.get(2)?, row.get(3)?);
+        Ok(format!("({day}, '{uuid}', {key}, {origin})"))
+    });
+    let origins: Vec<String> = origins.unwrap().map(Result::unwrap).collect();
+    for some in origins.chunks(5_000) {
+        let insert = format!("INSERT INTO usage_origin FORMAT Values {}", some.join(", "));
+        ask(at, &insert).unwrap();
+    }
+}
+
+/// Gives both databases the same records of a made-up fleet, and asks both every question for each day.
+async fn compare(plan: Plan, least: usize) {
     let Ok(python) = std::env::var("OTEL_USAGE_E2E_PYTHON") else {
         eprintln!("not tested: ClickHouse; run `cargo xtask e2e --all`");
         return;
@@ -98,24 +148,19 @@ async fn both_databases_answer_alike_on_the_same_records() {
     let server = Server::start(&python, &folder.path().join("clickhouse"));
     let at = server.1;
     create(at);
-    let now = Arc::new(AtomicI64::new(BEGIN * DAY));
+    let now = Arc::new(AtomicI64::new(plan.begin));
     let clock = Arc::clone(&now);
     let file = folder.path().join("store.db");
     let store =
         Store::open(&file, &[], 0, Arc::new(move || clock.load(Ordering::Relaxed))).unwrap();
-    let mut rows: BTreeMap<String, String> = BTreeMap::new();
-    let mut fleet = Fleet::new(7, Plan { begin: BEGIN * DAY, days: DAYS, starts: 120, flood: 0 });
-    let mut records = 0;
+    let (mut rows, mut records, days) = (Rows::default(), 0, plan.days);
+    let mut fleet = Fleet::new(7, plan);
     for time in fleet.slots() {
         now.store(time, Ordering::Relaxed);
         let mut answers = Vec::new();
         for sent in fleet.arriving(time) {
             records += 1;
-            let mut row: Value = serde_json::from_str(&sent.body).unwrap();
-            row["received"] = format!("{}.{:03}", time / 1_000, time % 1_000).into();
-            let rows = rows.entry(table(sent.contract, sent.message)).or_default();
-            rows.push_str(&row.to_string());
-            rows.push('\n');
+            rows.add(at, &sent, time);
             let received = Received {
                 contract: sent.contract.into(),
                 message: sent.message.into(),
@@ -127,33 +172,17 @@ async fn both_databases_answer_alike_on_the_same_records() {
         assert!(join_all(answers).await.iter().all(Result::is_ok));
     }
     store.close();
-    assert!(records > 10_000, "{records}");
-    for (table, rows) in rows {
-        // A retry inserts rows a second time.
-        for _ in 0..2 {
-            let insert = format!(
-                "INSERT INTO {table} SETTINGS input_format_skip_unknown_fields = 1 FORMAT JSONEachRow {rows}"
-            );
-            ask(at, &insert).unwrap();
-        }
-    }
+    rows.insert(at);
+    assert!(records > least, "{records}");
     let connection = Connection::open(&file).unwrap();
-    let mut origins = connection
-        .prepare("SELECT day, uuid, key, origin FROM origin JOIN session ON id = session")
-        .unwrap();
-    let origins = origins.query_map([], |row| {
-        let uuid = uuid::Uuid::from_slice(&row.get::<_, Vec<u8>>(1)?).unwrap();
-        let (day, key, origin): (i64, i64, i64) = (row.get(0)?, row.get(2)?, row.get(3)?);
-        Ok(format!("({day}, '{uuid}', {key}, {origin})"))
-    });
-    let origins: Vec<String> = origins.unwrap().map(Result::unwrap).collect();
-    ask(at, &format!("INSERT INTO usage_origin VALUES {}", origins.join(", "))).unwrap();
+    copy_origins(&connection, at);
     let clickhouse = ClickHouse::new(Box::new(move |sql| ask(at, sql)));
     let mut compared = 0;
-    for day in BEGIN..BEGIN + DAYS {
-        let one = counts(Rows::Sqlite(&connection), day).unwrap();
-        let other = counts(Rows::ClickHouse(&clickhouse), day).unwrap();
+    for day in BEGIN..BEGIN + days {
+        let one = counts(serve::Rows::Sqlite(&connection), day).unwrap();
+        let other = counts(serve::Rows::ClickHouse(&clickhouse), day).unwrap();
         let only = |these: &[String], those: &[String]| -> Vec<String> {
+            let those: BTreeSet<&String> = those.iter().collect();
             these.iter().filter(|line| !those.contains(line)).take(10).cloned().collect()
         };
         let (less, more) = (only(&one, &other), only(&other, &one));
@@ -161,4 +190,16 @@ async fn both_databases_answer_alike_on_the_same_records() {
         compared += one.len();
     }
     assert!(compared > 500, "{compared}");
+    eprintln!("{records} records, {compared} groups of engines on {days} days are the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_databases_answer_alike_on_the_same_records() {
+    compare(Plan { begin: BEGIN * DAY, days: 3, starts: 120, flood: 0 }, 10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes minutes: cargo xtask e2e --clickhouse-million"]
+async fn both_databases_answer_alike_on_a_million_records() {
+    compare(Plan { begin: BEGIN * DAY, days: 14, starts: 1_400, flood: 0 }, 1_000_000).await;
 }

@@ -62,9 +62,12 @@ async fn messages_wait_while_clickhouse_is_away_and_arrive_once() {
     assert!(metrics.contains("\notel_usage_serve_spool_messages 500\n"), "{metrics}");
     clickhouse.come();
     wait("the delivery", || clickhouse.rows(BEATS).len() >= 500).await;
-    // It goes away in the middle of the work, and comes back with its rows.
-    clickhouse.go();
+    // It has too much to do, then it goes away, and it comes back with its rows.
+    clickhouse.be_busy(true);
     assert_eq!(post(&server, 500..600).await, [200].into());
+    wait("a refusal", || clickhouse.refused() >= 2).await;
+    clickhouse.go();
+    clickhouse.be_busy(false);
     clickhouse.come();
     wait("the delivery", || clickhouse.rows(BEATS).len() >= 600).await;
     server.stop().await;
