@@ -105,11 +105,18 @@ async fn midnight_within_a_batch_makes_two_days() {
 async fn a_late_day_after_its_close_is_named_and_its_origins_wait_for_the_correction() {
     let place = Place::new();
     let server = place.serve().await;
-    server.post("/", beat(1, NOW - 5 * DAY)).await;
-    server.post("/", beat(2, NOW - DAY)).await;
-    server.stop().await;
+    // Every day since the first message is closed, whether anything was heard on it or not.
+    server.post("/", beat(1, NOW - 6 * DAY)).await;
+    server.store.maintain(Days::default(), Rules::default()).await;
     let day = NOW / DAY;
-    assert_eq!(rows(&place.read(), "SELECT day FROM late"), [(day - 5).to_string()]);
+    let closed = format!("SELECT value - {day} FROM meta WHERE key = 'closed'");
+    assert_eq!(rows(&place.read(), &closed), ["-3"]);
+    server.post("/", beat(2, NOW - 5 * DAY)).await;
+    server.post("/", beat(3, NOW - DAY)).await;
+    server.store.maintain(Days::default(), Rules::default()).await;
+    server.stop().await;
+    let late = [day - 6, day - 5].map(|day| day.to_string());
+    assert_eq!(rows(&place.read(), "SELECT day FROM late ORDER BY day"), late);
     let days = [day - 5, day - 1].map(|day| day.to_string());
     assert_eq!(rows(&place.read(), "SELECT day FROM origin ORDER BY day"), days);
 }
