@@ -99,6 +99,16 @@ impl Pipeline {
         proxies::client(peer, headers, &self.trusted)
     }
 
+    /// Tells the store of a request that is refused as a whole. The reader tells of what it does not recognise.
+    pub(crate) fn note_refusal(&self, ask: Ask, answer: &Answer) {
+        let told = matches!((ask, answer), (Ask::Flat, Answer::Undecodable(_)));
+        if let Answer::TooLarge | Answer::Undecodable(_) | Answer::Unsupported(_) = answer
+            && !told
+        {
+            self.reader.note(answer.word(), 1);
+        }
+    }
+
     /// Returns a share of the memory, with nothing in it yet.
     pub(crate) fn memory(&self, sender: IpAddr) -> Share {
         self.memory.share(sender)

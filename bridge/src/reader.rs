@@ -355,7 +355,8 @@ impl Reader {
         self.note("not_recognised", 1);
     }
 
-    fn note(&self, what: &'static str, count: usize) {
+    /// Tells the store, if there is one, what was received and not kept.
+    pub(crate) fn note(&self, what: &'static str, count: usize) {
         if count > 0
             && let Some(store) = &self.store
         {

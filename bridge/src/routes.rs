@@ -113,6 +113,7 @@ async fn answer(
         Ask::Otlp(_) => "http",
     };
     add(&pipeline.metrics.requests, Answered { protocol, answer: answer.word() }, 1);
+    pipeline.note_refusal(ask, &answer);
     pipeline.metrics.request_seconds.observe(began.elapsed().as_secs_f64());
     answer.respond(form.unwrap_or(if grpc { Form::Grpc } else { Form::Json }), ask.signal())
 }

@@ -16,11 +16,32 @@ pub(crate) fn log() {
 
 /// Starts the threads.
 pub(crate) fn runtime(name: &str) -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name(name)
         .build()
-        .context("threads cannot be started: raise the limit on processes")
+        .context("threads cannot be started: raise the limit on processes")?;
+    let entered = runtime.enter();
+    large_files_are_errors()?;
+    drop(entered);
+    Ok(runtime)
+}
+
+/// Makes a write beyond the limit on the size of files fail. Without this the system ends the process, and a
+/// server that is told to wait with its data could not go on once the limit is raised.
+#[cfg(unix)]
+fn large_files_are_errors() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // A signal that has a handler ends no process, and the handler stays when this receiver goes.
+    let limit = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(signal(limit).context("signals cannot be handled")?);
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same on every system")]
+fn large_files_are_errors() -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Returns a future that is ready when this process receives SIGTERM or SIGINT.

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
-use otel_usage_bridge::{Bridge, Config, MetricsText, Network, Operator};
+use otel_usage_bridge::{Bridge, Config, Limits, MetricsText, Network, Operator};
 use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -53,6 +53,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Where messages are kept, if not in the file. The file is their spool then.
     pub clickhouse: Option<Keeper>,
+    /// Limits that keep one sender from hurting the others.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -71,8 +73,16 @@ impl Settings {
             keep: Days::default(),
             rules: Rules::default(),
             clickhouse: None,
+            limits: limits(),
         }
     }
+}
+
+/// Returns the limits of the front door for a server that many engines post to.
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    (limits.requests, limits.connections) = (REQUESTS, CONNECTIONS);
+    limits
 }
 
 /// Engines that report have asked their own operators, so this machine's switches, which are about what it sends, do not
@@ -133,8 +143,7 @@ impl Server {
         config.metrics = false;
         config.site = Some(site);
         config.exporters.store = Some(Arc::clone(&store) as Arc<dyn otel_usage_bridge::Store>);
-        config.limits.requests = REQUESTS;
-        config.limits.connections = CONNECTIONS;
+        config.limits = settings.limits.clone();
         let bridge = Bridge::bind(&config).await?;
         let mut maintainers = Vec::new();
         for address in &settings.maintainers {

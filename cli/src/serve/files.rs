@@ -1,15 +1,16 @@
 //! The commands about the file of a usage server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
+use otel_usage::Contract;
 use otel_usage_bridge::Importer;
 use otel_usage_serve::Receives;
 use otel_usage_serve::store::{self, Core, Imported};
 
-use super::{Data, clickhouse, clock, own};
+use super::{Data, Own, clickhouse, clock};
 use crate::{exit, output};
 
 #[derive(Debug, Subcommand)]
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Import {
         #[command(flatten)]
         file: Data,
+        #[command(flatten)]
+        own: Own,
         /// The files
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
@@ -43,6 +46,8 @@ pub(crate) enum Command {
     Forget {
         #[command(flatten)]
         file: Data,
+        #[command(flatten)]
+        own: Own,
         /// The identity, a UUID
         identity: String,
     },
@@ -50,11 +55,15 @@ pub(crate) enum Command {
     Rebuild {
         #[command(flatten)]
         file: Data,
+        #[command(flatten)]
+        own: Own,
     },
     /// Look for damage, and name what is lost. Exit code: 0 if nothing is, 1 if something is
     Check {
         #[command(flatten)]
         file: Data,
+        #[command(flatten)]
+        own: Own,
     },
     /// Copy the file, also while a server uses it
     Backup {
@@ -67,9 +76,8 @@ pub(crate) enum Command {
     ///
     /// A server with --store clickhouse makes missing tables itself, if its user may.
     Tables {
-        /// Contract of your own engine, as JSON. May be given several times
-        #[arg(long, value_name = "FILE")]
-        contract_file: Vec<PathBuf>,
+        #[command(flatten)]
+        own: Own,
     },
     /// Write the public pages as files for a static host, also while a server uses the file
     ///
@@ -101,8 +109,8 @@ pub(crate) enum Format {
 pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
     let now = clock()();
     match command {
-        Command::Import { file, files } => {
-            import(&mut Core::open(&file.path()?, &[], now)?, files, now)
+        Command::Import { file, own, files } => {
+            import(&file.path()?, &own.contracts()?, files, now)
         }
         Command::Export { file, rows, format } => {
             let rows = match rows {
@@ -117,23 +125,24 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
             store::export(&file.path()?, rows, format, &mut out)?;
             Ok(exit::SUCCESS)
         }
-        Command::Forget { file, identity } => {
-            let done = Core::open(&file.path()?, &[], now)?.forget(identity)?;
+        Command::Forget { file, own, identity } => {
+            let path = file.existing()?;
+            let done = Core::open(&path, &own.contracts()?, now)?.forget(identity)?;
             output::print(&format!(
                 "deleted {} sessions and {} messages; copies of the file may hold them still\n",
                 done.sessions, done.messages
             ))?;
             Ok(exit::SUCCESS)
         }
-        Command::Rebuild { file } => rebuild(&file.path()?, now),
-        Command::Check { file } => check(&file.path()?),
+        Command::Rebuild { file, own } => rebuild(&file.existing()?, &own.contracts()?, now),
+        Command::Check { file, own } => check(&file.path()?, &own.contracts()?),
         Command::Backup { file, to } => {
             store::backup(&file.path()?, to)?;
             output::print(&format!("copied to {}\n", to.display()))?;
             Ok(exit::SUCCESS)
         }
-        Command::Tables { contract_file } => {
-            let statements = clickhouse::statements(&own(contract_file)?);
+        Command::Tables { own } => {
+            let statements = clickhouse::statements(&own.contracts()?);
             output::print(&format!("{};\n", statements.join(";\n\n")))?;
             Ok(exit::SUCCESS)
         }
@@ -145,8 +154,16 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
     }
 }
 
-fn import(core: &mut Core, files: &[PathBuf], now: i64) -> anyhow::Result<u8> {
-    let importer = Importer::new(&[], Arc::new(Receives))?;
+fn import(data: &Path, contracts: &[Contract], files: &[PathBuf], now: i64) -> anyhow::Result<u8> {
+    // A name with a mistake in it must be noticed before the first file is taken.
+    for path in files {
+        let found = std::fs::metadata(path).with_context(|| {
+            format!("{}: cannot be read: check the path and its permissions", path.display())
+        })?;
+        anyhow::ensure!(found.is_file(), "{}: it is no file: name files", path.display());
+    }
+    let importer = Importer::new(contracts, Arc::new(Receives))?;
+    let mut core = Core::open(data, contracts, now)?;
     let mut done = Imported::default();
     for path in files {
         let named = || format!("{}: cannot be read", path.display());
@@ -170,8 +187,8 @@ fn import(core: &mut Core, files: &[PathBuf], now: i64) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-fn rebuild(path: &std::path::Path, now: i64) -> anyhow::Result<u8> {
-    let health = store::check(path)?;
+fn rebuild(path: &Path, contracts: &[Contract], now: i64) -> anyhow::Result<u8> {
+    let health = store::check(path, contracts)?;
     if !health.pages.is_empty() {
         let (lost, damaged) = store::save(path)?;
         output::note(&format!("the damaged file is now {}", damaged.display()));
@@ -179,16 +196,28 @@ fn rebuild(path: &std::path::Path, now: i64) -> anyhow::Result<u8> {
             output::note(&format!("lost: {what}"));
         }
     }
-    for lost in health.lost {
+    for lost in &health.lost {
         output::note(&format!("lost: {lost}"));
     }
-    let messages = Core::open(path, &[], now)?.rebuild(now)?;
+    for line in strange(&health) {
+        output::note(&format!("left as it was: {line}"));
+    }
+    let messages = Core::open(path, contracts, now)?.rebuild(now)?;
     output::print(&format!("made again from {messages} messages\n"))?;
     Ok(exit::SUCCESS)
 }
 
-fn check(path: &std::path::Path) -> anyhow::Result<u8> {
-    let health = store::check(path)?;
+/// Says which messages no contract reads here.
+fn strange(health: &store::Health) -> impl Iterator<Item = String> {
+    health.strange.iter().map(|(contract, messages)| {
+        format!(
+            "{messages} messages of {contract}, which is not known here: name its --contract-file"
+        )
+    })
+}
+
+fn check(path: &Path, contracts: &[Contract]) -> anyhow::Result<u8> {
+    let health = store::check(path, contracts)?;
     let mut text =
         format!("{} batches with {} messages can be read\n", health.batches, health.messages);
     for line in &health.pages {
@@ -196,6 +225,9 @@ fn check(path: &std::path::Path) -> anyhow::Result<u8> {
     }
     for lost in &health.lost {
         text.push_str(&format!("lost: {lost}\n"));
+    }
+    for line in strange(&health) {
+        text.push_str(&format!("not looked at: {line}\n"));
     }
     if !health.is_sound() {
         text.push_str("`otel-usage serve rebuild` saves the rest\n");

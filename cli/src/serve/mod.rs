@@ -54,9 +54,31 @@ struct Run {
     /// Engines that a published number needs at least, 10 or more
     #[arg(long, value_name = "ENGINES", default_value_t = 20)]
     k: u32,
+    /// Largest request in bytes, as it arrives and after decompression
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    max_body: usize,
+    /// Memory in bytes for all requests together
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
+    max_memory: usize,
+    /// Largest number of open connections. A further one takes the place of one that says nothing
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    max_connections: usize,
+    #[command(flatten)]
+    own: Own,
+}
+
+/// Contracts beside the built-in ones. Each command that reads messages needs those that the server has.
+#[derive(Debug, clap::Args)]
+struct Own {
     /// Contract of your own engine, as JSON. May be given several times
     #[arg(long, value_name = "FILE")]
     contract_file: Vec<PathBuf>,
+}
+
+impl Own {
+    fn contracts(&self) -> anyhow::Result<Vec<Contract>> {
+        self.contract_file.iter().map(|path| contract::from_file(path)).collect()
+    }
 }
 
 /// The file of the store.
@@ -82,9 +104,23 @@ impl Data {
             .context("this user has no home: name the file with --data")?;
         Ok(state.join("otel-usage/serve/otel-usage.db"))
     }
+
+    /// Returns the path of a file that is there already, because a command that looks for something must not make an
+    /// empty file.
+    fn existing(&self) -> anyhow::Result<PathBuf> {
+        let path = self.path()?;
+        anyhow::ensure!(
+            path.exists(),
+            "{}: there is no such file: name it with --data",
+            path.display()
+        );
+        Ok(path)
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    // Also for the commands that write, because a limit on the size of files is an error to them too.
+    let runtime = service::runtime("serve")?;
     if let Some(command) = &args.command {
         return files::run(command);
     }
@@ -96,20 +132,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     settings.rate = args.rate;
     settings.keep = Days { batches: args.keep_messages, sessions: args.keep_sessions };
     settings.rules = Rules::with_k(args.k)?;
-    settings.contracts = own(&args.contract_file)?;
+    settings.contracts = args.own.contracts()?;
+    (settings.limits.body_bytes, settings.limits.decoded_bytes) = (args.max_body, args.max_body);
+    settings.limits.memory = args.max_memory;
+    settings.limits.connections = args.max_connections.max(1);
     settings.clickhouse = args.store.keeper(&settings.contracts)?;
     service::log();
-    let runtime = service::runtime("serve")?;
     let finished = runtime.block_on(serve(&settings))?;
     if !finished {
         output::note("stopped before all requests were finished; their senders got no answer");
     }
     Ok(exit::SUCCESS)
-}
-
-/// Reads contracts of own engines.
-fn own(files: &[PathBuf]) -> anyhow::Result<Vec<Contract>> {
-    files.iter().map(|path| contract::from_file(path)).collect()
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<bool> {

@@ -11,13 +11,18 @@ use flate2::write::GzEncoder;
 use crate::bridge::{Bridge, command};
 
 /// The limit on a decompressed request. Unit: bytes.
-const DECODED: usize = 8 << 20;
+pub(crate) const DECODED: usize = 8 << 20;
 
 /// The limit on all requests together. Unit: bytes.
 const MEMORY: usize = 24 << 20;
 
 const PROTOBUF: &str = "application/x-protobuf";
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
+
+/// The limits as arguments of a usage server.
+pub(crate) fn limits() -> [String; 4] {
+    ["--max-body".to_owned(), DECODED.to_string(), "--max-memory".to_owned(), MEMORY.to_string()]
+}
 
 fn start(folder: &std::path::Path) -> Bridge {
     let (decoded, memory) = (DECODED.to_string(), MEMORY.to_string());
@@ -61,12 +66,12 @@ fn attribute(key: &str, value: &[u8]) -> Vec<u8> {
     field(9, &[field(1, key.as_bytes()), value].concat())
 }
 
-fn repeated(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn repeated(bytes: &[u8]) -> Vec<u8> {
     bytes.repeat(DECODED.saturating_sub(200).checked_div(bytes.len()).unwrap())
 }
 
 /// Requests that are small on the wire and that become large structures if they are built.
-fn bombs() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
+pub(crate) fn bombs() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
     let logs = |body: &str| {
         let body = serde_json::to_string(body).unwrap();
         format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":{body}}}}}]}}]}}]}}"#)
@@ -151,13 +156,13 @@ fn bombs() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
     ]
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn post(address: &str, path: &str, media_type: &str, body: &[u8]) -> String {
+pub(crate) fn post(address: &str, path: &str, media_type: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: bridge\r\ncontent-type: {media_type}\r\ncontent-encoding: gzip\r\n\
@@ -172,19 +177,19 @@ fn post(address: &str, path: &str, media_type: &str, body: &[u8]) -> String {
 }
 
 /// Returns `VmRSS` or `VmHWM`. Unit: bytes.
-fn resident(bridge: &Bridge, name: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", bridge.child.id())).unwrap();
+fn resident(process: u32, name: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap().saturating_mul(1024)
 }
 
 /// Returns by how much the memory grows at most while `work` runs.
-fn growth(bridge: &Bridge, work: impl FnOnce()) -> usize {
+pub(crate) fn growth(process: u32, work: impl FnOnce()) -> usize {
     // Resets the peak.
-    fs::write(format!("/proc/{}/clear_refs", bridge.child.id()), "5").unwrap();
-    let before = resident(bridge, "VmRSS");
+    fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
+    let before = resident(process, "VmRSS");
     work();
-    resident(bridge, "VmHWM").saturating_sub(before)
+    resident(process, "VmHWM").saturating_sub(before)
 }
 
 #[test]
@@ -198,7 +203,7 @@ fn no_request_takes_more_than_four_times_its_limit() {
         for (path, media_type) in [("/v1/traces", PROTOBUF), ("/v1/logs", JSON)] {
             post(&bridge.address, path, media_type, &gzip(b"{}"));
         }
-        let grown = growth(&bridge, || {
+        let grown = growth(bridge.child.id(), || {
             let answer = post(&bridge.address, path, media_type, &body);
             let expected =
                 ["HTTP/1.1 200 OK", "HTTP/1.1 413 Payload Too Large", "HTTP/1.1 400 Bad Request"];
@@ -214,7 +219,7 @@ fn all_requests_together_keep_to_the_limit_on_memory() {
     let bridge = start(folder.path());
     let bombs: Vec<_> =
         bombs().into_iter().map(|(_, path, form, body)| (path, form, gzip(&body))).collect();
-    let grown = growth(&bridge, || {
+    let grown = growth(bridge.child.id(), || {
         thread::scope(|scope| {
             for (path, media_type, body) in bombs.iter().cycle().take(2 * bombs.len()) {
                 scope.spawn(|| post(&bridge.address, path, media_type, body));

@@ -24,6 +24,8 @@ mod serve;
 #[cfg(all(unix, feature = "serve"))]
 mod serve_clickhouse;
 #[cfg(all(unix, feature = "serve"))]
+mod serve_commands;
+#[cfg(all(unix, feature = "serve"))]
 mod serve_faults;
 #[cfg(all(unix, feature = "serve"))]
 mod serve_process;

@@ -13,12 +13,14 @@ use otel_usage_testing::PATIENCE;
 
 use crate::bridge::command;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_otel-usage");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_otel-usage");
 
 /// A server in its own process. It is killed when a test fails.
 pub(crate) struct Serve {
     pub(crate) child: Child,
     pub(crate) address: String,
+    /// The address for maintainers.
+    maintainers: String,
     folder: PathBuf,
 }
 
@@ -31,9 +33,8 @@ impl Drop for Serve {
 
 /// Returns the command in a folder that holds everything it writes.
 pub(crate) fn serve(folder: &Path) -> Command {
-    // A process that may not write a large file gets an error, and no signal.
-    let mut command = command("/bin/sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", PROGRAM, "serve"]);
+    let mut command = command(PROGRAM);
+    command.arg("serve");
     command.env("XDG_STATE_HOME", folder);
     command
 }
@@ -57,15 +58,25 @@ impl Serve {
     }
 
     pub(crate) fn start_as(mut command: Command, folder: &Path) -> Self {
+        command.args(["--rate", "0"]);
+        Self::start_as_it_is(command, folder)
+    }
+
+    /// Starts a server with nothing but ports that are free.
+    pub(crate) fn start_as_it_is(mut command: Command, folder: &Path) -> Self {
         let log = folder.join("log");
-        command.args(["--listen", "127.0.0.1:0", "--maintainers", "127.0.0.1:0", "--rate", "0"]);
+        command.args(["--listen", "127.0.0.1:0", "--maintainers", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().unwrap();
-        let mut started = Self { child, address: String::new(), folder: folder.to_owned() };
-        started.address = wait("a start", || {
+        let (address, folder) = (String::new(), folder.to_owned());
+        let mut started = Self { child, address, maintainers: String::new(), folder };
+        (started.address, started.maintainers) = wait("a start", || {
             let text = started.log();
-            let line = text.lines().find_map(|line| line.strip_prefix("otel-usage: listening on "));
-            text.contains("keeping everything").then_some(line?.to_owned())
+            let after = |words| text.lines().find_map(|line| line.strip_prefix(words));
+            let address = after("otel-usage: listening on ")?;
+            let maintainers = after("otel-usage: for maintainers: http://")?;
+            text.contains("keeping everything")
+                .then(|| (address.to_owned(), maintainers.to_owned()))
         });
         started
     }
@@ -74,25 +85,20 @@ impl Serve {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
-    /// Returns a page of the maintainers' listener.
-    pub(crate) fn for_maintainers(&self, path: &str) -> String {
-        let log = self.log();
-        let line =
-            log.lines().find_map(|line| line.strip_prefix("otel-usage: for maintainers: http://"));
-        let address = line.unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        answer
-    }
-
     pub(crate) fn client(&self) -> Client {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         Client(BufReader::new(stream))
+    }
+
+    /// Returns a public page.
+    pub(crate) fn page(&self, path: &str) -> String {
+        get(&self.address, path)
+    }
+
+    /// Returns a page of the maintainers.
+    pub(crate) fn for_maintainers(&self, path: &str) -> String {
+        get(&self.maintainers, path)
     }
 
     pub(crate) fn terminate(mut self) -> ExitStatus {
@@ -100,6 +106,17 @@ impl Serve {
         assert!(command("/bin/kill").args(["-TERM", &id]).status().unwrap().success());
         self.child.wait().unwrap()
     }
+}
+
+/// Returns the answer to a GET with its head.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: usage\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer
 }
 
 /// A connection that posts one message after the other.

@@ -17,6 +17,7 @@ mod report;
 mod serve;
 mod shell;
 mod source;
+mod today;
 
 #[cfg(test)]
 mod samples;

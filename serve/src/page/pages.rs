@@ -5,7 +5,7 @@ use std::path::Path;
 use super::address::{Site, To, filter_of};
 use super::shell::{STYLE, Shell};
 use super::source::Source;
-use super::{data, dictionary, method, numbers, quality, report};
+use super::{data, dictionary, method, numbers, quality, report, today};
 use crate::questions::{Filter, Report, files};
 
 /// What an address answers.
@@ -100,7 +100,15 @@ impl Pages {
         match to {
             To::Numbers(id, _, form) => numbers::of(shown, id, form),
             To::Data => Ok(html(data::page(&shell, shown, &self.days()?))),
-            _ => Ok(html(report::page(&shell, filter, shown))),
+            _ => {
+                let heard = if shell.internal {
+                    let now = shown.generated;
+                    self.source.read(|connection| Ok(today::read(connection, now)?))?
+                } else {
+                    Vec::new()
+                };
+                Ok(html(report::page(&shell, filter, shown, &heard)))
+            }
         }
     }
 

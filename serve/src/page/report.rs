@@ -5,12 +5,15 @@ use maud::{Markup, html};
 use super::address::{Site, To};
 use super::figure;
 use super::shell::Shell;
+use super::today::{self, Heard};
 use crate::questions::{Engine, Filter, Report, Window};
 
-pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report) -> String {
+/// Makes the page. `heard` is for maintainers only, and empty for the public.
+pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report, heard: &[Heard]) -> String {
     let (first, last) = &report.days;
-    let nothing_known =
-        report.headline.is_empty() && report.figures.iter().all(|figure| figure.rows.is_empty());
+    let nothing_known = heard.is_empty()
+        && report.headline.is_empty()
+        && report.figures.iter().all(|figure| figure.rows.is_empty());
     let markup = html! {
         div.intro {
             h1 { "What inference engines run on" }
@@ -23,6 +26,7 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report) -> String {
         @if nothing_known {
             (nothing(shell))
         } @else {
+            (today::section(heard))
             ul.said { @for sentence in &report.headline { li { (emphasised(sentence)) } } }
             (filters(shell.site, filter, &report.versions))
             (contents(report))

@@ -123,7 +123,7 @@ fn files_link_to_each_other_and_to_nothing_else() {
 #[test]
 fn the_front_page_is_small() {
     let shell = Shell { site: Site::Served, internal: false, now: NOW };
-    let page = report::page(&shell, &Filter::default(), &samples::report(28));
+    let page = report::page(&shell, &Filter::default(), &samples::report(28), &[]);
     let zipped = |text: &str| {
         use std::io::Write as _;
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

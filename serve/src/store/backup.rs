@@ -17,6 +17,10 @@ pub fn backup(path: &Path, to: &Path) -> anyhow::Result<()> {
     }
     let connection = file::open_to_read(path)?;
     let name = to.to_str().context("the name of the copy is no Unicode: name another file")?;
+    // SQLite takes an empty file for a new one.
+    file::private(to)
+        .and_then(|copy| copy.sync_all())
+        .with_context(|| format!("{}: the copy cannot be written", to.display()))?;
     connection
         .execute("VACUUM INTO ?1", [name])
         .with_context(|| format!("{}: the copy cannot be written", to.display()))?;

@@ -3,20 +3,20 @@
 //! One thread reads and decompresses, the other writes. Many batches go into one transaction, so that a session's row
 //! of a day is written once and not for each of its messages.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::core::{Core, read_batch};
+use super::core::{Contents, Core, read_batch};
 use super::file;
-use super::heard::Heard;
 use super::shape::Shapes;
 
 /// Messages of one transaction.
 const TOGETHER: usize = 200_000;
 
-/// A batch that was read: its number, its messages, and how many lines are damaged.
-type Batch = (i64, Vec<Heard>, usize);
+/// A batch that was read, with its number.
+type Batch = (i64, Contents);
 
 impl Core {
     /// Projects the batches that the projection does not contain. A damaged batch is left out, and the log names it.
@@ -48,7 +48,8 @@ impl Core {
 
     fn take(&mut self, queue: &Receiver<Batch>, now: i64) -> rusqlite::Result<()> {
         let (mut together, mut last) = (Vec::new(), 0);
-        while let Ok((id, heard, broken)) = queue.recv() {
+        let mut left_out = BTreeMap::<String, u64>::new();
+        while let Ok((id, Contents { heard, broken, strange })) = queue.recv() {
             if broken > 0 {
                 tracing::error!(
                     batch = id,
@@ -56,12 +57,24 @@ impl Core {
                     "damaged lines are left out: see `otel-usage serve check`"
                 );
             }
+            for (contract, messages) in strange {
+                let count = left_out.entry(contract).or_default();
+                *count = count.saturating_add(messages);
+            }
             together.extend(heard.into_iter().filter(|heard| !self.is_forgotten(heard)));
             last = id;
             if together.len() >= TOGETHER {
                 self.write(&together, last, now)?;
                 together.clear();
             }
+        }
+        for (contract, messages) in left_out {
+            tracing::warn!(
+                contract,
+                messages,
+                "messages of a contract that is not known here are in no table: `otel-usage serve rebuild` with its \
+                 --contract-file adds them"
+            );
         }
         if last > 0 { self.write(&together, last, now) } else { Ok(()) }
     }
@@ -79,8 +92,7 @@ fn read(
     while let Some(row) = rows.next()? {
         let id = row.get(0)?;
         let frame = row.get_ref(1)?.as_blob().unwrap_or_default();
-        let (heard, broken) = read_batch(shapes, frame);
-        if batches.send((id, heard, broken)).is_err() {
+        if batches.send((id, read_batch(shapes, frame))).is_err() {
             break;
         }
     }

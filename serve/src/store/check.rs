@@ -1,13 +1,15 @@
 //! Looks for damage in a file, and saves what can be read of a damaged one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use otel_usage_schema::Contract;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::core::read_batch;
+use super::core::{Contents, read_batch};
 use super::shape::Shapes;
 use super::{file, time};
 
@@ -26,6 +28,8 @@ pub struct Health {
     pub messages: u64,
     /// What is lost.
     pub lost: Vec<Lost>,
+    /// Messages by their contract, where no contract that is known here has them.
+    pub strange: BTreeMap<String, u64>,
 }
 
 /// A part of a batch that cannot be read.
@@ -58,25 +62,31 @@ impl Health {
     }
 }
 
-/// Checks every page and every message. A server may use the file meanwhile.
+/// Checks every page and every message. A server may use the file meanwhile. `contracts` are those beside the built-in
+/// ones.
 ///
 /// # Errors
 ///
 /// The file is not there, or is no store.
-pub fn check(path: &Path) -> anyhow::Result<Health> {
+pub fn check(path: &Path, contracts: &[Contract]) -> anyhow::Result<Health> {
     let connection = file::read_only(path).with_context(|| {
         format!("{}: cannot be read: name the file with --data", path.display())
     })?;
     let mut health = Health { pages: pages(&connection), ..Health::default() };
-    let shapes = Shapes::new(&[]);
+    let shapes = Shapes::new(contracts);
     each_batch(&connection, &mut |id, read| {
         health.batches = health.batches.saturating_add(1);
         let Ok((day, messages, frame)) = read else {
             health.lost.push(Lost { batch: id, day: None, messages: None });
             return Ok(());
         };
-        let (heard, broken) = read_batch(&shapes, &frame);
-        let readable = heard.len() as u64;
+        let Contents { heard, broken, strange } = read_batch(&shapes, &frame);
+        let mut readable = heard.len() as u64;
+        for (contract, messages) in strange {
+            readable = readable.saturating_add(messages);
+            let count = health.strange.entry(contract).or_default();
+            *count = count.saturating_add(messages);
+        }
         health.messages = health.messages.saturating_add(readable);
         if broken > 0 {
             let messages = u64::try_from(messages).unwrap_or(0).saturating_sub(readable);
@@ -150,6 +160,9 @@ fn each_batch(
 /// Another process has the file, or the new file cannot be written.
 pub fn save(path: &Path) -> anyhow::Result<(Vec<String>, PathBuf)> {
     let _lock = file::lock(path)?;
+    // A link stays one.
+    let path = &std::fs::canonicalize(path)
+        .with_context(|| format!("{}: cannot be read", path.display()))?;
     let beside = |end: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
@@ -182,21 +195,7 @@ pub fn save(path: &Path) -> anyhow::Result<(Vec<String>, PathBuf)> {
             Ok(())
         })?;
         // Sessions older than the batches, and what no batch holds.
-        for table in [
-            "meta",
-            "word",
-            "session",
-            "facet",
-            "presence",
-            "origin",
-            "late",
-            "interval",
-            "quality",
-            "cube",
-            "revision",
-            "imported",
-            "tombstone",
-        ] {
+        for table in tables(to)?.iter().filter(|table| *table != "batch") {
             if let Err(error) = copy(&from, to, table) {
                 lost.push(format!("a part of the table {table} ({error})"));
             }
@@ -207,11 +206,19 @@ pub fn save(path: &Path) -> anyhow::Result<(Vec<String>, PathBuf)> {
     for end in ["-wal", "-shm"] {
         let _ = std::fs::rename(beside(end), beside(&format!(".damaged{end}")));
     }
-    std::fs::rename(path, &damaged)
+    // There is a file at every moment, because a server would make an empty one.
+    std::fs::hard_link(path, &damaged)
+        .or_else(|_| std::fs::rename(path, &damaged))
         .and_then(|()| std::fs::rename(&fresh, path))
         .with_context(|| format!("{}: cannot be renamed", path.display()))?;
     let _ = std::fs::remove_file(beside(".new-lock"));
     Ok((lost, damaged))
+}
+
+/// Returns the names of the tables.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    names.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Copies the rows of a table until one cannot be read.

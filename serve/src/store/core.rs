@@ -198,21 +198,40 @@ impl Core {
     }
 }
 
-/// Returns the messages of a batch, and the number of lines that cannot be read; 1 if the whole frame cannot.
-pub(crate) fn read_batch(shapes: &Shapes, frame: &[u8]) -> (Vec<Heard>, usize) {
-    let Ok(text) = line::decompress(frame) else { return (Vec::new(), 1) };
-    let (mut heard, mut broken) = (Vec::new(), 0_usize);
+/// What is in a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) heard: Vec<Heard>,
+    /// Lines that cannot be read; 1 if the whole frame cannot.
+    pub(crate) broken: usize,
+    /// Messages by their contract, where no contract that is known here has them.
+    pub(crate) strange: BTreeMap<String, u64>,
+}
+
+/// Reads a batch.
+pub(crate) fn read_batch(shapes: &Shapes, frame: &[u8]) -> Contents {
+    let mut contents = Contents::default();
+    let Ok(text) = line::decompress(frame) else {
+        contents.broken = 1;
+        return contents;
+    };
     for text in text.lines() {
-        let read = line::read(text).ok().and_then(|line| {
-            let place = shapes.find(line.contract, line.message)?;
-            heard::hear(shapes, place, line.body.as_bytes(), line.received, line.time_nanos)
-        });
-        match read {
-            Some(one) => heard.push(one),
-            None => broken = broken.saturating_add(1),
+        let Ok(line) = line::read(text) else {
+            contents.broken = contents.broken.saturating_add(1);
+            continue;
+        };
+        let Some(place) = shapes.find(line.contract, line.message) else {
+            let count = contents.strange.entry(line.contract.to_owned()).or_default();
+            *count = count.saturating_add(1);
+            continue;
+        };
+        let (received, time) = (line.received, line.time_nanos);
+        match heard::hear(shapes, place, line.body.as_bytes(), received, time) {
+            Some(one) => contents.heard.push(one),
+            None => contents.broken = contents.broken.saturating_add(1),
         }
     }
-    (heard, broken)
+    contents
 }
 
 /// Returns the tombstone of an identity.

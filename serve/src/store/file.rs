@@ -1,5 +1,6 @@
 //! The file of the store: opened by one process at a time, made if it is not there, and never one of something else.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,8 @@ use super::SCHEMA;
 
 /// Marks a file of SQLite as one of this program.
 const APPLICATION: i32 = 0x6f74_7561;
-/// The format of the tables. A newer program may raise it; an older one then refuses the file.
+/// The format of the tables. A program whose tables are others has another number, and each refuses the files of the
+/// other.
 const FORMAT: i32 = 1;
 
 /// Pages of the log after which it is written into the file: 16 MiB. The default of 4 MiB syncs four times as often.
@@ -32,7 +34,11 @@ pub(crate) struct Held {
 /// written.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Held> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).with_context(|| {
             format!(
                 "{}: the folder cannot be made: name another file with --data",
                 folder.display()
@@ -46,9 +52,28 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Held> {
             path.display()
         )
     };
+    // SQLite would make it for everybody to read, and gives its log the same permissions.
+    private(path).with_context(named)?;
     let connection = Connection::open(path).with_context(named)?;
     prepare(&connection, path)?;
     Ok(Held { connection, _lock: lock })
+}
+
+/// Makes the file if it is not there, for this user only, because it holds identities.
+pub(crate) fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+impl Drop for Held {
+    /// Moves everything into the file, so that a copy of it alone is whole. A page that is being made may still read
+    /// from the log, which then stays, empty.
+    fn drop(&mut self) {
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
 }
 
 /// Opens the file for questions only. It needs no lock, because SQLite gives each reader a state of its own.
@@ -72,20 +97,18 @@ pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Returns where the lock of a file is.
+/// Returns where the lock of a file is: beside the file itself and not beside a link to it, because two servers may
+/// know one file by two names.
 fn lock_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = real.into_os_string();
     name.push("-lock");
     PathBuf::from(name)
 }
 
 pub(crate) fn lock(path: &Path) -> anyhow::Result<File> {
     let place = lock_of(path);
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&place).with_context(|| {
+    let file = private(&place).with_context(|| {
         format!(
             "{}: cannot be made: name a file in a folder that this user can write",
             place.display()
@@ -136,7 +159,7 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that a file is a store of a program that is not newer than this one.
+/// Checks that a file is a store with the tables of this program.
 fn check_kind(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     let number = |name| -> rusqlite::Result<i32> {
         connection.pragma_query_value(None, name, |row| row.get(0))
@@ -151,8 +174,28 @@ fn check_kind(connection: &Connection, path: &Path) -> anyhow::Result<()> {
         bail!("{shown}: it is no store of otel-usage: name another file with --data");
     }
     let format = number("user_version")?;
-    if format > FORMAT {
-        bail!("{shown}: a newer otel-usage has written it: use that one");
+    if format != FORMAT {
+        let age = if format > FORMAT { "a newer" } else { "an older" };
+        bail!(
+            "{shown}: {age} otel-usage has written it, in format {format}, and this one reads format {FORMAT}: use that one"
+        );
+    }
+    // A program between two releases may have changed a table under the same number.
+    let own = Connection::open_in_memory()?;
+    own.execute_batch(SCHEMA)?;
+    let found = columns(connection)?;
+    if let Some(column) = columns(&own)?.iter().find(|column| !found.contains(*column)) {
+        bail!(
+            "{shown}: another version of otel-usage has written it, and the column {column} is missing: use that one"
+        );
     }
     Ok(())
+}
+
+/// Returns every column as `table.column`.
+fn columns(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let mut columns = connection.prepare(
+        "SELECT one.name || '.' || of.name FROM sqlite_schema one, pragma_table_info(one.name) of WHERE one.type = 'table'",
+    )?;
+    columns.query_map([], |row| row.get(0))?.collect()
 }

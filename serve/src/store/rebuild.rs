@@ -1,8 +1,9 @@
 //! Makes the projection again from the batches that are kept.
 //!
 //! Sessions keep their numbers, because the origins of open days name them. A session that began before the first day
-//! whose batches are kept is left as it is: its messages are added once more, which changes nothing. Cubes of closed
-//! days, tombstones and what was imported are not touched.
+//! whose batches are kept is left as it is: its messages are added once more, which changes nothing. So is a session of
+//! a contract that is not known here, because nothing could make it again. Cubes of closed days, tombstones and what was
+//! imported are not touched.
 
 use super::core::Core;
 use super::time;
@@ -20,6 +21,7 @@ impl Core {
     /// The file cannot be read or written.
     pub fn rebuild(&mut self, now: i64) -> rusqlite::Result<i64> {
         self.project(now)?;
+        let known = serde_json::json!(self.shapes.contracts().collect::<Vec<_>>()).to_string();
         let transaction = self.connection().transaction()?;
         let kept_from: i64 = transaction.query_row(
             "SELECT coalesce((SELECT value FROM meta WHERE key = 'kept_from'), -1)",
@@ -32,19 +34,24 @@ impl Core {
         } else {
             kept_from.saturating_mul(time::DAY).saturating_add(600_000)
         };
+        // The contracts that are known here, as numbers.
+        let contracts = "SELECT id FROM word WHERE text IN (SELECT value FROM json_each(?2))";
+        let made_again = format!("first >= ?1 AND contract IN ({contracts})");
         for table in ["facet", "presence", "interval"] {
             let delete = format!(
-                "DELETE FROM {table} WHERE session IN (SELECT id FROM session WHERE first >= ?1)"
+                "DELETE FROM {table} WHERE session IN (SELECT id FROM session WHERE {made_again})"
             );
-            transaction.execute(&delete, [covered])?;
+            transaction.execute(&delete, (covered, &known))?;
         }
+        let reset = format!(
+            "UPDATE session SET first = ?3, last = ?4, beats = 0, reported = 0, machine = NULL WHERE {made_again}"
+        );
+        transaction.execute(&reset, (covered, &known, NEVER, i64::MIN))?;
+        // A label is a contract, or a contract and a message.
         transaction.execute(
-            "UPDATE session SET first = ?2, last = ?3, beats = 0, reported = 0, machine = NULL WHERE first >= ?1",
-            [covered, NEVER, i64::MIN],
-        )?;
-        transaction.execute(
-            "DELETE FROM quality WHERE name IN ('received', 'skewed', 'start') AND day >= ?1",
-            [kept_from],
+            "DELETE FROM quality WHERE name IN ('received', 'skewed', 'start') AND day >= ?1
+                AND substr(label, 1, instr(label || ' ', ' ') - 1) IN (SELECT value FROM json_each(?2))",
+            (kept_from, &known),
         )?;
         transaction
             .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('projected', 0)", [])?;

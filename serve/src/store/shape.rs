@@ -85,6 +85,11 @@ impl Shapes {
         self.places.get(contract)?.get(message).copied()
     }
 
+    /// Returns the ids of all contracts.
+    pub(crate) fn contracts(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
     pub(crate) fn get(&self, place: usize) -> Option<&Shape> {
         self.list.get(place)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use otel_usage_serve::Server;
 use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::{Core, Days, check, save};
+use otel_usage_serve::store::{Core, Days, check, open_to_read, save};
 
 use crate::running::{DAY, NOW, Place, Running, clock, goldens, picture, post_all, rows, settings};
 
@@ -71,17 +71,32 @@ async fn midnight_within_a_batch_makes_two_days() {
     let place = Place::new();
     let server = place.serve().await;
     let midnight = (NOW / DAY + 1) * DAY;
-    let before: Vec<_> = (0..20).map(|n| server.post("/", beat(n, midnight - 1))).collect();
-    server.now.store(midnight - 1, Ordering::SeqCst);
-    let all = futures_util::future::join_all(before);
-    let moved = async {
-        // The second half arrives a moment later, and most likely within the same twenty milliseconds.
-        let now = server.now.clone();
-        now.store(midnight, Ordering::SeqCst);
-        let after = (20..40).map(|n| server.post("/", beat(n, midnight)));
-        futures_util::future::join_all(after).await
+    // The thread that writes is held up, so that what arrives meanwhile is one batch.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let store = std::sync::Arc::clone(&server.store);
+    let holding = tokio::spawn(async move { store.run(move |_| held.recv()).await });
+    let received = |count: f64| {
+        let server = &server;
+        async move { while server.in_flight().await < count {} }
     };
-    let (one, other) = futures_util::join!(all, moved);
+    let post = |sessions: std::ops::Range<u128>, time: i64| {
+        futures_util::future::join_all(
+            sessions.map(move |n| (n, time)).map(|(n, time)| server.post("/", beat(n, time))),
+        )
+    };
+    server.now.store(midnight - 1, Ordering::SeqCst);
+    let before = post(0..20, midnight - 1);
+    let moved = async {
+        received(20.0).await;
+        server.now.store(midnight, Ordering::SeqCst);
+        let released = async {
+            received(40.0).await;
+            release.send(()).unwrap();
+        };
+        futures_util::join!(post(20..40, midnight), released).0
+    };
+    let (one, other) = futures_util::join!(before, moved);
+    holding.await.unwrap();
     assert!(one.iter().chain(&other).all(|status| *status == 200));
     server.stop().await;
     let db = place.read();
@@ -89,6 +104,7 @@ async fn midnight_within_a_batch_makes_two_days() {
     let day = midnight / DAY;
     assert_eq!(rows(&db, days), [format!("{}|20", day - 1), format!("{day}|20")]);
     // Each batch holds messages of its own day, by receipt.
+    assert_eq!(rows(&db, "SELECT count(*) FROM batch"), ["2"]);
     for row in rows(&db, "SELECT id, day FROM batch") {
         let (id, day) = row.split_once('|').unwrap();
         let frame: Vec<u8> =
@@ -128,6 +144,13 @@ async fn a_second_server_on_the_same_file_is_refused() {
     let error = Server::bind(&settings(&place.data()), clock(&server.now)).await.unwrap_err();
     assert!(error.to_string().contains("another otel-usage serve uses this file"), "{error:#}");
     assert!(Core::open(&place.data(), &[], NOW).is_err());
+    // A link is another name of the same file.
+    #[cfg(unix)]
+    {
+        let link = place.0.path().join("link.db");
+        std::os::unix::fs::symlink(place.data(), &link).unwrap();
+        assert!(Core::open(&link, &[], NOW).is_err());
+    }
     assert_eq!(server.post("/", beat(1, NOW)).await, 200);
     server.stop().await;
     Core::open(&place.data(), &[], NOW).unwrap();
@@ -146,12 +169,72 @@ async fn a_file_of_something_else_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_other_tables_is_refused_and_says_which_program_reads_it() {
+    let place = Place::new();
+    drop(Core::open(&place.data(), &[], NOW).unwrap());
+    let change = |sql: &str| {
+        rusqlite::Connection::open(place.data()).unwrap().execute_batch(sql).unwrap();
+        let refused = [
+            Core::open(&place.data(), &[], NOW).unwrap_err().to_string(),
+            open_to_read(&place.data()).unwrap_err().to_string(),
+        ];
+        assert_eq!(refused[0], refused[1]);
+        refused[0].clone()
+    };
+    let newer = change("PRAGMA user_version = 99");
+    assert!(newer.contains("a newer otel-usage has written it, in format 99"), "{newer}");
+    let older = change("PRAGMA user_version = 0");
+    assert!(older.contains("an older otel-usage has written it, in format 0"), "{older}");
+    let other = change("PRAGMA user_version = 1; ALTER TABLE cube DROP COLUMN largest");
+    assert!(other.contains("the column cube.largest is missing: use that one"), "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_leaves_unprojected_is_counted_and_its_networks_are_unknown() {
+    let place = Place::new();
+    let mut settings = settings(&place.data());
+    settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let server = Running::start(settings).await;
+    let clients = (0..60_u128).map(|n| (n, format!("10.{}.0.1", n % 30)));
+    for (n, client) in clients {
+        // Six slots make an engine served.
+        for slot in 0..6 {
+            let time = NOW / DAY * DAY + slot * 600_000;
+            server.now.store(time, Ordering::SeqCst);
+            assert_eq!(server.post_for("/", beat(n, time), Some(&client)).await, 200);
+        }
+    }
+    server.stop().await;
+    let shown = picture(&place.read());
+    let published = |file: &Place| {
+        let close = (NOW / DAY + 4) * DAY;
+        let mut core = Core::open(&file.data(), &[], close).unwrap();
+        otel_usage_serve::questions::close(core.connection(), &Rules::default(), close).unwrap();
+        rows(core.connection(), "SELECT count(*) > 0 FROM cube WHERE published = 1")
+    };
+    // As a kill leaves it: the batches are there, and no row that follows from them.
+    let killed = Place::new();
+    std::fs::copy(place.data(), killed.data()).unwrap();
+    let db = rusqlite::Connection::open(killed.data()).unwrap();
+    for table in ["session", "presence", "facet", "origin", "quality"] {
+        db.execute(&format!("DELETE FROM {table}"), []).unwrap();
+    }
+    db.execute("UPDATE meta SET value = 0 WHERE key = 'projected'", []).unwrap();
+    drop(db);
+    drop(Core::open(&killed.data(), &[], NOW).unwrap());
+    assert_eq!(picture(&killed.read()), shown);
+    assert_eq!(rows(&killed.read(), "SELECT count(*) FROM origin"), ["0"]);
+    // Engines of unknown networks might all be of one, so nothing of them is published.
+    assert_eq!([published(&place), published(&killed)], [["1"], ["0"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_message_is_named_and_the_rest_is_kept() {
     let place = Place::new();
     let server = place.serve().await;
     post_all(&server).await;
     server.stop().await;
-    assert!(check(&place.data()).unwrap().is_sound());
+    assert!(check(&place.data(), &[]).unwrap().is_sound());
     let db = rusqlite::Connection::open(place.data()).unwrap();
     // One bit of one batch.
     let (id, messages, mut frame): (i64, u32, Vec<u8>) = db
@@ -164,7 +247,7 @@ async fn a_damaged_message_is_named_and_the_rest_is_kept() {
     frame[middle] ^= 1;
     db.execute("UPDATE batch SET lines = ?2 WHERE id = ?1", (id, frame)).unwrap();
     drop(db);
-    let health = check(&place.data()).unwrap();
+    let health = check(&place.data(), &[]).unwrap();
     assert!(!health.is_sound() && health.pages.is_empty());
     assert_eq!(
         (health.lost.len(), health.lost[0].batch, health.lost[0].messages),
@@ -207,7 +290,7 @@ async fn damaged_pages_are_named_and_the_rest_is_saved() {
         }
     }
     drop(file);
-    let health = check(&place.data()).unwrap();
+    let health = check(&place.data(), &[]).unwrap();
     assert!(!health.pages.is_empty() && health.lost.is_empty(), "{health:?}");
     let (lost, damaged) = save(&place.data()).unwrap();
     assert!(lost.iter().any(|what| what.contains("table session")), "{lost:?}");
@@ -215,7 +298,7 @@ async fn damaged_pages_are_named_and_the_rest_is_saved() {
     let mut core = Core::open(&place.data(), &[], NOW).unwrap();
     core.rebuild(NOW).unwrap();
     drop(core);
-    assert!(check(&place.data()).unwrap().is_sound());
+    assert!(check(&place.data(), &[]).unwrap().is_sound());
     assert_eq!(picture(&place.read()), before);
 }
 

@@ -18,5 +18,6 @@ mod operations;
 mod privacy;
 mod questions;
 mod running;
+mod senders;
 mod spool;
 mod store;

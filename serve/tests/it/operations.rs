@@ -23,7 +23,7 @@ async fn what_is_rebuilt_is_what_was_there() {
     core.connection().execute("UPDATE session SET beats = 1000", []).unwrap();
     core.connection().execute("DELETE FROM presence", []).unwrap();
     core.connection()
-        .execute("INSERT INTO session (uuid, engine, contract, first, last) VALUES (zeroblob(16), 1, 1, 5, 6)", [])
+        .execute("INSERT INTO session (uuid, engine, contract, first, last) SELECT zeroblob(16), engine, contract, 5, 6 FROM session LIMIT 1", [])
         .unwrap();
     let messages = core.rebuild(NOW).unwrap();
     assert_eq!(usize::try_from(messages).unwrap(), goldens().len());

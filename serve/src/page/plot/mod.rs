@@ -30,7 +30,7 @@ pub(crate) fn draw(figure: &Figure) -> Markup {
     let empty = figure.rows.iter().all(|row| row.values.iter().all(Option::is_none));
     if empty {
         return html! {
-            p.empty { "No number of this window can be published yet." }
+            p.empty { "There is no number of this window yet." }
         };
     }
     let (title, description) = (format!("{}-title", figure.id), format!("{}-desc", figure.id));

@@ -1,0 +1,94 @@
+//! Senders that are slow, or that send what is small on the wire and large in the memory.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::running::{NOW, Place, Running, rows, settings};
+
+const BEAT: &str = r#"{"uuid": "00000000-0000-4000-8000-000000000001", "log_time": 0}"#;
+
+/// How long a test waits for what must happen, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_bombs_are_refused_and_an_engine_is_heard_all_the_same() {
+    let place = Place::new();
+    let mut settings = settings(&place.data());
+    (settings.limits.body_bytes, settings.limits.decoded_bytes) = (100_000, 1_000_000);
+    let server = Running::start(settings).await;
+    let bomb = vec![b' '; 50_000_000];
+    let bombs = [
+        (None, vec![b' '; 200_000]),
+        (Some("gzip"), gzip(&bomb)),
+        (Some("zstd"), zstd::encode_all(bomb.as_slice(), 3).unwrap()),
+    ];
+    for path in ["/", "/context", "/v1/traces"] {
+        for (encoding, body) in &bombs {
+            assert!(encoding.is_none() || body.len() < 100_000, "the bomb itself is too large");
+            let request = server.client.post(format!("{}{path}", server.url));
+            let mut request = request.header("content-type", "application/json").body(body.clone());
+            if let Some(encoding) = encoding {
+                request = request.header("content-encoding", *encoding);
+            }
+            assert_eq!(request.send().await.unwrap().status(), 413, "{path} {encoding:?}");
+        }
+    }
+    assert_eq!(server.post("/", BEAT).await, 200);
+    server
+        .store
+        .maintain(
+            otel_usage_serve::store::Days::default(),
+            otel_usage_serve::questions::Rules::default(),
+        )
+        .await;
+    server.stop().await;
+    assert_eq!(rows(&place.read(), "SELECT sum(messages) FROM batch"), ["1"]);
+    let day = NOW / 86_400_000;
+    let refused = rows(
+        &place.read(),
+        "SELECT day, sum(count) FROM quality WHERE name = 'refused' GROUP BY day",
+    );
+    assert_eq!(refused, [format!("{day}|9")]);
+}
+
+/// Returns everything that the server sends until it closes the connection.
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_engines_are_disconnected_and_delay_no_other() {
+    let place = Place::new();
+    let mut settings = settings(&place.data());
+    settings.limits.read = Duration::from_millis(300);
+    settings.limits.connections = 2;
+    let server = Running::start(settings).await;
+    let connect = || TcpStream::connect(server.url.trim_start_matches("http://"));
+    // One sends nothing and one stops in its head, so both places are taken.
+    let _silent = connect().await.unwrap();
+    let mut head = connect().await.unwrap();
+    head.write_all(b"POST / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    until_closed(&mut head).await;
+    // The next one stops in its body and is asked to repeat it.
+    let mut body = connect().await.unwrap();
+    let begun = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{{", BEAT.len());
+    body.write_all(begun.as_bytes()).await.unwrap();
+    let said = until_closed(&mut body).await;
+    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+    assert_eq!(server.post("/", BEAT).await, 200);
+    server.stop().await;
+    assert_eq!(rows(&place.read(), "SELECT sum(messages) FROM batch"), ["1"]);
+}
