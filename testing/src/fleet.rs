@@ -4,6 +4,8 @@
 //! within minutes, some stay for weeks), a new version that spreads, operators of very different size, weekends, days
 //! that arrive late, clocks that are wrong, and a flood of made-up identities. The same seed gives the same fleet.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use crate::random::Random;
@@ -144,11 +146,20 @@ const MODELS: [(f64, &str); 4] = [
 /// Networks of operators. The first of them are large.
 const NETWORKS: f64 = 240.0;
 
-/// A golden message, which the engines fill in.
+/// A golden message, which the engines fill in. It is read once.
 macro_rules! golden {
-    ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/", $name, ".json"))
-    };
+    ($name:literal) => {{
+        static READ: LazyLock<Map<String, Value>> = LazyLock::new(|| {
+            let text = include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../tests/golden/",
+                $name,
+                ".json"
+            ));
+            serde_json::from_str(text).expect("a golden message is an object")
+        });
+        READ.clone()
+    }};
 }
 
 impl Fleet {
@@ -217,7 +228,7 @@ impl Fleet {
         for nth in 0..self.plan.flood / 144 {
             let id = self.random.uuid();
             let from = [198, 19, (nth % 10) as u8, 7].into();
-            let mut report = filled(golden!("vllm-current"));
+            let mut report = golden!("vllm-current");
             set(&mut report, "uuid", id.as_str());
             set(&mut report, "gpu_type", "Made-up 9000");
             set(&mut report, "vllm_version", "9.9.9");
@@ -277,7 +288,7 @@ impl Fleet {
 
     fn report(&mut self, engine: &Engine, now: i64, day: i64) -> Sent {
         let random = &mut self.random;
-        let mut report = filled(golden!("vllm-current"));
+        let mut report = golden!("vllm-current");
         set(&mut report, "uuid", engine.id.as_str());
         set(&mut report, "vllm_version", version(random, day));
         let (name, memory) =
@@ -304,8 +315,7 @@ impl Fleet {
     fn cache_reports(&mut self, engine: &Engine) -> Vec<Sent> {
         let random = &mut self.random;
         let server = engine.kind == Kind::CacheServer;
-        let mut env =
-            filled(if server { golden!("lmcache-v1-env-mp") } else { golden!("lmcache-v1-env") });
+        let mut env = if server { golden!("lmcache-v1-env-mp") } else { golden!("lmcache-v1-env") };
         set(
             &mut env,
             "gpu_type",
@@ -314,7 +324,7 @@ impl Fleet {
         set(&mut env, "gpu_count", random.weighted(PARALLEL));
         set(&mut env, "provider", random.weighted(PROVIDERS));
         let (message, about) = if server {
-            let mut about = filled(golden!("lmcache-v1-mp-server"));
+            let mut about = golden!("lmcache-v1-mp-server");
             let sizes = [(30.0, 16_u64), (40.0, 64), (20.0, 256), (10.0, 1_024)];
             set(&mut about, "l1_size_bytes", random.weighted(sizes) << 30);
             let adapters =
@@ -327,7 +337,7 @@ impl Fleet {
             );
             ("MPServerMessage", about)
         } else {
-            let mut about = filled(golden!("lmcache-v1-engine"));
+            let mut about = golden!("lmcache-v1-engine");
             set(&mut about, "model_name", random.weighted(MODELS));
             ("EngineMessage", about)
         };
@@ -379,11 +389,11 @@ fn interval(engine: &Engine, random: &mut Random, now: i64) -> Vec<Sent> {
         set(body, "uptime_seconds", uptime);
     };
     let server = engine.kind == Kind::CacheServer;
-    let mut usage = filled(if server {
+    let mut usage = if server {
         golden!("lmcache-v1-continuous-context-mp")
     } else {
         golden!("lmcache-v1-continuous-context")
-    });
+    };
     let stored = random.below(900_000) as i64;
     set(&mut usage, "interval_num_stored_tokens", stored);
     set(
@@ -394,11 +404,11 @@ fn interval(engine: &Engine, random: &mut Random, now: i64) -> Vec<Sent> {
     number(&mut usage);
     let mut sent = vec![cache("ContinuousContextMessage", engine, usage)];
     if server {
-        let mut l1 = filled(golden!("lmcache-v1-l1-usage"));
+        let mut l1 = golden!("lmcache-v1-l1-usage");
         number(&mut l1);
         sent.push(cache("L1UsageMessage", engine, l1));
     } else if engine.sequence % 6 == 0 {
-        let mut lives = filled(golden!("lmcache-v1-cache-lifespan"));
+        let mut lives = golden!("lmcache-v1-cache-lifespan");
         number(&mut lives);
         sent.push(cache("CacheLifespanMessage", engine, lives));
     }
@@ -439,13 +449,6 @@ fn cache(message: &'static str, engine: &Engine, mut body: Map<String, Value>) -
     set(&mut body, "machine_id", engine.machine.as_str());
     let body = Value::Object(body).to_string();
     Sent { from: engine.from, contract: "lmcache/1", message, body, time_nanos: 0 }
-}
-
-fn filled(golden: &str) -> Map<String, Value> {
-    match serde_json::from_str(golden) {
-        Ok(Value::Object(body)) => body,
-        _ => panic!("a golden message is no object"),
-    }
 }
 
 fn set(body: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {

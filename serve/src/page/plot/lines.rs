@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::class;
 use super::scale::Axis;
 use super::time::{End, HEIGHT, frame, x};
+use super::{class, is_named};
 use crate::questions::Figure;
 
 pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
@@ -20,7 +20,7 @@ pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
         }
     };
     let ends: Vec<End> = series()
-        .filter(|(index, row)| *index < super::COLOURS || row.label == "other")
+        .filter(|(index, row)| is_named(*index, row))
         .filter_map(|(index, row)| {
             let last = row.values.iter().rev().copied().find_map(|value| value)?;
             Some(End {

@@ -48,7 +48,36 @@ pub(crate) fn draw(figure: &Figure) -> Markup {
             desc id=(description) { (describe::describe(figure)) }
             (marks)
         }
+        @if ends { (key(figure)) }
     }
+}
+
+/// The names of the series below a plot, for a screen on which they have no room beside it. The first is the highest.
+fn key(figure: &Figure) -> Markup {
+    let rows = figure.rows.iter().enumerate();
+    let mut series: Vec<(String, &Row, f64)> = rows
+        .filter(|(index, row)| is_named(*index, row))
+        .filter_map(|(index, row)| {
+            let last = row.values.iter().rev().find_map(|value| *value)?;
+            Some((class(index, row), row, last))
+        })
+        .collect();
+    if figure.form == Form::Stack {
+        series.reverse();
+    }
+    html! {
+        // The description of the plot has the same numbers.
+        ul.key aria-hidden="true" {
+            @for (class, row, last) in series {
+                li { span class={ "chip " (class) } {} " " b { (value(last, figure.unit)) } " " (row.label) }
+            }
+        }
+    }
+}
+
+/// Returns whether a series has its name beside its line or area.
+fn is_named(index: usize, row: &Row) -> bool {
+    index < COLOURS || row.label == "other"
 }
 
 /// Returns whether a row is what is not named: of the figure, or of one contract.

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::class;
 use super::scale::Axis;
 use super::time::{End, HEIGHT, frame, x};
+use super::{class, is_named};
 use crate::questions::Figure;
 
 pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
@@ -40,7 +40,7 @@ pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
         }
     };
     let ends: Vec<End> = series()
-        .filter(|((index, row), _)| *index < super::COLOURS || row.label == "other")
+        .filter(|((index, row), _)| is_named(*index, row))
         .filter_map(|((index, row), band)| {
             let (below, above) = band.iter().rev().find_map(|edges| *edges)?;
             Some(End {

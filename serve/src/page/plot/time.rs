@@ -14,7 +14,7 @@ pub(super) const WIDTH: f64 = 1000.0;
 /// Distance of the names at the right end.
 const GAP: f64 = 17.0;
 /// Letters of a number and a name that fit beside the area, where the style sheet leaves room for them.
-const LETTERS: usize = 20;
+const LETTERS: usize = 24;
 
 /// The name of a series at the end of its line or area.
 pub(super) struct End {
@@ -56,7 +56,7 @@ pub(super) fn frame(
             @for tick in &axis.ticks {
                 text.tick x="-8" y=(axis.y(*tick, HEIGHT).round() + 4.0) text-anchor="end" { (value(*tick, unit)) }
             }
-            svg x="100%" overflow="visible" {
+            svg.names x="100%" overflow="visible" {
                 @for (end, y) in ends.iter().zip(places) {
                     @let y = y.round();
                     line class={ "mark " (end.class) } x1="8" x2="20" y1=(y) y2=(y) {}
