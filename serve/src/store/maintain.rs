@@ -2,6 +2,8 @@
 
 use std::sync::PoisonError;
 
+use otel_usage_bridge::Store as _;
+
 use super::core::Core;
 use super::{Days, Store, project, recompress, time};
 use crate::questions::{self, Rules};
@@ -13,16 +15,7 @@ impl Store {
     /// Does what is due. The server calls it every minute.
     pub async fn maintain(&self, keep: Days, rules: Rules) {
         let now = (self.clock)();
-        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = self.run(move |core| -> rusqlite::Result<()> {
-            for (what, count) in notes {
-                let (name, label) =
-                    if what == "unknown_key" { (what, "") } else { ("refused", what) };
-                project::add(core.connection(), time::day(now), name, label, count)?;
-            }
-            Ok(())
-        });
-        tell("counters cannot be kept", done.await);
+        self.keep_notes(now).await;
         // The close of a day erases its origins.
         match self.run(move |core| questions::close(core.connection(), &rules, now)).await {
             Some(Err(error)) => {
@@ -51,6 +44,31 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Adds what was received and not kept to the counters of the day. What cannot be added waits for the next time.
+    async fn keep_notes(&self, now: i64) {
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        if notes.is_empty() {
+            return;
+        }
+        let added = notes.clone();
+        let done = self.run(move |core| -> rusqlite::Result<()> {
+            let transaction = core.connection().transaction()?;
+            for (what, count) in added {
+                let (name, label) =
+                    if what == "unknown_key" { (what, "") } else { ("refused", what) };
+                project::add(&transaction, time::day(now), name, label, count)?;
+            }
+            transaction.commit()
+        });
+        let done = done.await;
+        if !matches!(done, Some(Ok(()))) {
+            for (what, count) in notes {
+                self.note(what, usize::try_from(count).unwrap_or(0));
+            }
+        }
+        tell("counters cannot be kept", done);
     }
 
     /// Deletes what is known of an identity, a piece at a time.

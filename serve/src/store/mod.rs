@@ -94,11 +94,11 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens or makes the file at `path`, and starts the thread that writes.
     ///
+    /// `rate` is the number of messages a second that one network may send for long, 0 for any number.
+    ///
     /// # Errors
     ///
     /// As [`Core::open`].
-    ///
-    /// `rate` is the number of messages a second that one network may send for long, 0 for any number.
     pub fn open(
         path: &Path,
         contracts: &[Contract],
@@ -178,8 +178,13 @@ impl Store {
         let why = stopped.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
         match why {
             Some(why) => why,
-            // The thread has ended in good order.
-            None => std::future::pending().await,
+            // `close` has ended the thread.
+            None if self.thread.lock().unwrap_or_else(PoisonError::into_inner).is_none() => {
+                std::future::pending().await
+            }
+            None => "the thread that writes has ended by a mistake of this program: \
+                report what the log says of it, and start again"
+                .to_owned(),
         }
     }
 

@@ -91,6 +91,15 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Takes nothing more, and drops what waits, so that its senders are answered: there is no thread that does it.
+    pub(crate) fn abandon(&self) {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        let jobs = std::mem::take(&mut waiting.jobs);
+        drop(waiting);
+        drop(jobs);
+    }
+
     /// Waits for what comes next, if `idle` is given no longer than that.
     #[expect(clippy::disallowed_methods, reason = "the age of a batch, which no test depends on")]
     pub(crate) fn next(&self, idle: Option<Duration>) -> Next {

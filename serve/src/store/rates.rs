@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What a bucket holds, in seconds of the rate.
 const HOLDS: i64 = 60;
 
-/// Buckets after which the full ones are forgotten.
+/// Fewest buckets of which the full ones are forgotten. There are at most as many as 20 bits have values.
 const MANY: usize = 65_536;
 
 /// Longest pause that is asked for.
@@ -21,7 +21,14 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub(crate) struct Rates {
     /// Messages a second; 0 for no limit.
     rate: i64,
-    buckets: Mutex<HashMap<u32, Bucket>>,
+    buckets: Mutex<Buckets>,
+}
+
+/// The buckets of the origins, and how many there are when the full ones are looked for.
+#[derive(Debug)]
+struct Buckets {
+    by_origin: HashMap<u32, Bucket>,
+    tidy_at: usize,
 }
 
 /// Thousandths of messages, and when they were counted.
@@ -33,7 +40,8 @@ struct Bucket {
 
 impl Rates {
     pub(crate) fn new(rate: u32) -> Self {
-        Self { rate: i64::from(rate), buckets: Mutex::default() }
+        let buckets = Buckets { by_origin: HashMap::new(), tidy_at: MANY };
+        Self { rate: i64::from(rate), buckets: Mutex::new(buckets) }
     }
 
     /// Takes the place of some messages, or says how long to wait.
@@ -47,10 +55,13 @@ impl Rates {
             let since = now.saturating_sub(bucket.time).max(0);
             bucket.left.saturating_add(since.saturating_mul(self.rate)).min(full)
         };
-        if buckets.len() >= MANY {
-            buckets.retain(|_, bucket| fill(*bucket) < full);
+        if buckets.by_origin.len() >= buckets.tidy_at {
+            buckets.by_origin.retain(|_, bucket| fill(*bucket) < full);
+            // The next look comes when they are twice as many, so that a flood of origins does not make each request look
+            // at all of them.
+            buckets.tidy_at = buckets.by_origin.len().saturating_mul(2).max(MANY);
         }
-        let bucket = buckets.entry(origin).or_insert(Bucket { left: full, time: now });
+        let bucket = buckets.by_origin.entry(origin).or_insert(Bucket { left: full, time: now });
         let left = fill(*bucket);
         let result = if left > 0 {
             let messages = i64::try_from(messages).unwrap_or(i64::MAX);
@@ -87,5 +98,21 @@ mod tests {
         // A clock that goes back gives nothing and takes nothing.
         assert!(rates.take(1, 1, -1_000_000).is_err());
         assert_eq!(Rates::new(0).take(1, usize::MAX, 0), Ok(()));
+    }
+
+    #[test]
+    fn a_flood_of_origins_makes_few_looks_at_all_of_them() {
+        let rates = Rates::new(10);
+        let tidied = |rates: &Rates| rates.buckets.lock().unwrap().tidy_at;
+        let mut looks = 0;
+        for origin in 0..1 << 19 {
+            let before = tidied(&rates);
+            rates.take(origin, 1, 0).unwrap();
+            looks += usize::from(tidied(&rates) != before);
+        }
+        assert!(looks <= 4, "{looks}");
+        // All are full again later, and are forgotten.
+        rates.take(1 << 19, 1, 1_000_000).unwrap();
+        assert_eq!(rates.buckets.lock().unwrap().by_origin.len(), 1);
     }
 }

@@ -23,7 +23,7 @@ pub struct Packed {
     frame: Vec<u8>,
 }
 
-/// Packs some batches of the oldest closed day that has more than one small batch. Reads the file only. Returns `None`
+/// Packs some batches of the oldest closed day of which some are not packed yet. Reads the file only. Returns `None`
 /// if there is nothing to pack.
 ///
 /// # Errors
@@ -32,7 +32,6 @@ pub struct Packed {
 pub fn pack(path: &Path, now: i64) -> anyhow::Result<Option<Packed>> {
     let connection = file::read_only(path)?;
     let open = time::first_open(now);
-    // A packed frame is larger than the largest small batch, unless it is the rest of a day.
     let day: Option<i64> = connection.query_row(
         "SELECT min(day) FROM (SELECT day FROM batch WHERE day < ?1 AND packed = 0 GROUP BY day)",
         [open],
@@ -48,7 +47,7 @@ pub fn pack(path: &Path, now: i64) -> anyhow::Result<Option<Packed>> {
         let (id, count): (i64, i64) = (row.get(0)?, row.get(1)?);
         let frame = row.get_ref(2)?.as_blob().unwrap_or_default();
         let Ok(text) = line::decompress(frame) else {
-            // What is damaged stays as it is, for `serve check`.
+            // What is damaged stays as it is, for `serve check`, and is marked as packed by the number -1 of messages.
             if first == 0 {
                 return Ok(Some(Packed {
                     day,

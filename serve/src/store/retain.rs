@@ -43,6 +43,12 @@ impl Core {
             let set = "INSERT INTO meta (key, value) VALUES ('kept_from', ?1) \
                 ON CONFLICT DO UPDATE SET value = max(value, excluded.value)";
             transaction.execute(set, [batches])?;
+            // The next batch may get the number of one that is gone. It must not pass for one that is projected: what is
+            // left is, because the projection is up to date before this.
+            transaction.execute(
+                "UPDATE meta SET value = min(value, (SELECT coalesce(max(id), 0) FROM batch)) WHERE key = 'projected'",
+                [],
+            )?;
         }
         most = most.max(gone);
         let end = sessions.saturating_mul(time::DAY);

@@ -38,8 +38,20 @@ pub(crate) fn start(
     let mut writer = Writer { core, clock, stopped, failing: false, since: None };
     std::thread::Builder::new()
         .name("store".to_owned())
-        .spawn(move || writer.run(&queue))
+        .spawn(move || {
+            let queue = Abandoned(queue);
+            writer.run(&queue.0);
+        })
         .context("no thread can be started: raise the limit on processes")
+}
+
+/// Leaves nobody waiting when the thread ends, also by a panic.
+struct Abandoned(Arc<Queue>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl Writer {

@@ -14,6 +14,7 @@ mod archive;
 mod clickhouse;
 mod faults;
 mod fleet;
+mod hardening;
 mod operations;
 mod privacy;
 mod questions;

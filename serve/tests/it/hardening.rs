@@ -1,0 +1,69 @@
+//! What a usage server does after a mistake of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use otel_usage_bridge::Store as _;
+use otel_usage_serve::questions::Rules;
+use otel_usage_serve::store::{Core, Days, Store};
+
+use crate::running::{DAY, NOW, Place, clock, rows};
+
+/// Longest wait for what happens at once on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A heartbeat of vLLM, as a line of its own file.
+fn heartbeat(uuid: u128, time: i64) -> String {
+    format!("{{\"uuid\": \"{}\", \"log_time\": {time}000000}}\n", uuid::Uuid::from_u128(uuid))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_thread_that_writes_ends_the_server() {
+    let place = Place::new();
+    let now = Arc::new(AtomicI64::new(NOW));
+    let store = Store::open(&place.data(), &[], 0, clock(&now)).unwrap();
+    let done = store.run(|_: &mut Core| -> () { panic!("the mistake of the test") }).await;
+    assert_eq!(done, None);
+    let why = tokio::time::timeout(PATIENCE, store.stopped()).await.unwrap();
+    assert!(why.contains("by a mistake of this program"), "{why}");
+    // What comes later does not wait for a thread that is gone.
+    assert_eq!(tokio::time::timeout(PATIENCE, store.run(|_| ())).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_that_could_not_be_kept_are_kept_the_next_time() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let maintain = || server.store.maintain(Days::default(), Rules::default());
+    let read_only = |on: bool| {
+        server.store.run(move |core| core.connection().pragma_update(None, "query_only", on))
+    };
+    maintain().await;
+    server.store.note("too_many", 7);
+    read_only(true).await.unwrap().unwrap();
+    maintain().await;
+    read_only(false).await.unwrap().unwrap();
+    maintain().await;
+    maintain().await;
+    server.stop().await;
+    let counted = rows(&place.read(), "SELECT label, count FROM quality WHERE name = 'refused'");
+    assert_eq!(counted, ["too_many|7"]);
+}
+
+/// An archive is older than messages are kept, so that its batch, the last one, is deleted. The next batch gets its number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_gets_the_number_of_a_deleted_one_is_projected_after_a_crash() {
+    let place = Place::new();
+    let archive = place.0.path().join("usage_stats.json");
+    std::fs::write(&archive, heartbeat(1, NOW - 200 * DAY)).unwrap();
+    {
+        let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+        crate::archive::import(&mut core, &[archive]);
+        while core.retain(Days::default(), NOW).unwrap() {}
+    }
+    let projected = "SELECT value FROM meta WHERE key = 'projected'";
+    assert_eq!(rows(&place.read(), "SELECT count(*) FROM batch"), ["0"]);
+    // A new batch that is not projected yet is what a crash leaves.
+    assert_eq!(rows(&place.read(), projected), ["0"]);
+}
