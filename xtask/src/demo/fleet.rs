@@ -1,7 +1,8 @@
-//! `cargo xtask demo fleet`: a fleet of engines sends through a real collector and bridge while each of them fails.
+//! `cargo xtask demo fleet`: a fleet of engines sends through a real collector and bridge to the usage server while each
+//! of these fails.
 //!
-//! `tests/collector/fleet/` plays the engines and compares what arrived with what they sent. Collector and bridge
-//! are release builds, because their behaviour under load is what the demo shows.
+//! `tests/collector/fleet/` plays the engines and compares what the server keeps and counts with what they sent. The
+//! programs are release builds, because their behaviour under load is what the demo shows.
 
 use anyhow::ensure;
 
