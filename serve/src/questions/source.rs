@@ -190,8 +190,8 @@ fn sqlite_key(key: Key) -> String {
                 ELSE 'half and more' END
             FROM interval WHERE interval.session = engine.session AND interval.day = ?1)".to_owned(),
         Key::CacheLife => "(SELECT CAST(min(upto) AS TEXT) FROM (
-                SELECT upto, sum(samples) OVER (ORDER BY upto) AS so_far, sum(samples) OVER () AS samples
-                FROM (SELECT CAST(life.key AS INTEGER) AS upto, sum(life.value) AS samples
+                SELECT upto, total(samples) OVER (ORDER BY upto) AS so_far, total(samples) OVER () AS samples
+                FROM (SELECT CAST(life.key AS INTEGER) AS upto, total(life.value) AS samples
                     FROM interval, json_each(interval.sums, '$.cache_lifespan_histogram') life
                     WHERE interval.session = engine.session AND interval.day = ?1 GROUP BY 1))
                 WHERE samples > 0 AND 2 * so_far >= samples)".to_owned(),

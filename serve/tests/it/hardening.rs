@@ -1,7 +1,7 @@
 //! What a usage server does after a mistake of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use otel_usage_bridge::Store as _;
@@ -66,4 +66,44 @@ async fn a_batch_that_gets_the_number_of_a_deleted_one_is_projected_after_a_cras
     assert_eq!(rows(&place.read(), "SELECT count(*) FROM batch"), ["0"]);
     // A new batch that is not projected yet is what a crash leaves.
     assert_eq!(rows(&place.read(), projected), ["0"]);
+}
+
+/// A client may send any number of 64 bits, and a sum of two of them is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_numbers_of_one_client_stop_no_page_and_no_close() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let largest = i64::MAX;
+    for sequence in 1..=8 {
+        let head = format!(
+            "\"schema_version\": 1, \"session_id\": \"{}\", \"machine_id\": \"\", \"deployment_mode\": \"single_process\", \
+             \"sequence_number\": {sequence}, \"uptime_seconds\": 1.0",
+            uuid::Uuid::from_u128(1)
+        );
+        let bounds = [0, 1, 5, 10, 20, 40, 60, 80, 100, 250, 500, 750, 1000, 2500, 5000];
+        let counts = bounds.map(|bound| format!("\"{bound}\": {largest}"));
+        let histogram = format!("{{{}}}", counts.join(", "));
+        let usage = format!(
+            "\"interval_num_stored_tokens\": {largest}, \"interval_num_hit_tokens\": {largest}, \
+             \"interval_stored_kv_size\": {largest}"
+        );
+        for (path, kind, rest) in [
+            (
+                "/cache-lifespan",
+                "CacheLifespanMessage",
+                format!("\"cache_lifespan_histogram\": {histogram}"),
+            ),
+            ("/cache-usage", "ContinuousContextMessage", usage),
+        ] {
+            let body = format!("{{\"message_type\": \"{kind}\", {head}, {rest}}}");
+            assert_eq!(server.post(path, body).await, 200);
+        }
+    }
+    let page = server.client.get(&server.maintainers).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    server.now.fetch_add(4 * DAY, Ordering::SeqCst);
+    server.store.maintain(Days::default(), Rules::default()).await;
+    server.stop().await;
+    let closed = rows(&place.read(), "SELECT count(*) FROM meta WHERE key = 'closed'");
+    assert_eq!(closed, ["1"]);
 }
