@@ -7,7 +7,7 @@
 )]
 
 use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use otel_usage_serve::page;
@@ -21,19 +21,21 @@ async fn main() -> anyhow::Result<()> {
     let folder = scratch()?;
     let file = folder.path().join("otel-usage.db");
     println!(
-        "A fleet reports for {DAYS} days: heavy-tailed lives, a release, late messages, a flood of made-up engines."
+        "A made-up fleet reports for {DAYS} days. Most engines live for minutes and few for weeks, a version is released,\n\
+         some days arrive late, and for five days ten networks send reports of engines that do not exist."
     );
+    let began = Instant::now();
     let end = live(&file, month(today.saturating_sub(DAYS)), |day, messages| {
         print!("\r  day {day} of {DAYS}, {messages} messages ");
         let _ = std::io::stdout().flush();
     })
     .await?;
-    println!();
+    println!("in {:.0} s", began.elapsed().as_secs_f64());
     let clock: otel_usage_serve::store::Clock = std::sync::Arc::new(move || end);
     let public = bind("127.0.0.1:8080").await?;
     let internal = bind("127.0.0.1:8081").await?;
-    println!("The public page:      http://{}", public.local_addr()?);
-    println!("The maintainers' one: http://{}", internal.local_addr()?);
+    println!("The public page:       http://{}", public.local_addr()?);
+    println!("The maintainers' page: http://{}", internal.local_addr()?);
     println!("Ctrl-C ends the demo and deletes the numbers.");
     let serving = async {
         tokio::try_join!(

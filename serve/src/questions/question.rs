@@ -105,54 +105,61 @@ pub const QUESTIONS: &[Question] = &[
         "Engines of a day by contract and minor version. An engine is one process that was heard of in at least six \
          slots of ten minutes; a network counts as at most twenty engines or a thousandth of all."),
     vllm("vllm-adoption", "versions", Form::Line, "Adoption of versions",
-        "The share of a minor version, by days since it was first published here. Versions that were there from the \
-         first day have no known beginning and are left out.").shows(Shows::Adoption, "%"),
+        "How fast a minor version spreads: its share by the number of days since it first appeared in this report. \
+         Versions that were there on the first day are left out, because it is not known when they appeared.")
+        .shows(Shows::Adoption, "%"),
     vllm("vllm-accelerators", "accelerators", Form::Bars, "Accelerators",
         "Engines a day by the name of their first accelerator, as the mean of whole weeks."),
     vllm("vllm-devices", "accelerators", Form::Bars, "Visible devices",
-        "Accelerators that an engine sees, by the name of the first. Two engines of one machine may see the same \
-         devices. The mean of whole weeks.").shows(Shows::Cells("devices"), "devices"),
+        "Accelerators a day that the engines see, by the name of the first, as the mean of whole weeks. Two engines on \
+         one machine may see the same devices.").shows(Shows::Cells("devices"), "devices"),
     vllm("vllm-device-hours", "accelerators", Form::Bars, "Device-hours",
-        "Visible accelerators times the hours in which the engine was heard of, a day, as the mean of whole weeks.")
+        "The accelerators that an engine sees times the hours of a day in which it was heard of, as the mean of \
+         whole weeks.")
         .shows(Shows::Cells("device-hours"), "device-hours"),
     vllm("vllm-models", "models", Form::Bars, "Model architectures",
-        "Engines a day by the class of the model that they serve, as the mean of whole weeks."),
+        "Engines a day by the architecture of the model that they serve, as the mean of whole weeks."),
     vllm("vllm-dtype", "dtype", Form::Bars, "Data types",
         "Engines a day by the data type of the model."),
     vllm("vllm-quantization", "quantization", Form::Bars, "Quantization",
         "Engines a day by the method of quantization, as the mean of whole weeks. Not reported means none."),
     vllm("vllm-cluster", "shape", Form::Bars, "Cluster size",
-        "Engines a day by their ranks: tensor times pipeline times data parallelism.").shows(Shows::Parents, ENGINES),
+        "Engines a day by the number of devices that they use together: tensor times pipeline times data \
+         parallelism.").shows(Shows::Parents, ENGINES),
     vllm("vllm-shape", "shape", Form::Bars, "Parallel shape",
-        "Engines a day by their ranks of tensor, pipeline and data parallelism, within each cluster size."),
+        "Engines a day by their tensor, pipeline and data parallelism, within each cluster size."),
     vllm("vllm-provider", "provider", Form::Stack, "Cloud providers",
-        "Engines of a day by the provider that the machine names. Unknown is also every machine of one's own."),
+        "Engines of a day by the cloud provider that the machine names. UNKNOWN includes machines outside of clouds."),
     vllm("vllm-context", "context", Form::Bars, "Entry points",
-        "Engines a day by how vLLM was entered. Its newer engine reports one context only."),
+        "Engines a day by the entry point through which vLLM was started. Its newer engine reports the same one \
+         for all."),
     vllm("vllm-source", "source", Form::Bars, "Sources",
-        "Engines a day by where they say they run. Every text that is not one of vLLM's own is under other."),
+        "Engines a day by the source that they report, such as the Docker image of vLLM. A source that vLLM does not \
+         name itself is under other."),
     vllm("vllm-survival", "life", Form::Strip, "Life of engines",
         "Of the engines that started on a day, the share that was still heard of after ten minutes, an hour, a day, \
          seven and thirty days. Starts of tests, crashes and restarts count.")
         .shows(Shows::Survival, "%").of("engines of vLLM that started on the day"),
     vllm("vllm-steady", "steady", Form::Stack, "Steady engines",
-        "Engines of a day that have been heard of over seven days, and younger ones."),
+        "Engines of a day by age: those that have been heard of over seven days, and younger ones."),
     lmcache("lmcache-versions", "versions", Form::Stack, "Active engines by version",
         "Engines of a day by contract and minor version. Only servers of their own report a version. An engine is one \
          process with at least six messages at intervals; a network counts as at most twenty engines or a thousandth \
          of all."),
     lmcache("lmcache-hit", "hit", Form::Bars, "Tokens from the cache",
-        "Engines a day by the share of their tokens that came from the cache: retrieved, of retrieved and stored."),
+        "Engines a day by the share of their tokens that came from the cache: retrieved tokens, of retrieved \
+         and stored ones."),
     lmcache("lmcache-l1", "l1", Form::Bars, "Size of L1",
-        "Engines a day by the size of L1. Only servers of their own report it."),
+        "Engines a day by the size of the first level of the cache. Only LMCache as a server of its own reports it."),
     lmcache("lmcache-l2", "l2", Form::Bars, "Adapters of L2",
-        "Engines a day by the set of their adapters of L2, as the mean of whole weeks."),
+        "Engines a day by the storage behind the second level of the cache, as the mean of whole weeks."),
     lmcache("lmcache-cache-life", "cache-life", Form::Bars, "Life in the cache",
-        "Engines a day by the time that half of what they evicted had lived. Only engines inside a process report it."),
+        "Engines a day by the median time that data lived in the cache before it was evicted. Only LMCache inside the \
+         process of an engine reports it."),
     lmcache("lmcache-accelerators", "accelerators", Form::Bars, "Accelerators",
         "Engines a day by the name of their first accelerator, as the mean of whole weeks."),
     lmcache("lmcache-provider", "provider", Form::Stack, "Cloud providers",
-        "Engines of a day by the provider that the machine names. Unknown is also every machine of one's own."),
+        "Engines of a day by the cloud provider that the machine names. UNKNOWN includes machines outside of clouds."),
     lmcache("lmcache-source", "source", Form::Bars, "How LMCache was installed",
         "Engines a day by how LMCache was installed."),
     lmcache("lmcache-survival", "life", Form::Strip, "Life of engines",
@@ -160,7 +167,7 @@ pub const QUESTIONS: &[Question] = &[
          seven and thirty days. Starts of tests, crashes and restarts count.")
         .shows(Shows::Survival, "%").of("engines of LMCache that started on the day"),
     lmcache("lmcache-steady", "steady", Form::Stack, "Steady engines",
-        "Engines of a day that have been heard of over seven days, and younger ones."),
+        "Engines of a day by age: those that have been heard of over seven days, and younger ones."),
 ];
 
 #[cfg(test)]
