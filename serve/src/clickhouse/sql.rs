@@ -5,11 +5,14 @@
 use otel_usage_schema::{Contract, MessageSpec, Source};
 
 use super::tables;
-use crate::questions::{Amount, Engine, Key, Population, Table, Which};
+use crate::questions::{Amount, Engine, Key, MOST_DEVICES, Population, Table, Which};
 use crate::store::{FACETS, Kind, Shape, Shapes, time};
 
 /// Returns the query. Each row is an array of the contract and the keys, the network, engines, and an array of amounts.
 pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> String {
+    if table.population == Population::Unnamed {
+        return unnamed(engine, day);
+    }
     let messages = messages(engine);
     let population = match table.population {
         Population::Served => "present AND beats >= 6".to_owned(),
@@ -17,6 +20,7 @@ pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> St
         Population::StartedBefore(days) => {
             format!("present AND intDiv(first, 86400000) = {day} - {days}")
         }
+        Population::Unnamed => "true".to_owned(),
     };
     let late = match which {
         Which::All => String::new(),
@@ -70,8 +74,11 @@ pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> St
             Amount::DeviceHours => "sum(device * slots / 6)",
         })
         .collect();
-    let device =
-        if table.amounts.is_empty() { "0" } else { "toFloat64OrZero(coalesce(devices.value, ''))" };
+    let device = if table.amounts.is_empty() {
+        "0".to_owned()
+    } else {
+        format!("least(greatest(toFloat64OrZero(coalesce(devices.value, '')), 0), {MOST_DEVICES})")
+    };
     format!(
         "WITH heard AS ({heard}),
 sessions AS (
@@ -109,6 +116,18 @@ const WEIGHTS: &str =
 /// Returns the query of the sessions that are counted on a closed day.
 pub(super) fn counted(day: i64) -> String {
     format!("SELECT session FROM usage_counted WHERE day = {day}")
+}
+
+/// The starts without identity, of which there is only a sum for each network.
+fn unnamed(engine: Engine, day: i64) -> String {
+    format!(
+        "SELECT [toNullable(contract)], (key, origin), toFloat64(sum(count)), CAST([], 'Array(Float64)')
+FROM usage_start WHERE day = {day} AND engine = '{}'
+GROUP BY contract, key, origin
+SETTINGS output_format_json_quote_64bit_integers = 0
+FORMAT JSONCompactEachRow",
+        engine.id()
+    )
 }
 
 /// A message that tells whose it is.

@@ -1,16 +1,18 @@
 //! The quality: what was received and what was not counted, and which closed days were corrected.
 //!
-//! For the public these are sums over all contracts of closed days, rounded, because the number of messages of a rare
-//! contract would tell how few engines use it. Maintainers see every counter.
+//! For the public these are sums over all contracts of days of which a count of engines is published, rounded, because
+//! the number of messages of a rare contract, or of a day with few engines, would tell how few there are. Maintainers see
+//! every counter.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::address::To;
 use super::plot::value;
 use super::shell::{Shell, moment};
+use crate::questions::{Engine, rounded, ten_networks};
 use crate::store::time;
 
 /// Days that are shown.
@@ -24,6 +26,8 @@ pub(crate) struct Quality {
     corrections: Vec<(i64, i64, i64, String)>,
     /// LMCache's numbered messages: how many arrived, and how many are missing between them. For maintainers.
     sequences: Option<(i64, i64)>,
+    /// For each engine the last day whose total is published, and by how many points ten networks can move a share of it.
+    flood: Vec<(Engine, i64, f64)>,
 }
 
 pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlite::Result<Quality> {
@@ -33,9 +37,12 @@ pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlit
     let first = last.saturating_sub(DAYS).saturating_add(1);
     let mut quality = Quality::default();
     let mut days = connection.prepare(
-        "SELECT day, name, SUM(count) FROM quality WHERE day BETWEEN ?1 AND ?2 GROUP BY day, name",
+        "SELECT day, name, SUM(count) FROM quality WHERE day BETWEEN ?1 AND ?2 AND (?3 OR day IN (
+            SELECT day FROM cube WHERE question IN ('versions/engines', 'starts/engines')
+                AND day BETWEEN ?1 AND ?2 AND published))
+        GROUP BY day, name",
     )?;
-    let mut rows = days.query([first, last])?;
+    let mut rows = days.query((first, last, internal))?;
     while let Some(row) = rows.next()? {
         let day = quality.days.entry(row.get(0)?).or_default();
         day.insert(row.get(1)?, row.get(2)?);
@@ -56,6 +63,14 @@ pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlit
             [first, last],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?);
+    }
+    for engine in Engine::ALL {
+        let total = "SELECT day, SUM(amount) FROM cube WHERE question = 'versions/engines' \
+            AND contract = ?1 AND published GROUP BY day ORDER BY day DESC LIMIT 1";
+        let found = connection.query_row(total, [engine.id()], |row| {
+            Ok((engine, row.get(0)?, ten_networks(rounded(row.get(1)?))))
+        });
+        quality.flood.extend(found.optional()?);
     }
     let mut corrections = connection
         .prepare("SELECT number, day, time, reason FROM revision ORDER BY number DESC LIMIT 100")?;
@@ -100,6 +115,21 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
                 p {
                     "LMCache numbers its messages. Of those of the last " (DAYS) " days, " (shown(arrived, true))
                     " arrived, and " (shown(missing, true)) " are missing between them."
+                }
+            }
+            @if !quality.flood.is_empty() {
+                h2 { "Made-up engines" }
+                p {
+                    "Anybody can report engines that do not exist. What those of ten networks can change is bounded, "
+                    "because each network counts as so many engines at most:"
+                }
+                ul {
+                    @for (engine, day, points) in &quality.flood {
+                        li {
+                            "Of " (engine.title()) " on " (date(*day)) ", any share by at most "
+                            b { (format!("{points:.1}")) } " points."
+                        }
+                    }
                 }
             }
             h2 { "Corrections of closed days" }
@@ -169,12 +199,12 @@ fn words() -> Markup {
     }
 }
 
-/// Rounds a count of messages for the public: to tens, and to two digits.
+/// Rounds a count of messages for the public: to two digits, and not below what a few engines send in a day.
 fn shown(count: i64, exact: bool) -> String {
-    if !exact && (1..10).contains(&count) {
-        return "under 10".to_owned();
+    if !exact && (1..1_000).contains(&count) {
+        return "under 1,000".to_owned();
     }
-    let mut step = if exact { 1_i64 } else { 10 };
+    let mut step = if exact { 1_i64 } else { 100 };
     while !exact && count.div_euclid(step) >= 100 {
         step = step.saturating_mul(10);
     }
@@ -199,7 +229,9 @@ mod tests {
                 "INSERT INTO quality VALUES (100, 'received', 'vllm/current report', 123456);
                  INSERT INTO quality VALUES (100, 'received', 'vllm/0.4.0 report', 1);
                  INSERT INTO quality VALUES (100, 'skewed', 'vllm/current', 3);
+                 INSERT INTO quality VALUES (99, 'received', 'vllm/current report', 555000);
                  INSERT INTO quality VALUES (102, 'received', 'vllm/current report', 777);
+                 INSERT INTO cube VALUES ('versions/engines', 100, 'vllm', 'other', 2700, 2700, 99, 9, 1, 0);
                  INSERT INTO interval VALUES (1, 1, 1, 3, 101, '{}'), (1, 1, 1, 7, 102, '{}'), (2, 1, 1, 5, 102, '{}');
                  INSERT INTO revision VALUES (1, 100, 8900000000, 'late messages');",
             )
@@ -213,7 +245,10 @@ mod tests {
         let public = read_at(103 * time::DAY, false);
         assert!(public.contains("120,000") && !public.contains("123,45"), "{public}");
         assert!(!public.contains("vllm/0.4.0") && !public.contains("777"), "{public}");
-        assert!(public.contains("late messages") && public.contains("under 10"), "{public}");
+        assert!(public.contains("late messages") && public.contains("under 1,000"), "{public}");
+        // Of the day before no count of engines is published.
+        assert!(!public.contains("560,000") && !public.contains("555,000"), "{public}");
+        assert!(public.contains("any share by at most <b>10.0</b> points"), "{public}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::Engine;
 use super::label::Label;
-use super::rules::{Cell, Support};
+use super::rules::Cell;
+use super::support::Support;
 use super::table::{Amount, Table};
 
 /// What a table without free text is called for a day, and one with it for a week.
@@ -120,6 +121,28 @@ pub(crate) fn write(
     Ok(())
 }
 
+/// The cubes that are there. The close of a day looks at those of the days before.
+pub(crate) trait Cubes {
+    /// Returns the rows of a question from the first to the last day, by day and cell.
+    fn rows(
+        &self,
+        question: &str,
+        engine: Engine,
+        days: (i64, i64),
+    ) -> anyhow::Result<Vec<CubeRow>>;
+}
+
+impl Cubes for Connection {
+    fn rows(
+        &self,
+        question: &str,
+        engine: Engine,
+        days: (i64, i64),
+    ) -> anyhow::Result<Vec<CubeRow>> {
+        read(self, (question, engine), days)
+    }
+}
+
 /// Returns the rows of a question from `first` to `last`, by day and cell.
 pub(crate) fn read(
     connection: &Connection,
@@ -151,34 +174,40 @@ pub(crate) type Days = BTreeMap<i64, BTreeMap<String, Support>>;
 
 /// Returns the support of each cell of a table, by day, as far as the cubes know it.
 pub(crate) fn supports(
-    connection: &Connection,
+    cubes: &dyn Cubes,
     (table, grain): (&Table, &str),
     engine: Engine,
     days: (i64, i64),
     published: bool,
 ) -> anyhow::Result<Days> {
+    let mut rows = Vec::new();
+    for question in measures(table, grain) {
+        rows.extend(cubes.rows(&question, engine, days)?);
+    }
+    Ok(of_rows(rows.iter().filter(|row| row.published == published)))
+}
+
+/// Returns what rows of one table and engine say, measure by measure.
+pub(crate) fn of_rows<'r>(rows: impl Iterator<Item = &'r CubeRow>) -> Days {
     // By day and cell: engines, networks, and each measure with its largest part.
     type Found = (f64, usize, Vec<f64>, Vec<f64>);
     let mut found: BTreeMap<i64, BTreeMap<String, Found>> = BTreeMap::new();
-    for question in measures(table, grain) {
-        for row in read(connection, (&question, engine), days)? {
-            if row.published != published {
-                continue;
-            }
-            let cell = found.entry(row.day).or_default().entry(row.cell).or_default();
-            cell.0 = row.engines;
-            cell.1 = usize::try_from(row.origins).unwrap_or(0);
-            cell.2.push(row.amount);
-            cell.3.push(row.amount * f64::from(i32::try_from(row.largest)?) / 1_000.0);
-        }
+    for row in rows {
+        let cell = found.entry(row.day).or_default().entry(row.cell.clone()).or_default();
+        cell.0 = row.engines;
+        cell.1 = usize::try_from(row.origins).unwrap_or(0);
+        cell.2.push(row.amount);
+        // Thousandths of a few networks.
+        cell.3
+            .push(row.amount * f64::from(i32::try_from(row.largest).unwrap_or(i32::MAX)) / 1_000.0);
     }
     let support = |(engines, origins, amounts, largest): Found| {
         Support::bounds(engines, amounts, origins, largest)
     };
-    Ok(found
+    found
         .into_iter()
         .map(|(day, cells)| {
             (day, cells.into_iter().map(|(name, found)| (name, support(found))).collect())
         })
-        .collect())
+        .collect()
 }

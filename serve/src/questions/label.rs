@@ -29,6 +29,11 @@ pub(crate) fn version(reported: &Reported<'_>) -> Label {
     Label { parent, label }
 }
 
+/// Contract.
+pub(crate) fn contract(reported: &Reported<'_>) -> Label {
+    one(facet(reported, 0).map(str::to_owned))
+}
+
 /// Returns `0.11` of `0.11.2rc1+cu128`.
 fn minor(version: &str) -> Option<String> {
     let number = |text: &str| {

@@ -1,33 +1,47 @@
 //! The questions that the report answers, and the rules under which an answer is published.
 //!
-//! `question` is the table of questions, `source` counts the rows of the store, `rules` decides what may be shown, and
-//! `report` makes figures.
+//! `question` is the table of questions. A day is closed on this way; only the first and the last part know a database:
+//!
+//! ```text
+//!  source ─► cells (labels, weigh) ─► rules, week, overlap ─► rows of the cubes ─► close ─► report
+//!  answers    day, revise                                                          writes
+//! ```
 
 mod answer;
+mod cells;
 mod close;
 mod csv;
 mod cube;
+mod day;
 mod days;
 mod figure;
 pub mod files;
 mod filter;
+#[cfg(test)]
+mod flood;
 mod headline;
 mod label;
 mod numbers;
+mod overlap;
 mod question;
 mod report;
+mod revise;
 mod rules;
 mod source;
+mod support;
 mod table;
+mod week;
+mod weigh;
 
-pub use close::{Closed, close};
+pub use close::{Closed, Counted, Progress, close, count};
 pub use csv::csv;
 pub use figure::{Figure, Form, Row};
 pub use filter::{Engine, Filter, Window};
 pub use question::{QUESTIONS, Question};
 pub use report::{Report, live, report};
 pub use rules::{Rules, rounded};
-pub(crate) use source::{Group, Source, Which};
+pub(crate) use source::{Group, MOST_DEVICES, Source, Which};
 pub use source::{Rows, counts};
 pub use table::Privacy;
 pub(crate) use table::{Amount, Key, Population, Table};
+pub(crate) use weigh::ten_networks;

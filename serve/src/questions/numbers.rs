@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::Engine;
-use super::close::{cells, weigh};
+use super::cells::cells;
 use super::cube::{self, WEEK, measure};
 use super::days::monday;
 use super::rules::rounded;
 use super::source::{Source, Sqlite, Which};
 use super::table::{Privacy, Table};
+use super::weigh::Weights;
 
 /// Values by cell and day.
 pub(crate) type Values = BTreeMap<String, BTreeMap<i64, f64>>;
@@ -97,10 +98,9 @@ impl Numbers for Live<'_> {
         let at = at.map_or(0, |at| at.saturating_add(1));
         let mut values = Values::new();
         for day in columns {
-            let mut groups = Sqlite(self.0).groups(table, engine, *day, Which::All)?;
+            let groups = Sqlite(self.0).groups(table, engine, *day, Which::All)?;
             // Networks count fully.
-            groups.iter_mut().for_each(|group| group.network = None);
-            for cell in cells(table, &groups, &weigh(&[])) {
+            for cell in cells(table, &groups, &Weights::default()) {
                 let name = cube::name(cell.parent.as_deref(), cell.label.as_deref());
                 values.entry(name).or_default().insert(*day, cell.support.amount(at));
             }

@@ -103,7 +103,7 @@ impl Question {
 pub const QUESTIONS: &[Question] = &[
     vllm("vllm-versions", "versions", Form::Stack, "Active engines by version",
         "Engines of a day by contract and minor version. An engine is one process that was heard of in at least six \
-         slots of ten minutes; a network counts as at most twenty engines or a thousandth of all."),
+         slots of ten minutes; a network counts as at most twenty engines or a part of all."),
     vllm("vllm-adoption", "versions", Form::Line, "Adoption of versions",
         "How fast a minor version spreads: its share by the number of days since it first appeared in this report. \
          Versions that were there on the first day are left out, because it is not known when they appeared.")
@@ -144,8 +144,7 @@ pub const QUESTIONS: &[Question] = &[
         "Engines of a day by age: those that have been heard of over seven days, and younger ones."),
     lmcache("lmcache-versions", "versions", Form::Stack, "Active engines by version",
         "Engines of a day by contract and minor version. Only servers of their own report a version. An engine is one \
-         process with at least six messages at intervals; a network counts as at most twenty engines or a thousandth \
-         of all."),
+         process with at least six messages at intervals; a network counts as at most twenty engines or a part of all."),
     lmcache("lmcache-hit", "hit", Form::Bars, "Tokens from the cache",
         "Engines a day by the share of their tokens that came from the cache: retrieved tokens, of retrieved \
          and stored ones."),
@@ -166,6 +165,11 @@ pub const QUESTIONS: &[Question] = &[
         "Of the engines that started on a day, the share that was still heard of after ten minutes, an hour, a day, \
          seven and thirty days. Starts of tests, crashes and restarts count.")
         .shows(Shows::Survival, "%").of("engines of LMCache that started on the day"),
+    lmcache("lmcache-starts", "starts", Form::Stack, "Starts before schema 1",
+        "Starts of a day by contract, of engines whose messages carry no number of their own. Nobody can say how long \
+         they lived or what became of them, so they are in no other figure. A network counts as at most twenty starts \
+         or a part of all.")
+        .shows(Shows::Cells(ENGINES), "starts").of("starts of LMCache before its schema 1"),
     lmcache("lmcache-steady", "steady", Form::Stack, "Steady engines",
         "Engines of a day by age: those that have been heard of over seven days, and younger ones."),
 ];

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::support::Support;
+
 /// The fewest engines behind a cell that a maintainer may set.
 const LEAST_K: u32 = 10;
 
@@ -38,6 +40,11 @@ impl Rules {
         Ok(Self { k: f64::from(k), ..Self::default() })
     }
 
+    /// Returns whether nothing is told by a number of engines that a reader may find by subtraction.
+    pub(crate) fn allow_difference(&self, engines: f64) -> bool {
+        engines <= 0.0 || engines >= self.k
+    }
+
     /// Returns whether a cell with this support may be published: enough engines, enough networks, and none of them
     /// with more than half of any number that is shown.
     pub(crate) fn allow(&self, support: &Support) -> bool {
@@ -45,106 +52,6 @@ impl Rules {
             && support.origins() >= self.origins
             && (0..support.amounts.len())
                 .all(|at| 2.0 * support.largest(at) <= support.amount(at).max(0.0))
-    }
-}
-
-/// A network under a key: the number of the key, and 20 bits of a hash.
-pub(crate) type Network = (i64, i64);
-
-/// What stands behind a cell.
-///
-/// Networks are told apart under one key only. Of two keys, or of a day whose networks are erased, only bounds are
-/// known: as many networks as the larger, and a largest network with what both largest have.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Support {
-    /// Engines that are surely distinct.
-    pub(crate) engines: f64,
-    /// What is shown: engines first, then other amounts of the same engines.
-    pub(crate) amounts: Vec<f64>,
-    networks: BTreeMap<Network, Vec<f64>>,
-    /// Bounds for what has no networks any more.
-    known_origins: usize,
-    known_largest: Vec<f64>,
-}
-
-impl Support {
-    /// Adds engines of one network. Engines of an unknown network might all be of the largest.
-    pub(crate) fn add(&mut self, network: Option<Network>, engines: f64, amounts: &[f64]) {
-        self.engines += engines;
-        sum(&mut self.amounts, amounts);
-        match network {
-            Some(network) => sum(self.networks.entry(network).or_default(), amounts),
-            None => sum(&mut self.known_largest, amounts),
-        }
-    }
-
-    /// Returns a support of which only the bounds are known.
-    pub(crate) const fn bounds(
-        engines: f64,
-        amounts: Vec<f64>,
-        origins: usize,
-        largest: Vec<f64>,
-    ) -> Self {
-        let networks = BTreeMap::new();
-        Self { engines, amounts, networks, known_origins: origins, known_largest: largest }
-    }
-
-    /// Joins the support of other engines.
-    pub(crate) fn join(&mut self, other: &Self) {
-        self.engines += other.engines;
-        sum(&mut self.amounts, &other.amounts);
-        for (network, amounts) in &other.networks {
-            sum(self.networks.entry(*network).or_default(), amounts);
-        }
-        self.known_origins = self.known_origins.max(other.known_origins);
-        sum(&mut self.known_largest, &other.known_largest);
-    }
-
-    /// Returns the mean of a week's days whose supports were joined, with the engines of its best day.
-    pub(crate) fn mean_of_week(self, engines: f64) -> Self {
-        Self { engines, ..self.divided(7.0) }
-    }
-
-    /// Returns this with each amount divided.
-    pub(crate) fn divided(mut self, by: f64) -> Self {
-        let amounts =
-            self.networks.values_mut().chain([&mut self.amounts, &mut self.known_largest]);
-        amounts.flatten().for_each(|amount| *amount /= by);
-        self
-    }
-
-    /// Returns how many networks there are at least.
-    pub(crate) fn origins(&self) -> usize {
-        let mut by_key: BTreeMap<i64, usize> = BTreeMap::new();
-        for (key, _) in self.networks.keys() {
-            let count = by_key.entry(*key).or_default();
-            *count = count.saturating_add(1);
-        }
-        by_key.into_values().max().unwrap_or(0).max(self.known_origins)
-    }
-
-    /// Returns how much of an amount one network has at most.
-    pub(crate) fn largest(&self, at: usize) -> f64 {
-        let mut by_key: BTreeMap<i64, f64> = BTreeMap::new();
-        for ((key, _), amounts) in &self.networks {
-            let largest = by_key.entry(*key).or_default();
-            *largest = largest.max(amounts.get(at).copied().unwrap_or(0.0));
-        }
-        by_key.into_values().sum::<f64>() + self.known_largest.get(at).copied().unwrap_or(0.0)
-    }
-
-    /// Returns an amount.
-    pub(crate) fn amount(&self, at: usize) -> f64 {
-        self.amounts.get(at).copied().unwrap_or(0.0)
-    }
-}
-
-fn sum(into: &mut Vec<f64>, more: &[f64]) {
-    if into.len() < more.len() {
-        into.resize(more.len(), 0.0);
-    }
-    for (into, more) in into.iter_mut().zip(more) {
-        *into += more;
     }
 }
 
@@ -220,15 +127,6 @@ pub fn rounded(value: f64) -> f64 {
     }
     let step = 10_f64.powf(value.log10().floor() - 2.0);
     (value / step).round() * step
-}
-
-/// Returns what one engine of a network counts, given the engines of each network: a network counts as 20 engines or as
-/// a thousandth of all, whichever is more. So ten networks that make up engines move a share by less than one point.
-pub(crate) fn weights(networks: &BTreeMap<Network, f64>) -> BTreeMap<Network, f64> {
-    const CAP: f64 = 20.0;
-    let honest: f64 = networks.values().map(|engines| engines.min(CAP)).sum();
-    let cap = CAP.max(honest / 1_000.0);
-    networks.iter().map(|(network, engines)| (*network, (cap / engines).min(1.0))).collect()
 }
 
 #[cfg(test)]
@@ -328,22 +226,6 @@ mod tests {
             if shown < 1_000.0 {
                 prop_assert_eq!(shown % 5.0, 0.0);
             }
-        }
-
-        /// Ten networks that make up engines are less than one in a hundred, if twenty thousand others are honest.
-        #[test]
-        fn ten_networks_weigh_less_than_a_hundredth(
-            honest in vec(1..60_u32, 2_000..3_000),
-            flood in vec(1..1_000_000_u32, 10),
-        ) {
-            let mut networks: BTreeMap<Network, f64> =
-                (0..).zip(&honest).map(|(n, engines)| ((0, n), f64::from(*engines))).collect();
-            networks.extend((0..).zip(&flood).map(|(n, engines)| ((1, n), f64::from(*engines))));
-            let weights = weights(&networks);
-            let weighed = |key: i64| -> f64 {
-                networks.iter().filter(|(network, _)| network.0 == key).map(|(network, engines)| engines * weights[network]).sum()
-            };
-            prop_assert!(weighed(1) < 0.01 * (weighed(0) + weighed(1)), "{} of {}", weighed(1), weighed(0));
         }
     }
 

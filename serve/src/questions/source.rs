@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::Engine;
-use super::rules::Network;
+use super::support::Network;
 use super::table::{Amount, Key, Population, TABLES, Table};
 use crate::clickhouse::ClickHouse;
 
@@ -116,8 +116,18 @@ impl Source for Sqlite<'_> {
 
 /// Returns the query of a table: the day is `?1`, the engine `?2`.
 pub(crate) fn sql(table: &Table, which: Which) -> String {
+    let heard = match which {
+        Which::All => {
+            "presence JOIN session ON session.id = presence.session AND presence.day = ?1"
+        }
+        // The late ones are few, so they come first.
+        Which::Late => {
+            "(SELECT DISTINCT session FROM origin WHERE day = ?1) late
+            CROSS JOIN presence ON presence.day = ?1 AND presence.session = late.session
+            CROSS JOIN session ON session.id = late.session"
+        }
+    };
     let slots = sqlite_bits("presence.slots");
-    let heard = "presence JOIN session ON session.id = presence.session AND presence.day = ?1";
     let (slots, heard, population) = match table.population {
         Population::Served => (slots.as_str(), heard, "session.beats >= 6".to_owned()),
         // A start is no presence: most of the engines that only start are never heard of again.
@@ -125,6 +135,7 @@ pub(crate) fn sql(table: &Table, which: Which) -> String {
         Population::StartedBefore(days) => {
             (slots.as_str(), heard, format!("session.first / 86400000 = ?1 - {days}"))
         }
+        Population::Unnamed => return UNNAMED.to_owned(),
     };
     let columns = |of: &dyn Fn(usize, Key) -> String| -> String {
         table.keys.iter().enumerate().map(|(number, key)| of(number, *key)).collect()
@@ -133,7 +144,6 @@ pub(crate) fn sql(table: &Table, which: Which) -> String {
     let names = columns(&|number, _| format!(", key{number}"));
     let amounts: String =
         table.amounts.iter().map(|one| format!(", total({})", sqlite_amount(*one))).collect();
-    let late = if which == Which::Late { "WHERE origin IS NOT NULL" } else { "" };
     let one = match table.population {
         Population::StartedBefore(_) => {
             "coalesce((SELECT weight FROM weight WHERE weight.session = answer.session), 1)"
@@ -152,12 +162,18 @@ pub(crate) fn sql(table: &Table, which: Which) -> String {
                     WHERE first.day = ?1 AND first.session = session.id)
             WHERE {population} AND session.engine = (SELECT id FROM word WHERE text = ?2)
         ), answer AS (
-            SELECT contract, key, origin, slots, session{keys} FROM engine {late}
+            SELECT contract, key, origin, slots, session{keys} FROM engine
         )
         SELECT contract{names}, key, origin, total({one}){amounts}
         FROM answer GROUP BY contract{names}, key, origin"
     )
 }
+
+/// The query of starts without identity.
+const UNNAMED: &str = "SELECT word.text, start.key, start.origin, total(start.count)
+    FROM start JOIN word ON word.id = start.contract
+    WHERE start.day = ?1 AND start.engine = (SELECT id FROM word WHERE text = ?2)
+    GROUP BY word.text, start.key, start.origin";
 
 /// Counts the bits of a blob: each hexadecimal digit becomes as many letters as it has bits.
 fn sqlite_bits(blob: &str) -> String {
@@ -198,9 +214,12 @@ fn sqlite_key(key: Key) -> String {
     }
 }
 
+/// Devices that one engine sees at most. A made-up number beyond it must not be a table of its own.
+pub(crate) const MOST_DEVICES: u32 = 1_024;
+
 fn sqlite_amount(amount: Amount) -> String {
     let devices = format!(
-        "CAST({} AS REAL)",
+        "min(max(coalesce(CAST({} AS REAL), 0), 0), {MOST_DEVICES})",
         sqlite_facet("accelerators").replace("{session}", "answer.session")
     );
     match amount {

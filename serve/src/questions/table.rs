@@ -12,6 +12,8 @@ pub(crate) enum Population {
     Started,
     /// Heard of on the day, and first heard of so many days before.
     StartedBefore(i64),
+    /// Starts of the day whose messages carry no identity, so that nobody can say what became of them.
+    Unnamed,
 }
 
 /// What a table reads of an engine.
@@ -125,6 +127,15 @@ pub(crate) const TABLES: &[Table] = &[
         keys: &[Key::Lived],
         amounts: &[],
         label: label::made,
+        privacy: Privacy::Closed,
+    },
+    Table {
+        id: "starts",
+        engines: LMCACHE,
+        population: Population::Unnamed,
+        keys: &[],
+        amounts: &[],
+        label: label::contract,
         privacy: Privacy::Closed,
     },
     after("after-7", 7),

@@ -65,7 +65,7 @@ impl Core {
         }
         let mut ids = vec![id];
         for (session, uuid) in &sessions {
-            for table in ["facet", "presence", "origin", "interval"] {
+            for table in ["facet", "presence", "origin", "interval", "weight"] {
                 transaction
                     .execute(&format!("DELETE FROM {table} WHERE session = ?1"), [session])?;
             }

@@ -1,12 +1,18 @@
 //! What the store does from time to time: it takes note of what was refused, erases, deletes and packs.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use otel_usage_bridge::Store as _;
+use rusqlite::Connection;
 
 use super::core::Core;
-use super::{Days, Store, project, recompress, time};
-use crate::questions::{self, Rules};
+use super::{Days, Store, file, project, recompress, time};
+use crate::questions::{self, Closed, Progress, Rules};
+
+/// How long the connection that writes waits for others, as SQLite's crate sets it.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Frames that are packed at one time, so that a large day does not fill the machine.
 const FRAMES: usize = 8;
@@ -16,13 +22,12 @@ impl Store {
     pub async fn maintain(&self, keep: Days, rules: Rules) {
         let now = (self.clock)();
         self.keep_notes(now).await;
-        // The close of a day erases its origins.
-        match self.run(move |core| questions::close(core.connection(), &rules, now)).await {
-            Some(Err(error)) => {
+        match self.close_days(rules, now).await {
+            Err(error) => {
                 tracing::error!("a day cannot be closed; it is tried again: {error:#}");
             }
-            Some(Ok(done)) if done.days > 0 => tracing::info!(days = done.days, "days are closed"),
-            _ => {}
+            Ok(done) if done.days > 0 => tracing::info!(days = done.days, "days are closed"),
+            Ok(_) => {}
         }
         loop {
             match self.run(move |core| core.retain(keep, now)).await {
@@ -71,6 +76,40 @@ impl Store {
         tell("counters cannot be kept", done);
     }
 
+    /// Closes and corrects days. It counts on a connection of its own, so new messages wait for the short writes only.
+    async fn close_days(&self, rules: Rules, now: i64) -> anyhow::Result<Closed> {
+        let mut done = Closed::default();
+        // What was received before belongs to the count.
+        self.run(|_| ()).await;
+        loop {
+            let path = self.path.clone();
+            let count = move || questions::count(&file::read_only(&path)?, &rules, now);
+            let Some(mut counted) = tokio::task::spawn_blocking(count).await?? else { break };
+            loop {
+                let write = move |core: &mut Core| (counted.write(core.connection()), counted);
+                let Some((progress, rest)) = self.run(write).await else { return Ok(done) };
+                match progress? {
+                    Progress::More => counted = rest,
+                    Progress::Stale => break,
+                    Progress::Done(one) => {
+                        done.days = done.days.saturating_add(one.days);
+                        done.revisions = done.revisions.saturating_add(one.revisions);
+                        break;
+                    }
+                }
+            }
+        }
+        if done != Closed::default() {
+            self.log_has_origins.store(true, Ordering::Relaxed);
+        }
+        // Pages with erased origins are still in the log. A reader may need it now; then it is emptied the next time.
+        if self.log_has_origins.load(Ordering::Relaxed) {
+            let emptied = self.run(|core| empty_log(core.connection())).await;
+            self.log_has_origins.store(!emptied.transpose()?.unwrap_or(true), Ordering::Relaxed);
+        }
+        Ok(done)
+    }
+
     /// Deletes what is known of an identity, a piece at a time.
     ///
     /// # Errors
@@ -89,6 +128,16 @@ impl Store {
             forget = rest;
         }
     }
+}
+
+/// Writes the log into the file and cuts it, if no reader needs it. Returns whether it was cut.
+fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
+    // New messages must not wait for a reader.
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy: rusqlite::Result<i64> =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    connection.busy_timeout(BUSY)?;
+    Ok(busy? == 0)
 }
 
 fn tell<T>(what: &str, done: Option<rusqlite::Result<T>>) {

@@ -32,6 +32,7 @@ mod writer;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ pub struct Store {
     notes: Mutex<HashMap<&'static str, i64>>,
     rates: Rates,
     path: PathBuf,
+    /// Whether SQLite's log may still hold pages with erased origins.
+    log_has_origins: AtomicBool,
     stopped: watch::Receiver<Option<String>>,
 }
 
@@ -147,6 +150,7 @@ impl Store {
             clock,
             keys: Mutex::new(keys),
             notes: Mutex::default(),
+            log_has_origins: AtomicBool::new(true),
             stopped,
         })
     }

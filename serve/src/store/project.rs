@@ -24,6 +24,8 @@ struct Merged {
     slots: BTreeMap<(i64, i64), (Slots, Slots)>,
     /// By day, session and key.
     origins: BTreeMap<(i64, i64, i64), u32>,
+    /// Starts without identity, by day of receipt, shape, key and origin.
+    starts: BTreeMap<(i64, usize, i64, u32), i64>,
     /// By day of receipt and shape: how many messages, how many with a wrong clock, how many starts without identity.
     counts: HashMap<(i64, usize), [i64; 3]>,
 }
@@ -48,6 +50,7 @@ pub(crate) fn project(
     for one in heard {
         merged.take(connection, shapes, known, one)?;
     }
+    merged.write_starts(connection, shapes, known)?;
     merged.write(connection, shapes, now)
 }
 
@@ -65,6 +68,11 @@ impl Merged {
         let start = one.id.is_none() && one.tells.is_first_of_start();
         for (count, more) in counts.iter_mut().zip([true, one.skewed, start]) {
             *count = count.saturating_add(i64::from(more));
+        }
+        if let Some(origin) = one.origin.filter(|_| start) {
+            let at = (received, one.shape, origin.key, origin.bits);
+            let count = self.starts.entry(at).or_default();
+            *count = count.saturating_add(1);
         }
         let Some(id) = one.id else { return Ok(()) };
         let day = time::day(one.time);
@@ -125,8 +133,29 @@ impl Merged {
         Ok(())
     }
 
+    fn write_starts(
+        &mut self,
+        connection: &Connection,
+        shapes: &Shapes,
+        known: &mut Known,
+    ) -> rusqlite::Result<()> {
+        for ((day, place, key, origin), count) in std::mem::take(&mut self.starts) {
+            let Some(shape) = shapes.get(place) else { continue };
+            let engine = known.word(connection, &shape.engine)?;
+            let contract = known.word(connection, &shape.contract)?;
+            let upsert = "INSERT INTO start (day, engine, contract, key, origin, count) \
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET count = count + excluded.count";
+            let row = (day, engine, contract, key, origin, count);
+            connection.prepare_cached(upsert)?.execute(row)?;
+        }
+        Ok(())
+    }
+
     fn write(self, connection: &Connection, shapes: &Shapes, now: i64) -> rusqlite::Result<()> {
-        let open = time::first_open(now);
+        // A clock that went back opens no day.
+        let closed = "SELECT coalesce(max(value), -1) FROM meta WHERE key = 'closed'";
+        let closed: i64 = connection.prepare_cached(closed)?.query_row([], |row| row.get(0))?;
+        let open = time::first_open(now).max(closed.saturating_add(1));
         let mut gained: HashMap<i64, i64> = HashMap::new();
         let mut late: Option<i64> = None;
         let mut first_heard = HashSet::new();

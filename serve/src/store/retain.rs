@@ -82,7 +82,8 @@ impl Core {
     pub fn forget_words(&mut self) -> rusqlite::Result<usize> {
         let used = "SELECT engine FROM session UNION SELECT contract FROM session \
             UNION SELECT name FROM facet UNION SELECT value FROM facet \
-            UNION SELECT message FROM interval UNION SELECT series FROM interval";
+            UNION SELECT message FROM interval UNION SELECT series FROM interval \
+            UNION SELECT engine FROM start UNION SELECT contract FROM start";
         let gone =
             self.connection().execute(&format!("DELETE FROM word WHERE id NOT IN ({used})"), [])?;
         if gone > 0 {

@@ -1,7 +1,8 @@
 -- The tables of the store. A time is in milliseconds since the Unix epoch, a day is a number of days since it (UTC).
 
 -- Numbers of the store itself: `projected`, the last batch that the projection contains; `kept_from`, the first day
--- whose batches are all kept; `origin_key`, the number of the last key of origins.
+-- whose batches are all kept; `origin_key`, the number of the last key of origins; `closed`, the last closed day;
+-- `erasing`, the closed day whose origins are being erased.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
 -- The truth: sanitized messages as they were received. `lines` is a zstd frame of JSON lines,
@@ -16,7 +17,7 @@ CREATE TABLE batch (
 );
 CREATE INDEX batch_day ON batch (day, packed);
 
--- Everything below is projected from the batches, but `origin`, `cube`, `revision` and `tombstone`.
+-- Everything below is projected from the batches, but `origin`, `start`, `cube`, `revision` and `tombstone`.
 
 -- Texts by number.
 CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -65,6 +66,18 @@ CREATE TABLE origin (
     key INTEGER NOT NULL,
     origin INTEGER NOT NULL,
     PRIMARY KEY (day, session, key)
+) WITHOUT ROWID;
+
+-- Starts of contracts whose messages carry no identity, by network and day of receipt. `contract` and `engine` are words.
+-- Erased when the day is closed; starts of unknown networks are not here.
+CREATE TABLE start (
+    day INTEGER NOT NULL,
+    engine INTEGER NOT NULL,
+    contract INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    origin INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (day, engine, contract, key, origin)
 ) WITHOUT ROWID;
 
 -- Closed days that messages have changed since the last revision of their cubes.

@@ -136,6 +136,23 @@ fn copy_origins(connection: &Connection, at: SocketAddr) {
         let insert = format!("INSERT INTO usage_origin FORMAT Values {}", some.join(", "));
         ask(at, &insert).unwrap();
     }
+    let mut starts = connection
+        .prepare(
+            "SELECT day, e.text, c.text, key, origin, count FROM start \
+             JOIN word e ON e.id = engine JOIN word c ON c.id = contract",
+        )
+        .unwrap();
+    let starts = starts.query_map([], |row| {
+        let (engine, contract): (String, String) = (row.get(1)?, row.get(2)?);
+        let (day, key, origin, count): (i64, i64, i64, i64) =
+            (row.get(0)?, row.get(3)?, row.get(4)?, row.get(5)?);
+        Ok(format!("({day}, '{engine}', '{contract}', {key}, {origin}, {count})"))
+    });
+    let starts: Vec<String> = starts.unwrap().map(Result::unwrap).collect();
+    if !starts.is_empty() {
+        let insert = format!("INSERT INTO usage_start FORMAT Values {}", starts.join(", "));
+        ask(at, &insert).unwrap();
+    }
 }
 
 /// Gives both databases the same records of a made-up fleet, and asks both every question for each day.

@@ -6,12 +6,14 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and reads the clock"
 )]
 
 mod archive;
 mod clickhouse;
+mod closing;
 mod faults;
 mod fleet;
 mod hardening;

@@ -201,22 +201,30 @@ fn engines_with_fewer_than_six_slots_have_not_served() {
 fn late_engines_correct_a_closed_day_once_there_are_enough_of_them() {
     let store = fleet();
     close(&store, &Rules::default(), NOW).unwrap();
+    // Each of a network of its own.
     let late = |count| {
         let mut engines = vllm(count, "0.11.0", "NVIDIA H100 80GB HBM3");
-        engines.iter_mut().for_each(|engine| engine.days.truncate(1));
+        for (network, engine) in (100..).zip(&mut engines) {
+            engine.days = vec![(MONDAY, Some(network + 1_000 * count))];
+        }
         engines
     };
     write(&store, &late(10));
     assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 0);
     write(&store, &late(15));
     assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 1);
+    // The next correction of the day waits for the next day.
+    write(&store, &late(40));
+    assert_eq!(close(&store, &Rules::default(), NOW + DAY - 1).unwrap().revisions, 0);
     let report = report(&store, &week(), NOW).unwrap();
     assert_eq!(column(figure(&report, "vllm-versions"), 0)[0], ("0.11 (vllm/current)", Some(85.0)));
     let (day, number): (i64, i64) = store
         .query_row("SELECT day, number FROM revision", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     assert_eq!((day, number), (MONDAY, 1));
-    let left: i64 = store.query_row("SELECT count(*) FROM origin", [], |row| row.get(0)).unwrap();
+    assert_eq!(close(&store, &Rules::default(), NOW + DAY).unwrap().revisions, 1);
+    let left = "SELECT count(*) FROM origin WHERE day <= ?1";
+    let left: i64 = store.query_row(left, [MONDAY], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "origins are erased");
 }
 
