@@ -55,11 +55,11 @@ pub(crate) fn draw(figure: &Figure) -> Markup {
 /// The names of the series below a plot, for a screen on which they have no room beside it. The first is the highest.
 fn key(figure: &Figure) -> Markup {
     let rows = figure.rows.iter().enumerate();
-    let mut series: Vec<(String, &Row, f64)> = rows
+    let mut series: Vec<(String, &str, f64)> = rows
         .filter(|(index, row)| is_named(*index, row))
         .filter_map(|(index, row)| {
             let last = row.values.iter().rev().find_map(|value| *value)?;
-            Some((class(index, row), row, last))
+            Some((class(index, row), name(figure, row), last))
         })
         .collect();
     if figure.form == Form::Stack {
@@ -68,11 +68,18 @@ fn key(figure: &Figure) -> Markup {
     html! {
         // The description of the plot has the same numbers.
         ul.key aria-hidden="true" {
-            @for (class, row, last) in series {
-                li { span class={ "chip " (class) } {} " " b { (value(last, figure.unit)) } " " (row.label) }
+            @for (class, name, last) in series {
+                li { span class={ "chip " (class) } {} " " b { (value(last, figure.unit)) } " " (name) }
             }
         }
     }
+}
+
+/// Returns the name of a series: its label without what stands in brackets, if that is the same for all series.
+fn name<'f>(figure: &Figure, row: &'f Row) -> &'f str {
+    let Some((name, brackets)) = row.label.split_once(" (") else { return &row.label };
+    let same = |row: &Row| row.label.split_once(" (").is_some_and(|(_, other)| other == brackets);
+    if figure.rows.iter().all(same) { name } else { &row.label }
 }
 
 /// Returns whether a series has its name beside its line or area.

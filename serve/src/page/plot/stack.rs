@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::scale::Axis;
 use super::time::{End, HEIGHT, frame, x};
-use super::{class, is_named};
+use super::{class, is_named, name};
 use crate::questions::Figure;
 
 pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
@@ -46,7 +46,7 @@ pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
             Some(End {
                 y: axis.y(f64::midpoint(below, above), HEIGHT),
                 class: class(index, row),
-                label: row.label.clone(),
+                label: name(figure, row).to_owned(),
                 value: row.values.iter().rev().find_map(|value| *value)?,
             })
         })

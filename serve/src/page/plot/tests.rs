@@ -132,3 +132,17 @@ fn neighbours_are_told_apart_without_seeing_red_and_green() {
         }
     }
 }
+
+#[test]
+fn what_all_series_have_in_brackets_is_left_out_and_a_narrow_screen_has_the_names_below() {
+    let mut figure = samples::stack(28);
+    let named = |figure: &Figure| {
+        let svg = draw(figure).into_string();
+        let (plot, key) = svg.split_once("<ul class=\"key\"").unwrap();
+        (plot.contains("(a/1)</text>"), key.contains("(a/1)</li>"))
+    };
+    figure.rows.iter_mut().for_each(|row| row.label = format!("{} (a/1)", row.label));
+    assert_eq!(named(&figure), (false, false));
+    figure.rows[0].label = "x (b/2)".to_owned();
+    assert_eq!(named(&figure), (true, true));
+}
