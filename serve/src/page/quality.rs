@@ -18,6 +18,9 @@ use crate::store::time;
 /// Days that are shown.
 const DAYS: i64 = 28;
 
+/// Most messages of one process that are told to be missing. A client may number its messages as it likes.
+const MISSING: i64 = 10_000;
+
 /// The counters of a day, by name; for maintainers also by label.
 #[derive(Debug, Default)]
 pub(crate) struct Quality {
@@ -56,11 +59,11 @@ pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlit
             labels.query_map([first, last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         quality.labels = found.collect::<Result<_, _>>()?;
         quality.sequences = Some(connection.query_row(
-            "SELECT coalesce(SUM(arrived), 0), coalesce(SUM(last - first + 1 - arrived), 0) FROM (
-                 SELECT COUNT(*) AS arrived, MIN(sequence) AS first, MAX(sequence) AS last FROM interval
+            "SELECT coalesce(SUM(arrived), 0), CAST(total(min(last - first + 1 - arrived, ?3)) AS INTEGER) FROM (
+                 SELECT COUNT(*) AS arrived, CAST(MIN(sequence) AS REAL) AS first, MAX(sequence) AS last FROM interval
                  WHERE day BETWEEN ?1 AND ?2 GROUP BY session, message, series
              )",
-            [first, last],
+            [first, last, MISSING],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?);
     }
