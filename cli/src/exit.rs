@@ -23,6 +23,10 @@ pub(crate) const OVERRULED: u8 = 7;
 /// `spool flush`: messages are left. `status --check`: something would go wrong.
 pub(crate) const ATTENTION: u8 = 7;
 
+/// `serve`: the disk may have lost what it was told to keep, so a new start does not help by itself.
+#[cfg(feature = "serve")]
+pub(crate) const DISK: u8 = 8;
+
 /// Returns the exit code for `consent`.
 pub(crate) const fn of(consent: Consent) -> u8 {
     match consent {

@@ -15,7 +15,8 @@ use crate::{exit, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take messages from files: usage_stats.json, the file exporter's lines, a collector's archive (OTLP as JSON)
+    /// Take messages from files: usage_stats.json, the file exporter's lines, a collector's archive (OTLP as JSON). They
+    /// may be compressed by gzip or zstd
     ///
     /// A message counts at the time that its engine gave, else at the time of the file. A second import of the same
     /// messages changes nothing.
@@ -122,7 +123,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
                 Format::Json => store::Format::Json,
             };
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            store::export(&file.path()?, rows, format, &mut out)?;
+            store::export(&file.existing()?, rows, format, &mut out)?;
             Ok(exit::SUCCESS)
         }
         Command::Forget { file, own, identity } => {
@@ -135,9 +136,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
             Ok(exit::SUCCESS)
         }
         Command::Rebuild { file, own } => rebuild(&file.existing()?, &own.contracts()?, now),
-        Command::Check { file, own } => check(&file.path()?, &own.contracts()?),
+        Command::Check { file, own } => check(&file.existing()?, &own.contracts()?),
         Command::Backup { file, to } => {
-            store::backup(&file.path()?, to)?;
+            store::backup(&file.existing()?, to)?;
             output::print(&format!("copied to {}\n", to.display()))?;
             Ok(exit::SUCCESS)
         }
@@ -147,7 +148,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
             Ok(exit::SUCCESS)
         }
         Command::Render { file, folder } => {
-            let files = otel_usage_serve::page::render(&file.path()?, folder, now)?;
+            let files = otel_usage_serve::page::render(&file.existing()?, folder, now)?;
             output::print(&format!("{files} files in {}\n", folder.display()))?;
             Ok(exit::SUCCESS)
         }
@@ -181,8 +182,8 @@ fn import(data: &Path, contracts: &[Contract], files: &[PathBuf], now: i64) -> a
         })?;
     }
     output::print(&format!(
-        "{} lines, {} messages kept, {} lines unknown, {} files known already\n",
-        done.lines, done.messages, done.unknown, done.known_files
+        "{} lines, {} messages kept, {} lines unknown, {} messages of deleted identities, {} files known already\n",
+        done.lines, done.messages, done.unknown, done.deleted, done.known_files
     ))?;
     Ok(exit::SUCCESS)
 }

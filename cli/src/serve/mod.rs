@@ -34,10 +34,10 @@ struct Run {
     #[command(flatten)]
     store: clickhouse::Store,
     /// Address that receives reports and shows the public page. May be given several times
-    #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:8080"])]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, default_values = ["127.0.0.1:8080"])]
     listen: Vec<SocketAddr>,
     /// Address for maintainers: numbers that are not for the public, and metrics. May be given several times
-    #[arg(long, value_name = "ADDRESS:PORT", default_values = ["127.0.0.1:8081"])]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, default_values = ["127.0.0.1:8081"])]
     maintainers: Vec<SocketAddr>,
     /// Peers whose X-Forwarded-For is believed, such as 10.0.0.0/8. May be given several times
     #[arg(long, value_name = "NETWORK")]
@@ -138,14 +138,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     settings.limits.connections = args.max_connections.max(1);
     settings.clickhouse = args.store.keeper(&settings.contracts)?;
     service::log();
-    let finished = runtime.block_on(serve(&settings))?;
+    let finished = match runtime.block_on(serve(&settings))? {
+        Ok(finished) => finished,
+        Err(error) => {
+            output::error(&error);
+            return Ok(exit::DISK);
+        }
+    };
     if !finished {
         output::note("stopped before all requests were finished; their senders got no answer");
     }
     Ok(exit::SUCCESS)
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<bool> {
+/// Serves until a signal. The inner error is one after which only a look at the disk helps.
+async fn serve(settings: &Settings) -> anyhow::Result<anyhow::Result<bool>> {
     // Signals are handled before the ports open, because an open port shows that the server is ready.
     let stop = service::stop()?;
     let server = Server::bind(settings, clock()).await?;
@@ -160,7 +167,11 @@ async fn serve(settings: &Settings) -> anyhow::Result<bool> {
         None => format!("keeping everything in {file}"),
         Some(_) => format!("keeping everything in ClickHouse, and what waits for it in {file}"),
     });
-    server.serve(stop).await
+    Ok(server.serve(stop).await)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080".to_owned())
 }
 
 /// Returns the clock of this machine.

@@ -16,7 +16,9 @@ pub fn backup(path: &Path, to: &Path) -> anyhow::Result<()> {
         bail!("{}: it exists: name a new file", to.display());
     }
     let connection = file::open_to_read(path)?;
-    let name = to.to_str().context("the name of the copy is no Unicode: name another file")?;
+    let name = to
+        .to_str()
+        .with_context(|| format!("{}: the name is no Unicode: name another file", to.display()))?;
     // SQLite takes an empty file for a new one.
     file::private(to)
         .and_then(|copy| copy.sync_all())

@@ -72,6 +72,7 @@ pub fn check(path: &Path, contracts: &[Contract]) -> anyhow::Result<Health> {
     let connection = file::read_only(path).with_context(|| {
         format!("{}: cannot be read: name the file with --data", path.display())
     })?;
+    file::check_format(&connection, path)?;
     let mut health = Health { pages: pages(&connection), ..Health::default() };
     let shapes = Shapes::new(contracts);
     each_batch(&connection, &mut |id, read| {
@@ -95,7 +96,7 @@ pub fn check(path: &Path, contracts: &[Contract]) -> anyhow::Result<Health> {
         Ok(())
     })
     .with_context(|| {
-        format!("{}: it is no store of otel-usage, or nothing of it can be read", path.display())
+        format!("{}: no batch can be read: put a backup in its place", path.display())
     })?;
     Ok(health)
 }

@@ -33,6 +33,9 @@ pub(crate) struct Held {
 /// Names the file and the remedy: another process has it, it is no store, it is of a newer program, it cannot be
 /// written.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Held> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        bail!("{}: it is no file: name a file with --data", path.display());
+    }
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
@@ -130,7 +133,7 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     let damaged = || format!("{}: cannot be read: try `otel-usage serve check`", path.display());
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .with_context(damaged)?;
+        .map_err(|error| unreadable(path, &error))?;
     if tables == 0 {
         connection.pragma_update(None, "application_id", APPLICATION)?;
         connection.pragma_update(None, "user_version", FORMAT)?;
@@ -159,18 +162,27 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that a file is a store with the tables of this program.
-fn check_kind(connection: &Connection, path: &Path) -> anyhow::Result<()> {
-    let number = |name| -> rusqlite::Result<i32> {
-        connection.pragma_query_value(None, name, |row| row.get(0))
+/// Says that nothing of a file can be read, and what to do.
+fn unreadable(path: &Path, error: &rusqlite::Error) -> anyhow::Error {
+    let shown = path.display();
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
+        anyhow::anyhow!(
+            "{shown}: it is no store of otel-usage, or its beginning is damaged: name another file with --data, or put a \
+             backup in its place"
+        )
+    } else {
+        anyhow::anyhow!("{shown}: cannot be read ({error}): try `otel-usage serve check`")
+    }
+}
+
+/// Checks that a file is a store in the format of this program.
+pub(crate) fn check_format(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    let number = |name| -> anyhow::Result<i32> {
+        let found = connection.pragma_query_value(None, name, |row| row.get(0));
+        found.map_err(|error| unreadable(path, &error))
     };
     let shown = path.display();
-    let application = number("application_id").with_context(|| {
-        format!(
-            "{shown}: it is no store of otel-usage, or it is damaged: try `otel-usage serve check`"
-        )
-    })?;
-    if application != APPLICATION {
+    if number("application_id")? != APPLICATION {
         bail!("{shown}: it is no store of otel-usage: name another file with --data");
     }
     let format = number("user_version")?;
@@ -180,6 +192,13 @@ fn check_kind(connection: &Connection, path: &Path) -> anyhow::Result<()> {
             "{shown}: {age} otel-usage has written it, in format {format}, and this one reads format {FORMAT}: use that one"
         );
     }
+    Ok(())
+}
+
+/// Checks that a file is a store with the tables of this program.
+fn check_kind(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    check_format(connection, path)?;
+    let shown = path.display();
     // A program between two releases may have changed a table under the same number.
     let own = Connection::open_in_memory()?;
     own.execute_batch(SCHEMA)?;

@@ -1,9 +1,12 @@
 //! Takes messages from files: vLLM's `usage_stats.json`, lines of our file exporter, archives of a collector (OTLP as
-//! JSON). A second import of the same messages changes nothing.
+//! JSON), also compressed. A second import of the same messages changes nothing.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use otel_usage_bridge::{Importer, Received};
@@ -29,6 +32,8 @@ pub struct Imported {
     pub messages: usize,
     /// Lines that are no message that a contract knows.
     pub unknown: usize,
+    /// Messages of identities that were deleted. They are not kept.
+    pub deleted: usize,
     /// Files that had been imported before.
     pub known_files: usize,
 }
@@ -50,23 +55,30 @@ impl Core {
         progress: &mut dyn FnMut(u64, u64),
     ) -> anyhow::Result<()> {
         let named = || format!("{}: cannot be read", path.display());
-        let hash = hash_of(path).with_context(named)?;
+        let hash = self.hash_of(path).with_context(named)?;
         if self.is_imported(&hash)? {
             done.known_files = done.known_files.saturating_add(1);
             return Ok(());
         }
         let file = File::open(path).with_context(named)?;
         let total = file.metadata().with_context(named)?.len();
-        let (mut reader, mut read, mut line) = (BufReader::new(file), 0_u64, Vec::new());
-        let mut batch = Vec::new();
+        let read = Arc::new(AtomicU64::new(0));
+        let mut reader = plain(Counted { file, read: Arc::clone(&read) }).with_context(named)?;
+        let (mut line, mut batch) = (Vec::new(), Batch::default());
         loop {
             line.clear();
-            let bytes =
-                (&mut reader).take(LONGEST).read_until(b'\n', &mut line).with_context(named)?;
-            if bytes == 0 {
-                break;
+            match (&mut reader).take(LONGEST).read_until(b'\n', &mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    // What was read before is kept. A later import of the whole file adds the rest.
+                    self.append_imported(&mut batch, now, done)?;
+                    self.project(now)?;
+                    let line = done.lines.saturating_add(1);
+                    let what = format!("{}: cannot be read from line {line} on", path.display());
+                    return Err(anyhow::Error::from(error).context(what));
+                }
             }
-            read = read.saturating_add(bytes as u64);
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
@@ -74,17 +86,14 @@ impl Core {
             match importer.read(&line) {
                 Some(messages) => {
                     for message in messages {
-                        match self.imported(&message, written)? {
-                            Some(kept) => batch.push(kept),
-                            None => done.unknown = done.unknown.saturating_add(1),
-                        }
+                        self.imported(&message, written, &mut batch, done)?;
                     }
                 }
                 None => done.unknown = done.unknown.saturating_add(1),
             }
-            if batch.len() >= BATCH.0 {
+            if batch.messages.len() >= BATCH.0 {
                 self.append_imported(&mut batch, now, done)?;
-                progress(read, total);
+                progress(read.load(Ordering::Relaxed), total);
             }
         }
         self.append_imported(&mut batch, now, done)?;
@@ -96,33 +105,51 @@ impl Core {
 
     fn append_imported(
         &mut self,
-        batch: &mut Vec<Kept>,
+        batch: &mut Batch,
         now: i64,
         done: &mut Imported,
     ) -> anyhow::Result<()> {
-        done.messages = done.messages.saturating_add(batch.len());
-        self.append(std::mem::take(batch)).map_err(|trouble| {
+        let Batch { messages, starts } = std::mem::take(batch);
+        done.messages = done.messages.saturating_add(messages.len());
+        self.append(messages).map_err(|trouble| {
             let (Trouble::Passing(error) | Trouble::Fatal(error)) = trouble;
             let what = "the store cannot be written: make room on the disk, and import again";
             anyhow::Error::from(error).context(what)
         })?;
+        // After the messages, because a start that is noted and not kept would be lost.
+        let transaction = self.connection().transaction()?;
+        for hash in starts {
+            let insert = "INSERT OR IGNORE INTO imported (hash) VALUES (?1)";
+            transaction.prepare_cached(insert)?.execute([hash])?;
+        }
+        transaction.commit()?;
         if self.pending() >= BATCH.1 {
             self.project(now)?;
         }
         Ok(())
     }
 
-    /// Returns the message with its line. A message without identity counts once, however often it is imported.
-    fn imported(&mut self, message: &Received, written: i64) -> anyhow::Result<Option<Kept>> {
-        let Some(place) = self.shapes.find(&message.contract, &message.message) else {
-            return Ok(None);
-        };
+    /// Adds a message with its line. A message without identity counts once, however often it is imported.
+    fn imported(
+        &mut self,
+        message: &Received,
+        written: i64,
+        batch: &mut Batch,
+        done: &mut Imported,
+    ) -> anyhow::Result<()> {
         let given = message.time_nanos.div_euclid(1_000_000);
         let received = if message.time_nanos == 0 { written } else { given };
-        let heard = heard::hear(&self.shapes, place, &message.body, received, message.time_nanos);
+        let heard = self.shapes.find(&message.contract, &message.message).and_then(|place| {
+            heard::hear(&self.shapes, place, &message.body, received, message.time_nanos)
+        });
         let (Some(heard), Ok(body)) = (heard, std::str::from_utf8(&message.body)) else {
-            return Ok(None);
+            done.unknown = done.unknown.saturating_add(1);
+            return Ok(());
         };
+        if self.is_forgotten(&heard) {
+            done.deleted = done.deleted.saturating_add(1);
+            return Ok(());
+        }
         let mut line = Vec::new();
         Line {
             contract: &message.contract,
@@ -134,13 +161,27 @@ impl Core {
         .append(&mut line);
         if heard.id.is_none() && matches!(heard.tells, Tells::Start { .. }) {
             let hash: [u8; 32] = Sha256::digest(&line).into();
-            if self.is_imported(&hash)? {
-                return Ok(None);
+            if self.is_imported(&hash)? || !batch.starts.insert(hash) {
+                return Ok(());
             }
-            self.connection()
-                .execute("INSERT OR IGNORE INTO imported (hash) VALUES (?1)", [hash])?;
         }
-        Ok(Some(Kept { line, heard }))
+        batch.messages.push(Kept { line, heard });
+        Ok(())
+    }
+
+    /// Returns the hash of a file and of the contracts that read it, because another contract reads more of it.
+    fn hash_of(&self, path: &Path) -> std::io::Result<[u8; 32]> {
+        let (mut file, mut hash, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                read => hash.update(piece.get(..read).unwrap_or_default()),
+            }
+        }
+        let mut contracts: Vec<&str> = self.shapes.contracts().collect();
+        contracts.sort_unstable();
+        hash.update(contracts.join(" "));
+        Ok(hash.finalize().into())
     }
 
     fn is_imported(&mut self, hash: &[u8; 32]) -> rusqlite::Result<bool> {
@@ -149,12 +190,33 @@ impl Core {
     }
 }
 
-fn hash_of(path: &Path) -> std::io::Result<[u8; 32]> {
-    let (mut file, mut hash, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hash.finalize().into()),
-            read => hash.update(piece.get(..read).unwrap_or_default()),
-        }
+/// Messages that become one batch, and the hashes of those that name no engine.
+#[derive(Debug, Default)]
+struct Batch {
+    messages: Vec<Kept>,
+    starts: HashSet<[u8; 32]>,
+}
+
+/// A file that tells how much of it is read.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
+}
+
+/// Returns the content of a file without its compression, by its first bytes.
+fn plain(file: Counted) -> std::io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::new(file);
+    Ok(match file.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(file))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(BufReader::new(zstd::Decoder::with_buffer(file)?)),
+        _ => Box::new(file),
+    })
 }

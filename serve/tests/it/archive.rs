@@ -92,6 +92,48 @@ fn an_archive_that_is_imported_twice_gives_the_same_rows() {
     assert_eq!(picture(&place.read()), before);
 }
 
+#[test]
+fn an_archive_may_be_compressed_and_what_was_cut_off_comes_with_the_whole_file() {
+    use std::io::Write as _;
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let plain = Place::new();
+    let files = archive(&plain);
+    let mut core = Core::open(&plain.data(), &[], NOW).unwrap();
+    import(&mut core, &files);
+    let expected = picture(&plain.read());
+    let packed = Place::new();
+    let mut core = Core::open(&packed.data(), &[], NOW).unwrap();
+    let importer = Importer::new(&[], Arc::new(Receives)).unwrap();
+    for (n, file) in files.iter().enumerate() {
+        let bytes = std::fs::read(file).unwrap();
+        // Two members, as a log that was appended to.
+        let (one, other) =
+            bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1);
+        let bytes = if n == 0 {
+            zstd::encode_all(&*bytes, 3).unwrap()
+        } else {
+            [gzip(one), gzip(other)].concat()
+        };
+        let place = packed.0.path().join(format!("{n}"));
+        let mut done = Imported::default();
+        let mut import = |bytes: &[u8]| {
+            std::fs::write(&place, bytes).unwrap();
+            core.import(&importer, &place, (NOW, NOW), &mut done, &mut |read, all| {
+                assert!(read <= all)
+            })
+        };
+        let error = import(&bytes[..bytes.len() - 9]).unwrap_err().to_string();
+        assert!(error.contains("cannot be read from line"), "{error}");
+        import(&bytes).unwrap();
+        assert!(done.messages > 0 && done.known_files == 0, "{done:?}");
+    }
+    assert_eq!(picture(&packed.read()), expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_and_reordered_messages_give_the_same_rows() {
     let (one, other) = (Place::new(), Place::new());

@@ -60,7 +60,8 @@ async fn what_was_forgotten_does_not_come_back_by_a_replay() {
     assert!(done.messages > 10, "{done:?}");
     assert!(core.forget("me").is_err());
     let files = archive(&place);
-    import(&mut core, &files);
+    let imported = import(&mut core, &files);
+    assert!(imported.deleted > 10 && imported.messages > 0, "{imported:?}");
     core.rebuild(NOW).unwrap();
     drop(core);
     let db = place.read();

@@ -99,16 +99,6 @@ impl Running {
         request.send().await.unwrap().status().as_u16()
     }
 
-    /// Returns how many requests are received whole and not answered yet.
-    pub(crate) async fn in_flight(&self) -> f64 {
-        let metrics = self.client.get(format!("{}/metrics", self.maintainers)).send().await;
-        let metrics = metrics.unwrap().text().await.unwrap();
-        let line = metrics.lines().find_map(|line| {
-            line.strip_prefix("otel_usage_bridge_requests_in_flight ")?.parse().ok()
-        });
-        line.unwrap()
-    }
-
     /// Stops the server, so that everything is in the file.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
