@@ -22,6 +22,9 @@ use crate::store::time::DAY;
 const CLOSED: &str = "closed";
 /// The closed day whose origins are being erased, there too.
 const ERASING: &str = "erasing";
+/// The first day that is closed, 1 January 2023: no engine reported before. An archive may have a message of an engine
+/// whose clock stood at 1970, and each day since then would be counted.
+const BEGINNING: i64 = 19_358;
 /// Days after a day within which its messages are accepted, and its close. Then late engines are forgotten.
 const LATEST: i64 = 10;
 /// Rows that one transaction writes or erases.
@@ -145,9 +148,9 @@ fn number(connection: &Connection, key: &str) -> anyhow::Result<Option<i64>> {
 
 /// Returns the first day of which anything is known.
 fn first(connection: &Connection) -> anyhow::Result<Option<i64>> {
-    let first = "SELECT min(day) FROM (SELECT min(day) AS day FROM presence
-        UNION SELECT min(day) FROM origin UNION SELECT min(day) FROM start)";
-    Ok(connection.query_row(first, [], |row| row.get(0))?)
+    let first = "SELECT min(day) FROM (SELECT min(day) AS day FROM presence WHERE day >= ?1
+        UNION SELECT min(day) FROM origin WHERE day >= ?1 UNION SELECT min(day) FROM start WHERE day >= ?1)";
+    Ok(connection.query_row(first, [BEGINNING], |row| row.get(0))?)
 }
 
 fn close_day(

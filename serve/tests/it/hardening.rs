@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use otel_usage_bridge::Store as _;
-use otel_usage_serve::questions::Rules;
+use otel_usage_serve::questions::{Rules, close};
 use otel_usage_serve::store::{Core, Days, Store};
 
 use crate::running::{DAY, NOW, Place, clock, rows};
@@ -108,4 +108,16 @@ async fn the_largest_numbers_of_one_client_stop_no_page_and_no_close() {
     server.stop().await;
     let closed = rows(&place.read(), "SELECT count(*) FROM meta WHERE key = 'closed'");
     assert_eq!(closed, ["1"]);
+}
+
+#[test]
+fn an_engine_whose_clock_stood_at_1970_makes_no_fifty_years_of_days() {
+    let place = Place::new();
+    let archive = place.0.path().join("usage_stats.json");
+    let lines = heartbeat(1, 1) + &heartbeat(2, NOW - 5 * DAY);
+    std::fs::write(&archive, lines).unwrap();
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    assert_eq!(crate::archive::import(&mut core, &[archive]).messages, 2);
+    let done = close(core.connection(), &Rules::default(), NOW).unwrap();
+    assert!((1..=5).contains(&done.days), "{}", done.days);
 }
