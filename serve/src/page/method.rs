@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::address::{Site, To};
 use super::figure::measure;
 use super::shell::Shell;
-use crate::questions::QUESTIONS;
+use crate::questions::{Privacy, QUESTIONS, Question};
 
 pub(crate) fn page(shell: &Shell) -> String {
     let to = |to: &To<'_>| shell.site.link(&To::Method, to);
@@ -32,8 +32,8 @@ pub(crate) fn page(shell: &Shell) -> String {
                 dd { "It was heard of over seven days." }
             }
             p {
-                "Two contracts of LMCache send neither heartbeats nor counters. Their engines cannot be told apart or "
-                "seen to serve, so they are not in this report."
+                "The messages of two contracts of LMCache carry no number of the engine. Its engines cannot be told apart or "
+                "seen to serve, so only a total of their starts is published, under the same rules."
             }
             h2 #days { "What a day is" }
             p {
@@ -43,18 +43,21 @@ pub(crate) fn page(shell: &Shell) -> String {
             }
             p {
                 "A day is closed and published 48 hours after its end. Messages that arrive later change its "
-                "published counts in a numbered correction. A correction never publishes a number that the close withheld."
+                "published counts in a numbered correction, at most once a day. A correction never publishes a number that "
+                "the close withheld, and waits until the late engines obey the rules by themselves."
             }
-            (rules())
+            (rules(&to(&To::Quality)))
             h2 #blind { "What the numbers cannot say" }
             ul {
                 li { "How many engines do not report. Reporting can be switched off, and networks without a way out are silent." }
                 li { "How many people or companies run engines. Nothing that is reported identifies either." }
                 li { "Where engines run, but for the cloud provider that some of them name. Addresses are not kept." }
+                li { "What one operator did from one day to the next. Each day obeys the rules for itself; the change between two days is protected by rounding only." }
+                li { "Whether an engine is real. Engines that are made up in several networks can fill a cell, and their sender can subtract them again." }
                 li { "How many accelerators exist: an engine reports the devices that it sees, and two engines may see the same." }
             }
             h2 #figures { "Each figure" }
-            @for question in QUESTIONS { (figure(question.id, question.title, question.sentence, question.denominator, question.unit)) }
+            @for question in QUESTIONS { (figure(question)) }
             h2 #files { "Numbers as files" }
             p {
                 "Each figure has its numbers as CSV and JSON, with the same rules: an empty cell or " code { "null" }
@@ -67,13 +70,19 @@ pub(crate) fn page(shell: &Shell) -> String {
 }
 
 /// The rules of publication, in the words of a reader.
-fn rules() -> Markup {
+fn rules(quality: &str) -> Markup {
     html! {
         h2 #rules { "When a number is published" }
         ul {
             li { "At least 20 served engines stand behind it (a server may be told another number, never below 10), from at least three networks, and no network has more than half of them." }
             li { "What fails this joins " em { "other" } ", which obeys the same rule: if it fails too, the next smallest joins it. So no withheld number can be found by subtraction." }
-            li { "A network counts as at most twenty engines, or a thousandth of all where that is more. So one operator, or a flood of made-up engines, does not decide a share." }
+            li {
+                "A network counts as at most twenty engines, or as a fifteen-hundredth of all where that is more, and its "
+                "devices as those of so many usual engines. Of late engines it counts a twentieth of that. So ten networks "
+                "of made-up engines move no share by a point where 30,000 engines or more are counted. Where fewer are, "
+                "they can move more, and " a href=(quality) { "the page of quality" } " says how much."
+            }
+            li { "Where two tables overlap, such as the engines that started and those that served, what is between them obeys the rules too, or the smaller table is withheld." }
             li { "Counts are rounded to five below one thousand, and to three digits above. Shares are made from rounded counts." }
             li { "Only these tables exist. There is no search, and no combination of filters beyond those offered." }
             li { "Text that engines report, such as the name of an accelerator, appears only as a number of a whole week, and never if it looks like a path, an address or a token." }
@@ -82,10 +91,14 @@ fn rules() -> Markup {
     }
 }
 
-fn figure(id: &str, title: &str, sentence: &str, denominator: &str, unit: &str) -> Markup {
+fn figure(question: &Question) -> Markup {
+    let grain = match question.privacy() {
+        Privacy::Closed => "a number for each day",
+        Privacy::FreeText => "a number for each week, because engines write the text",
+    };
     html! {
-        h3 id=(id) { (title) }
-        p { (sentence) }
-        p.unit { (measure(unit)) " of " (denominator) "." }
+        h3 id=(question.id) { (question.title) }
+        p { (question.sentence) }
+        p.unit { (measure(question.unit)) " of " (question.denominator) "; " (grain) "." }
     }
 }

@@ -98,12 +98,17 @@ fn fill(figure: &mut Figure, numbers: &dyn Numbers, values: Values, days: &[i64]
     arrange(figure);
 }
 
-/// Puts the largest first and *other* last, joins what is too small to name, and sums the columns.
+/// Puts the largest first, then what has no name within a contract, and *other* last; joins what is too small to name, and
+/// sums the columns.
 fn arrange(figure: &mut Figure) {
     let weight = |row: &Row| row.values.iter().flatten().sum::<f64>();
     let (mut other, mut rows): (Vec<Row>, Vec<Row>) =
         std::mem::take(&mut figure.rows).into_iter().partition(|row| row.label == OTHER);
-    rows.sort_by(|a, b| weight(b).total_cmp(&weight(a)).then_with(|| a.label.cmp(&b.label)));
+    let is_rest = |row: &Row| row.label.starts_with("other (");
+    rows.sort_by(|a, b| {
+        let smaller = || weight(b).total_cmp(&weight(a)).then_with(|| a.label.cmp(&b.label));
+        is_rest(a).cmp(&is_rest(b)).then_with(smaller)
+    });
     other.extend(rows.split_off(rows.len().min(ROWS)));
     if !other.is_empty() {
         let values = sums(&other, figure.columns.len());
@@ -180,19 +185,27 @@ fn survival(
     ];
     let columns = numbers.columns(life, days);
     let started = numbers.values(life, question.engine, "engines", &columns)?;
-    let at = |class: &str, day: i64| {
-        started.get(class).and_then(|row| row.get(&day)).copied().unwrap_or(0.0)
-    };
-    // Where a class is under *other*, nobody can say how many engines lived on.
+    let at = |class: &str, day: i64| started.get(class).and_then(|row| row.get(&day)).copied();
     let total = |day: i64| {
-        let total: f64 = CLASSES.iter().map(|(class, _)| at(class, day)).sum();
-        (at(OTHER, day) == 0.0 && total > 0.0).then_some(total)
+        let total: f64 = started.values().filter_map(|row| row.get(&day)).sum();
+        (total > 0.0).then_some(total)
+    };
+    // The classes without a number of their own are under *other*, if there is one. Where all of them are on one side of
+    // a time, it is known how many engines lived so long.
+    let longer = |than: usize, day: i64| {
+        let (shorter, longer) = CLASSES.split_at_checked(than.saturating_add(1))?;
+        let named: f64 = longer.iter().filter_map(|(class, _)| at(class, day)).sum();
+        let all_named =
+            |classes: &[(&str, &str)]| classes.iter().all(|(class, _)| at(class, day).is_some());
+        match at(OTHER, day) {
+            None => Some(named),
+            Some(other) if all_named(shorter) => Some(named + other),
+            Some(_) if all_named(longer) => Some(named),
+            Some(_) => None,
+        }
     };
     for (n, (_, label)) in CLASSES.iter().enumerate().take(3) {
-        let share = |day: &i64| {
-            let later = CLASSES.iter().skip(n.saturating_add(1)).map(|(class, _)| at(class, *day));
-            Some(percent(later.sum(), total(*day)?))
-        };
+        let share = |day: &i64| Some(percent(longer(n, *day)?, total(*day)?));
         let values = columns.iter().map(share).collect();
         figure.rows.push(Row { label: (*label).to_owned(), values });
     }
@@ -248,4 +261,42 @@ pub(crate) fn filtered(mut figure: Figure, filter: &Filter) -> Figure {
         }
     }
     figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::questions::Engine;
+
+    #[test]
+    fn what_has_no_name_is_last_however_large_it_is() {
+        let row = |(label, value): &(&str, f64)| Row {
+            label: (*label).to_owned(),
+            values: vec![Some(*value)],
+        };
+        let rows = [
+            ("other (vllm/current)", 900.0),
+            ("0.30 (vllm/current)", 60.0),
+            ("other", 500.0),
+            ("0.33 (vllm/current)", 300.0),
+        ];
+        let mut figure = Figure {
+            id: "vllm-versions",
+            engine: Engine::Vllm,
+            title: "",
+            sentence: "",
+            denominator: "",
+            unit: "engines",
+            form: Form::Stack,
+            columns: vec!["2026-11-28".to_owned()],
+            rows: rows.iter().map(row).collect(),
+            totals: Vec::new(),
+        };
+        arrange(&mut figure);
+        let labels: Vec<&str> = figure.rows.iter().map(|row| row.label.as_str()).collect();
+        let expected =
+            ["0.33 (vllm/current)", "0.30 (vllm/current)", "other (vllm/current)", "other"];
+        assert_eq!(labels, expected);
+        assert_eq!(figure.totals, [Some(1_760.0)]);
+    }
 }

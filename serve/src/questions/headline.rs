@@ -1,7 +1,10 @@
-//! The sentences above the figures, with numbers that a person would quote. A sentence whose number is not published is
-//! left out.
+//! The six sentences above the figures, with numbers that a person would quote. A sentence whose number is not published
+//! is left out, and one of the next takes its place.
 
 use super::{Figure, Row};
+
+/// How many are shown.
+const SENTENCES: usize = 6;
 
 /// Makes the sentences.
 pub(crate) fn sentences(figures: &[Figure]) -> Vec<String> {
@@ -14,8 +17,13 @@ pub(crate) fn sentences(figures: &[Figure]) -> Vec<String> {
         several(find("vllm-cluster")),
         survived(find("vllm-survival")),
         hits(find("lmcache-hit")),
+        computes(find("vllm-dtype")),
+        quantized(find("vllm-quantization")),
+        cloud(find("vllm-provider")),
+        steady(find("vllm-steady")),
+        steady(find("lmcache-steady")),
     ];
-    all.into_iter().flatten().take(6).collect()
+    all.into_iter().flatten().take(SENTENCES).collect()
 }
 
 fn last(values: &[Option<f64>]) -> Option<(usize, f64)> {
@@ -85,6 +93,37 @@ fn hits(figure: Option<&Figure>) -> Option<String> {
         "{:.0}% of LMCache’s engines take half of their tokens or more from the cache.",
         share(figure?, row)?
     ))
+}
+
+fn computes(figure: Option<&Figure>) -> Option<String> {
+    let row = named(figure?).next()?;
+    let dtype = row.label.strip_prefix("torch.").unwrap_or(&row.label);
+    Some(format!("{:.0}% of vLLM’s engines compute in {dtype}.", share(figure?, row)?))
+}
+
+fn quantized(figure: Option<&Figure>) -> Option<String> {
+    let none = figure?.rows.iter().find(|row| row.label == "not reported")?;
+    let share = 100.0 - share(figure?, none)?;
+    (share >= 1.0).then(|| format!("{share:.0}% of vLLM’s engines serve a quantized model."))
+}
+
+/// Returns a row's share of the last day that has one.
+fn last_share(figure: &Figure, row: &Row) -> Option<f64> {
+    let (at, value) = last(&row.values)?;
+    let total = figure.totals.get(at).copied().flatten()?;
+    (total > 0.0).then(|| 100.0 * value / total)
+}
+
+fn cloud(figure: Option<&Figure>) -> Option<String> {
+    let row = named(figure?).find(|row| row.label != "UNKNOWN")?;
+    let share = last_share(figure?, row)?;
+    Some(format!("{share:.0}% of vLLM’s engines say that they run on {}.", row.label))
+}
+
+fn steady(figure: Option<&Figure>) -> Option<String> {
+    let row = figure?.rows.iter().find(|row| row.label == "seven days and more")?;
+    let (share, engine) = (last_share(figure?, row)?, figure?.engine.title());
+    Some(format!("{share:.0}% of {engine}’s engines have run for seven days or more."))
 }
 
 /// Returns a date as a person writes it.

@@ -166,9 +166,8 @@ pub const QUESTIONS: &[Question] = &[
          seven and thirty days. Starts of tests, crashes and restarts count.")
         .shows(Shows::Survival, "%").of("engines of LMCache that started on the day"),
     lmcache("lmcache-starts", "starts", Form::Stack, "Starts before schema 1",
-        "Starts of a day by contract, of engines whose messages carry no number of their own. Nobody can say how long \
-         they lived or what became of them, so they are in no other figure. A network counts as at most twenty starts \
-         or a part of all.")
+        "Starts of a day by contract, of engines whose messages carry no number of the engine. How long they lived is \
+         unknown, so they are in no other figure. A network counts as at most twenty starts or a part of all.")
         .shows(Shows::Cells(ENGINES), "starts").of("starts of LMCache before its schema 1"),
     lmcache("lmcache-steady", "steady", Form::Stack, "Steady engines",
         "Engines of a day by age: those that have been heard of over seven days, and younger ones."),

@@ -152,6 +152,42 @@ async fn a_clock_that_goes_back_counts_no_engine_of_a_closed_day_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn starts_without_identity_are_a_total_under_the_same_rules() {
+    const DAY_3: i64 = DAY_0 + 300;
+    let place = Place::new();
+    let now = Arc::new(AtomicI64::new(DAY_3 * DAY));
+    let store = open(&place.data(), &now);
+    let start = async |network: u8, count: usize| {
+        let received = || Received {
+            contract: "lmcache/legacy".into(),
+            message: "EnvMessage".into(),
+            body: include_str!("../../../tests/golden/lmcache-legacy-env.json").to_owned().into(),
+            time_nanos: 0,
+        };
+        let messages = (0..count).map(|_| received()).collect();
+        store.keep(IpAddr::from([198, 18, network, 1]), messages).await.unwrap();
+    };
+    for network in 0..30 {
+        start(network, 1).await;
+    }
+    // One network counts as twenty at most.
+    start(99, 500).await;
+    // On the next day there is one network only.
+    store.run(|_| ()).await.unwrap();
+    now.store((DAY_3 + 1) * DAY, Ordering::SeqCst);
+    start(99, 500).await;
+    store.run(|_| ()).await.unwrap();
+    now.store((DAY_3 + 4) * DAY, Ordering::SeqCst);
+    store.maintain(Days::default(), Rules::default()).await;
+    let db = place.read();
+    let starts =
+        "SELECT day, cell, amount FROM cube WHERE question = 'starts/engines' AND published";
+    assert_eq!(rows(&db, starts), [format!("{DAY_3}|lmcache/legacy|50")]);
+    assert_eq!(rows(&db, "SELECT count(*) FROM start"), ["0"]);
+    store.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erased_origin_is_in_no_file() {
     const DAY_2: i64 = DAY_0 + 200;
     /// The number of a key, as it stands in the file.

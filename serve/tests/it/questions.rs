@@ -110,6 +110,8 @@ fn the_public_sees_closed_days_rounded_and_under_the_rules() {
             "63% of vLLM’s engines run on NVIDIA H100 80GB HBM3.",
             "100% of vLLM’s engines serve LlamaForCausalLM, the most common architecture.",
             "100% of the engines of vLLM that started on 7 October 2024 lived for an hour or more.",
+            "100% of vLLM’s engines compute in bfloat16.",
+            "100% of vLLM’s engines say that they run on AWS.",
         ]
     );
 }
@@ -277,6 +279,61 @@ fn starts_are_followed_for_a_day_and_for_a_week() {
             ("30 days", None)
         ]
     );
+}
+
+#[test]
+fn a_life_is_known_as_far_as_the_classes_without_a_number_are_on_one_side_of_it() {
+    let store = empty();
+    let start = |count: i64, days: i64, slots| {
+        let engine = move |n: i64| Engine {
+            contract: "vllm/current",
+            facets: Vec::new(),
+            days: (MONDAY..MONDAY + days).map(|day| (day, Some(n % 10))).collect(),
+            slots,
+        };
+        (0..count).map(engine).collect::<Vec<_>>()
+    };
+    write(&store, &start(60, 1, 0));
+    write(&store, &start(60, 1, 4));
+    // Too few of each, so both are under *other*.
+    write(&store, &start(15, 1, 7));
+    write(&store, &start(15, 4, 12));
+    close(&store, &Rules::default(), NOW).unwrap();
+    let report = report(&store, &week(), NOW).unwrap();
+    assert_eq!(
+        column(figure(&report, "vllm-survival"), 0),
+        [
+            ("10 minutes", Some(60.0)),
+            ("an hour", Some(20.0)),
+            ("a day", None),
+            ("7 days", None),
+            ("30 days", None)
+        ]
+    );
+}
+
+#[test]
+fn a_table_is_withheld_if_few_engines_are_left_by_subtracting_it_from_another() {
+    // Engines that started today, and some that ran before: all that served, less those that started, are the older ones.
+    let lives = |older: i64| {
+        let store = empty();
+        let engine = |first: i64| {
+            move |n: i64| Engine {
+                contract: "vllm/current",
+                facets: Vec::new(),
+                days: (first..MONDAY + 2).map(|day| (day, Some(n % 5))).collect(),
+                slots: 12,
+            }
+        };
+        write(&store, &(0..40).map(engine(MONDAY + 1)).collect::<Vec<_>>());
+        write(&store, &(0..older).map(engine(MONDAY)).collect::<Vec<_>>());
+        close(&store, &Rules::default(), NOW).unwrap();
+        let lives =
+            "SELECT count(*) FROM cube WHERE question = 'life/engines' AND day = ?1 AND published";
+        store.query_row(lives, [MONDAY + 1], |row| row.get::<_, i64>(0)).unwrap() > 0
+    };
+    assert!(!lives(3));
+    assert!(lives(0) && lives(25));
 }
 
 #[test]
