@@ -132,6 +132,15 @@ def test_own_specs_extract_and_reduce(bus, traffic, sender):
     assert payload["interval_stored_kv_size"] == 1000
 
 
+def test_a_buffer_that_no_thread_empties_stays_small(bus, traffic, sender, monkeypatch):
+    monkeypatch.setattr("otel_usage.lmcache.flush.start_usage_flush_thread", lambda *_: SimpleNamespace(wake=lambda: None))
+    reporter = MPContinuousUsageReporter(256, sender, max_buffered_samples=2)
+    bus.register_subscriber(reporter)
+    for _ in range(10):
+        traffic()
+    assert max(len(buffer) for buffer in reporter._buffers.values()) == 4
+
+
 def test_a_full_buffer_wakes_the_thread(bus, traffic, sender, threads):
     reporter = MPContinuousUsageReporter(256, sender, max_buffered_samples=2)
     bus.register_subscriber(reporter)

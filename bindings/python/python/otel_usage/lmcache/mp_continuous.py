@@ -33,7 +33,7 @@ class MPContinuousUsageReporter(Reporter):
         specs: list[MetricSpec] | None = None,
         max_buffered_samples: int = 65536,
     ) -> None:
-        """``max_buffered_samples`` of one member make the interval end early.
+        """``max_buffered_samples`` of one member make the interval end early. Beyond twice as many, samples are lost.
 
         A ``ValueError`` tells that ``specs`` do not name each member of the message once, or that there is no room for
         a sample.
@@ -81,7 +81,9 @@ class MPContinuousUsageReporter(Reporter):
                     sample = spec.extract(event) if spec.event_type == event_type else None
                     if sample is not None:
                         buffer = self._buffers[spec.field]
-                        buffer.append(sample)
+                        # A forked child has no thread that empties it, and a sender of the caller's may hang.
+                        if len(buffer) < 2 * self._most:
+                            buffer.append(sample)
                         full = full or len(buffer) >= self._most
             if full:
                 self._flush_thread.wake()
