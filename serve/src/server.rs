@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clickhouse::{Delivery, Keeper};
+use crate::own_names;
 use crate::page;
 use crate::questions::Rules;
 use crate::store::{Clock, Days, Forgotten, Store};
@@ -191,6 +192,7 @@ impl Server {
         let (ended, ending) = watch::channel(false);
         for listener in maintainers {
             let router = for_maintainers(bridge.metrics(), &store).merge(pages.clone());
+            let router = own_names::only(router, listener.local_addr());
             let mut ending = ending.clone();
             tokio::spawn(async move {
                 let served = axum::serve(listener, router).with_graceful_shutdown(async move {

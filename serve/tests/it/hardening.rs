@@ -121,3 +121,23 @@ fn an_engine_whose_clock_stood_at_1970_makes_no_fifty_years_of_days() {
     let done = close(core.connection(), &Rules::default(), NOW).unwrap();
     assert!((1..=5).contains(&done.days), "{}", done.days);
 }
+
+/// A site may let its name stand for 127.0.0.1, and read what a maintainer's browser gets there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_reads_nothing_through_a_maintainers_browser() {
+    let place = Place::new();
+    let server = place.serve().await;
+    for path in ["/", "/quality", "/metrics"] {
+        let get = |host: Option<&str>| {
+            let request = server.client.get(format!("{}{path}", server.maintainers));
+            match host {
+                Some(host) => request.header("host", host),
+                None => request,
+            }
+        };
+        assert_eq!(get(Some("evil.example:8081")).send().await.unwrap().status(), 403, "{path}");
+        assert_eq!(get(Some("localhost:8081")).send().await.unwrap().status(), 200, "{path}");
+        assert_eq!(get(None).send().await.unwrap().status(), 200, "{path}");
+    }
+    server.stop().await;
+}
