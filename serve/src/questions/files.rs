@@ -19,8 +19,8 @@ use super::table::{Privacy, TABLES};
 /// If the database cannot be read.
 pub fn days(connection: &Connection) -> anyhow::Result<Vec<i64>> {
     let mut days = connection.prepare_cached(
-        "SELECT DISTINCT day FROM cube WHERE question = 'versions/engines' AND published
-        ORDER BY day DESC",
+        "SELECT DISTINCT day FROM cube
+        WHERE question IN ('versions/engines', 'starts/engines') AND published ORDER BY day DESC",
     )?;
     let days = days.query_map([], |row| row.get(0))?;
     Ok(days.collect::<Result<_, _>>()?)

@@ -1,7 +1,7 @@
 //! The questions, over rows that a test writes down.
 
 use otel_usage_serve::questions::{
-    self, Figure, Filter, Report, Rules, Window, close, files, live, report,
+    self, Figure, Filter, Report, Rules, Window, close, files, live, report, rounded,
 };
 use rusqlite::Connection;
 
@@ -228,6 +228,65 @@ fn late_engines_correct_a_closed_day_once_there_are_enough_of_them() {
     let left = "SELECT count(*) FROM origin WHERE day <= ?1";
     let left: i64 = store.query_row(left, [MONDAY], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "origins are erased");
+}
+
+#[test]
+fn a_correction_leaves_a_table_alone_that_has_no_cell_for_a_late_engine() {
+    let store = empty();
+    write(&store, &vllm(60, "0.11.0", "NVIDIA H100"));
+    close(&store, &Rules::default(), NOW).unwrap();
+    // All engines had one version, so there is no cell for another.
+    let mut late = vllm(30, "0.12.0", "NVIDIA H100");
+    for (network, engine) in (100..).zip(&mut late) {
+        engine.days = vec![(MONDAY, Some(network))];
+    }
+    write(&store, &late);
+    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 1);
+    let report = report(&store, &week(), NOW).unwrap();
+    assert_eq!(column(figure(&report, "vllm-versions"), 0), [("0.11 (vllm/current)", Some(60.0))]);
+    assert_eq!(column(figure(&report, "vllm-provider"), 0), [("AWS", Some(90.0))]);
+}
+
+/// So a reader who compares windows, filters, counts and shares learns nothing that the files do not say.
+#[test]
+fn every_view_is_made_of_the_published_and_rounded_numbers_only() {
+    let store = fleet();
+    close(&store, &Rules::default(), NOW + 2 * DAY).unwrap();
+    let views = || {
+        let engines = [None, Some(questions::Engine::Vllm), Some(questions::Engine::Lmcache)];
+        let mut views = Vec::new();
+        for window in Window::ALL {
+            for engine in engines {
+                for version in [None, Some("0.11".to_owned())] {
+                    for share in [false, true] {
+                        let version = version.clone();
+                        let filter = Filter { engine, version, window, share };
+                        views.push(report(&store, &filter, NOW + 2 * DAY).unwrap());
+                    }
+                }
+            }
+        }
+        views
+    };
+    let before = views();
+    assert!(before.iter().any(|report| !report.figures.iter().all(|one| one.rows.is_empty())));
+    let amounts: Vec<f64> = store
+        .prepare("SELECT DISTINCT amount FROM cube WHERE published")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    store
+        .execute_batch(
+            "DELETE FROM cube WHERE NOT published; UPDATE cube SET engines = 0, origins = 0, largest = 0",
+        )
+        .unwrap();
+    for amount in amounts {
+        let update = "UPDATE cube SET amount = ?1 WHERE amount = ?2";
+        store.execute(update, [rounded(amount), amount]).unwrap();
+    }
+    assert!(views() == before, "a view says more than the files");
 }
 
 #[test]
