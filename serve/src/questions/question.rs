@@ -103,7 +103,7 @@ impl Question {
 pub const QUESTIONS: &[Question] = &[
     vllm("vllm-versions", "versions", Form::Stack, "Active engines by version",
         "Engines of a day by contract and minor version. An engine is one process that was heard of in at least six \
-         slots of ten minutes; a network counts as at most twenty engines or a part of all."),
+         slots of ten minutes. The engines of one network count only up to a bound."),
     vllm("vllm-adoption", "versions", Form::Line, "Adoption of versions",
         "How fast a minor version spreads: its share by the number of days since it first appeared in this report. \
          Versions that were there on the first day are left out, because it is not known when they appeared.")
@@ -144,7 +144,7 @@ pub const QUESTIONS: &[Question] = &[
         "Engines of a day by age: those that have been heard of over seven days, and younger ones."),
     lmcache("lmcache-versions", "versions", Form::Stack, "Active engines by version",
         "Engines of a day by contract and minor version. Only servers of their own report a version. An engine is one \
-         process with at least six messages at intervals; a network counts as at most twenty engines or a part of all."),
+         process with at least six messages at intervals. The engines of one network count only up to a bound."),
     lmcache("lmcache-hit", "hit", Form::Bars, "Tokens from the cache",
         "Engines a day by the share of their tokens that came from the cache: retrieved tokens, of retrieved \
          and stored ones."),

@@ -12,7 +12,7 @@ pub(crate) enum Population {
     Started,
     /// Heard of on the day, and first heard of so many days before.
     StartedBefore(i64),
-    /// Starts of the day whose messages carry no identity, so that nobody can say what became of them.
+    /// Starts of the day whose messages carry no identity, so that their later life is not known.
     Unnamed,
 }
 

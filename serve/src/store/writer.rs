@@ -45,7 +45,7 @@ pub(crate) fn start(
         .context("no thread can be started: raise the limit on processes")
 }
 
-/// Leaves nobody waiting when the thread ends, also by a panic.
+/// Leaves no caller waiting when the thread ends, also by a panic.
 struct Abandoned(Arc<Queue>);
 
 impl Drop for Abandoned {
