@@ -161,12 +161,30 @@ pub(crate) fn cpuid(_leaf: u32) -> Option<[u32; 4]> {
 #[derive(Debug)]
 pub(crate) struct FileLock<'a>(&'a File);
 
-/// Waits for the lock of a file. Only Unix has such a lock.
+/// How often the lock of a file is tried, and the pause between. Unit of the pause: milliseconds.
+#[cfg(unix)]
+const LOCK_TRIES: (usize, libc::c_int) = (100, 10);
+
+/// Waits for the lock of a file, about a second at most, because a process that was stopped may hold it for ever. Only
+/// Unix has such a lock.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::WouldBlock`] if another process holds it all the time.
 pub(crate) fn lock(file: &File) -> io::Result<FileLock<'_>> {
     #[cfg(unix)]
-    // SAFETY: the descriptor is open for the whole call, which touches no memory.
-    if unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(file), libc::LOCK_EX) } != 0 {
-        return Err(io::Error::last_os_error());
+    for rest in (0..LOCK_TRIES.0).rev() {
+        let how = libc::LOCK_EX | libc::LOCK_NB;
+        // SAFETY: the descriptor is open for the whole call, which touches no memory.
+        if unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(file), how) } == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if rest == 0 || error.kind() != io::ErrorKind::WouldBlock {
+            return Err(error);
+        }
+        // SAFETY: without descriptors it is a pause, and no memory is touched.
+        unsafe { libc::poll(core::ptr::null_mut(), 0, LOCK_TRIES.1) };
     }
     Ok(FileLock(file))
 }
@@ -499,6 +517,19 @@ impl QuietSignals {
 #[cfg(test)]
 mod tests {
     use super::local_time;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_another_holds_for_ever_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || std::fs::File::create(folder.path().join("x")).unwrap();
+        let (one, other) = (open(), open());
+        let held = super::lock(&one).unwrap();
+        let error = super::lock(&other).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        drop(held);
+        super::lock(&other).unwrap();
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

@@ -267,7 +267,7 @@ fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
     };
     let metrics = async move || {
         let text = metrics.text();
-        match waiting.waits().await {
+        match waiting.waits() {
             Some(waits) => with_spool(&text, waits),
             None => text,
         }

@@ -135,6 +135,14 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(|error| unreadable(path, &error))?;
     if tables == 0 {
+        let application: i32 =
+            connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if application != 0 && application != APPLICATION {
+            bail!(
+                "{}: it is of another program, which has not made its tables yet: name another file with --data",
+                path.display()
+            );
+        }
         connection.pragma_update(None, "application_id", APPLICATION)?;
         connection.pragma_update(None, "user_version", FORMAT)?;
     } else {

@@ -3,7 +3,6 @@
 //! The identity is random and known to its operator only, so knowing it is the right to delete it. What remains is its
 //! SHA-256, the tombstone, and counts in which it took part.
 
-use rusqlite::OptionalExtension as _;
 use uuid::Uuid;
 
 use super::core::{Core, hash};
@@ -99,10 +98,15 @@ impl Core {
             }
         }
         let Some((last, _)) = batches.last() else {
-            // Pages with the old content may still be in the log.
-            self.connection()
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-                .optional()?;
+            // Pages with the old content may still be in the log, which is emptied once nothing reads from it.
+            let busy: bool =
+                self.connection()
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            anyhow::ensure!(
+                !busy,
+                "it is deleted, but the log beside the file still holds it, because a page or a backup reads the file: \
+                 delete it once more"
+            );
             return Ok(Some(forget.done));
         };
         forget.after = *last;

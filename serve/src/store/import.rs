@@ -22,6 +22,9 @@ const LONGEST: u64 = 64 << 20;
 /// Messages of one batch, and of one transaction of the projection.
 const BATCH: (usize, usize) = (10_000, 200_000);
 
+/// The beginning of 2020, before which no engine reported. Unit: milliseconds since the Unix epoch.
+const FIRST: i64 = 1_577_836_800_000;
+
 /// What an import did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,7 +44,8 @@ pub struct Imported {
 impl Core {
     /// Imports a file. `progress` is told the bytes that are done, and their total.
     ///
-    /// A message counts at the time that its engine gave, however old it is, else at `written`, the time of the file.
+    /// A message counts at the time that its engine gave, however old it is. Without one, or with one before 2020 or in the
+    /// future, it counts at `written`, the time of the file.
     ///
     /// # Errors
     ///
@@ -86,7 +90,7 @@ impl Core {
             match importer.read(&line) {
                 Some(messages) => {
                     for message in messages {
-                        self.imported(&message, written, &mut batch, done)?;
+                        self.imported(&message, (written, now), &mut batch, done)?;
                     }
                 }
                 None => done.unknown = done.unknown.saturating_add(1),
@@ -133,12 +137,12 @@ impl Core {
     fn imported(
         &mut self,
         message: &Received,
-        written: i64,
+        (written, now): (i64, i64),
         batch: &mut Batch,
         done: &mut Imported,
     ) -> anyhow::Result<()> {
         let given = message.time_nanos.div_euclid(1_000_000);
-        let received = if message.time_nanos == 0 { written } else { given };
+        let received = if (FIRST..=now).contains(&given) { given } else { written };
         let heard = self.shapes.find(&message.contract, &message.message).and_then(|place| {
             heard::hear(&self.shapes, place, &message.body, received, message.time_nanos)
         });

@@ -65,10 +65,16 @@ pub(crate) const FAST: i32 = 3;
 
 /// Returns the lines of a frame.
 pub(crate) fn decompress(frame: &[u8]) -> Result<String, Broken> {
+    at_most(frame, LARGEST)
+}
+
+/// Returns the lines of a frame. One that holds more than `most` bytes is broken.
+fn at_most(frame: &[u8], most: u64) -> Result<String, Broken> {
     let decoder = zstd::Decoder::with_buffer(frame).map_err(|_| Broken)?;
     let mut text = String::new();
-    decoder.take(LARGEST).read_to_string(&mut text).map_err(|_| Broken)?;
-    Ok(text)
+    // One byte more shows that there is more.
+    let read = decoder.take(most.saturating_add(1)).read_to_string(&mut text);
+    if read.map_err(|_| Broken)? as u64 > most { Err(Broken) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -98,6 +104,9 @@ mod tests {
             (read.message, read.received, read.time_nanos, read.body),
             ("say x", 5, 0, line.body)
         );
+        let length = lines.len() as u64;
+        assert_eq!(at_most(&frame, length).map(|text| text.len()), Ok(lines.len()));
+        assert_eq!(at_most(&frame, length - 1), Err(Broken));
         let middle = frame.len() / 2;
         frame[middle] ^= 4;
         assert_eq!(decompress(&frame), Err(Broken));

@@ -35,6 +35,8 @@ impl Store {
                 done => break tell("old data cannot be deleted", done),
             }
         }
+        let forgotten = self.run(move |core| core.forget_words(now)).await;
+        tell("texts that no row names any more cannot be deleted", forgotten);
         for _ in 0..FRAMES {
             let path = self.path.clone();
             let packed = tokio::task::spawn_blocking(move || recompress::pack(&path, now)).await;

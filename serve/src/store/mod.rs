@@ -85,6 +85,8 @@ pub struct Store {
     path: PathBuf,
     /// Whether SQLite's log may still hold pages with erased origins.
     log_has_origins: AtomicBool,
+    /// What waits for ClickHouse, if messages are kept there.
+    waits: Option<watch::Receiver<(u64, u64)>>,
     stopped: watch::Receiver<Option<String>>,
 }
 
@@ -138,11 +140,13 @@ impl Store {
         let path = core.path.clone();
         let keys = Keys::new(key, clock());
         let shapes = Arc::clone(&core.shapes);
+        let waits = core.spool.as_ref().map(Spool::waits);
         let (stop, stopped) = watch::channel(None);
         let queue = Arc::new(Queue::default());
         let thread = writer::start(core, Arc::clone(&queue), Arc::clone(&clock), stop)?;
         Ok(Self {
             path,
+            waits,
             rates: Rates::new(rate),
             queue,
             thread: Mutex::new(Some(thread)),
@@ -172,8 +176,8 @@ impl Store {
     }
 
     /// Returns what waits for ClickHouse: messages, and bytes on disk.
-    pub(crate) async fn waits(&self) -> Option<(u64, u64)> {
-        self.run(|core| core.spool.as_ref().map(Spool::waits)).await.flatten()
+    pub(crate) fn waits(&self) -> Option<(u64, u64)> {
+        self.waits.as_ref().map(|waits| *waits.borrow())
     }
 
     /// Returns once nothing may be promised any more, with the reason.

@@ -74,21 +74,26 @@ impl Core {
         Ok(i64::try_from(most).unwrap_or(PIECE) >= PIECE)
     }
 
-    /// Deletes the texts that no row names any more, such as names of models of deleted sessions.
+    /// Deletes the texts that no row names any more, such as names of models of deleted sessions, once a day, because it
+    /// reads every session.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn forget_words(&mut self) -> rusqlite::Result<usize> {
+    pub fn forget_words(&mut self, now: i64) -> rusqlite::Result<()> {
+        let transaction = self.connection().transaction()?;
+        let today = "INSERT INTO meta (key, value) VALUES ('words_from', ?1) \
+            ON CONFLICT DO UPDATE SET value = excluded.value WHERE value < excluded.value";
+        if transaction.execute(today, [time::day(now)])? == 0 {
+            return Ok(());
+        }
         let used = "SELECT engine FROM session UNION SELECT contract FROM session \
             UNION SELECT name FROM facet UNION SELECT value FROM facet \
             UNION SELECT message FROM interval UNION SELECT series FROM interval \
             UNION SELECT engine FROM start UNION SELECT contract FROM start";
-        let gone =
-            self.connection().execute(&format!("DELETE FROM word WHERE id NOT IN ({used})"), [])?;
-        if gone > 0 {
-            self.known = super::known::Known::new();
-        }
-        Ok(gone)
+        transaction.execute(&format!("DELETE FROM word WHERE id NOT IN ({used})"), [])?;
+        transaction.commit()?;
+        self.known = super::known::Known::new();
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension as _, params};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::core::{self, Core, Kept, Trouble};
@@ -23,8 +24,8 @@ type Counts = BTreeMap<(i64, usize), [i64; 3]>;
 pub(crate) struct Spool {
     /// Bytes after which nothing more is taken.
     most: u64,
-    bytes: u64,
-    messages: u64,
+    /// What waits: messages, and bytes on disk.
+    waits: watch::Sender<(u64, u64)>,
     /// A random name of the file.
     name: String,
 }
@@ -51,9 +52,9 @@ pub(crate) struct Aside {
 }
 
 impl Spool {
-    /// Returns what waits: messages, and bytes on disk.
-    pub(crate) const fn waits(&self) -> (u64, u64) {
-        (self.messages, self.bytes)
+    /// Returns what waits, for readers who must not wait for the thread that writes.
+    pub(crate) fn waits(&self) -> watch::Receiver<(u64, u64)> {
+        self.waits.subscribe()
     }
 }
 
@@ -70,13 +71,14 @@ impl Core {
         let select = "SELECT value FROM meta WHERE key = 'name'";
         let name = connection.query_row(select, [], |row| row.get(0))?;
         let (bytes, messages) = (bytes.unsigned_abs(), messages.unsigned_abs());
-        self.spool = Some(Spool { most, bytes, messages, name });
+        self.spool = Some(Spool { most, waits: watch::Sender::new((messages, bytes)), name });
         Ok(())
     }
 
     /// Appends messages to the spool, safely, and counts them.
     pub(crate) fn append_to_spool(&mut self, messages: Vec<Kept>) -> Result<(), Trouble> {
-        let Some(Spool { most, bytes, .. }) = self.spool else { return Ok(()) };
+        let Some(Spool { most, waits, .. }) = &self.spool else { return Ok(()) };
+        let (most, (_, bytes)) = (*most, *waits.borrow());
         if bytes >= most {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             let why = format!(
@@ -140,9 +142,11 @@ impl Core {
         }
         // This syncs.
         transaction.commit()?;
-        if let Some(spool) = &mut self.spool {
-            spool.bytes = spool.bytes.saturating_add(more);
-            spool.messages = spool.messages.saturating_add(messages.unsigned_abs());
+        if let Some(spool) = &self.spool {
+            spool.waits.send_modify(|(waiting, bytes)| {
+                *waiting = waiting.saturating_add(messages.unsigned_abs());
+                *bytes = bytes.saturating_add(more);
+            });
         }
         Ok(())
     }
@@ -207,10 +211,12 @@ impl Core {
         project::add(&transaction, time::day(now), "refused", "clickhouse", refused)?;
         transaction.prepare_cached("DELETE FROM spool WHERE id <= ?1")?.execute([part.last])?;
         transaction.commit()?;
-        if let Some(spool) = &mut self.spool {
+        if let Some(spool) = &self.spool {
             let gone = part.lines.iter().chain(&part.origins).map(|frame| frame.len() as u64);
-            spool.bytes = spool.bytes.saturating_sub(gone.sum());
-            spool.messages = spool.messages.saturating_sub(part.messages.unsigned_abs());
+            spool.waits.send_modify(|(waiting, bytes)| {
+                *waiting = waiting.saturating_sub(part.messages.unsigned_abs());
+                *bytes = bytes.saturating_sub(gone.sum());
+            });
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use otel_usage_bridge::Importer;
 use otel_usage_serve::Receives;
 use otel_usage_serve::store::{Core, Format, Imported, Rows, backup, export};
 
-use crate::running::{NOW, Place, goldens, picture, post_all};
+use crate::running::{DAY, NOW, Place, goldens, picture, post_all, rows};
 
 pub(crate) fn import(core: &mut Core, files: &[PathBuf]) -> Imported {
     let importer = Importer::new(&[], Arc::new(Receives)).unwrap();
@@ -132,6 +132,43 @@ fn an_archive_may_be_compressed_and_what_was_cut_off_comes_with_the_whole_file()
         assert!(done.messages > 0 && done.known_files == 0, "{done:?}");
     }
     assert_eq!(picture(&packed.read()), expected);
+}
+
+#[test]
+fn an_import_that_cannot_be_written_is_taken_again_whole() {
+    let place = Place::new();
+    // It has starts without identity, which an import knows again by their hashes.
+    let file = archive(&place).remove(1);
+    let importer = Importer::new(&[], Arc::new(Receives)).unwrap();
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    let read_only = |core: &mut Core, on: bool| {
+        core.connection().pragma_update(None, "query_only", on).unwrap();
+    };
+    read_only(&mut core, true);
+    let mut done = Imported::default();
+    core.import(&importer, &file, (NOW, NOW), &mut done, &mut |_, _| {}).unwrap_err();
+    read_only(&mut core, false);
+    import(&mut core, std::slice::from_ref(&file));
+    drop(core);
+    let whole = Place::new();
+    import(&mut Core::open(&whole.data(), &[], NOW).unwrap(), &[file]);
+    assert_eq!(picture(&place.read()), picture(&whole.read()));
+}
+
+#[test]
+fn an_imported_message_with_an_impossible_time_counts_at_the_time_of_its_file() {
+    let place = Place::new();
+    let file = place.0.path().join("odd.jsonl");
+    let uuid = "11111111-2222-4333-8444-555555555555";
+    let times = ["1", "-1", "1577836799000000000", "9000000000000000000"];
+    let lines = times.map(|time| format!("{{\"uuid\": \"{uuid}\", \"log_time\": {time}}}\n"));
+    std::fs::write(&file, lines.concat()).unwrap();
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    assert_eq!(import(&mut core, &[file]).messages, 4);
+    drop(core);
+    let day = (NOW / DAY).to_string();
+    assert_eq!(rows(&place.read(), "SELECT DISTINCT day FROM presence"), [day.as_str()]);
+    assert_eq!(rows(&place.read(), "SELECT DISTINCT day FROM batch"), [day.as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

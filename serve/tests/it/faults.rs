@@ -148,6 +148,13 @@ async fn a_file_of_something_else_is_refused() {
     drop(other);
     let error = Core::open(&place.data(), &[], NOW).unwrap_err();
     assert!(error.to_string().contains("it is no store of otel-usage"), "{error:#}");
+    // Another program has made it and has no tables yet.
+    std::fs::remove_file(place.data()).unwrap();
+    let other = rusqlite::Connection::open(place.data()).unwrap();
+    other.pragma_update(None, "application_id", 7).unwrap();
+    drop(other);
+    let error = Core::open(&place.data(), &[], NOW).unwrap_err();
+    assert!(error.to_string().contains("it is of another program"), "{error:#}");
     std::fs::write(place.data(), "a text of some length that is no database at all").unwrap();
     assert!(Core::open(&place.data(), &[], NOW).is_err());
 }

@@ -86,6 +86,43 @@ async fn what_was_forgotten_does_not_come_back_by_a_replay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn texts_of_engines_go_with_the_last_row_that_names_them() {
+    let place = Place::new();
+    let server = place.serve().await;
+    post_all(&server).await;
+    server.stop().await;
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    let before = picture(&place.read());
+    let texts = || rows(&place.read(), "SELECT text FROM word ORDER BY text");
+    let all = texts();
+    core.forget_words(NOW).unwrap();
+    assert_eq!((picture(&place.read()), texts()), (before, all.clone()));
+    core.forget("b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10").unwrap();
+    // Once a day, because it reads every session.
+    core.forget_words(NOW).unwrap();
+    assert_eq!(texts(), all);
+    core.forget_words(NOW + DAY).unwrap();
+    assert!(texts().len() < all.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_says_that_the_log_still_holds_the_messages() {
+    let uuid = "b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10";
+    let place = Place::new();
+    let server = place.serve().await;
+    post_all(&server).await;
+    server.stop().await;
+    let mut core = Core::open(&place.data(), &[], NOW).unwrap();
+    // A page that is being made.
+    let reader = place.read();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM session").unwrap();
+    let busy = core.forget(uuid).unwrap_err().to_string();
+    assert!(busy.contains("delete it once more"), "{busy}");
+    drop(reader);
+    core.forget(uuid).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_go_after_90_days_and_sessions_after_400() {
     let place = Place::new();
     let server = place.serve().await;
