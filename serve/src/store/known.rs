@@ -13,7 +13,7 @@ pub(crate) type SessionKey = ([u8; 16], i64);
 const GENERATION: usize = 200_000;
 
 /// A map that forgets the entries that were not used lately: when the young generation is full, it becomes the old
-/// one, and the old one goes.
+/// one, and the entries of the old one are dropped.
 #[derive(Debug)]
 struct Lately<K, V> {
     young: HashMap<K, V>,

@@ -101,9 +101,9 @@ def _make(path: str) -> str:
     """Write a new identifier into the file, unless another process was faster, and return what it holds."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor)
+        locked = _lock(descriptor)
         there = os.read(descriptor, _CHARACTERS).decode("utf-8", "replace").strip()
-        if not there:
+        if locked and not there:
             there = _uuid()
             os.write(descriptor, there.encode())
         return there
@@ -111,23 +111,23 @@ def _make(path: str) -> str:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
-    """Take the lock of a file. It is free after a moment, unless something is wrong; then an ``OSError`` tells it,
-    because an engine's start must not wait for another process."""
+def _lock(descriptor: int) -> bool:
+    """Take the lock of a file, and return whether it was free soon, because an engine's start must not wait for another
+    process."""
     try:
         import fcntl
     except ImportError:
         # Not on this system.
-        return
+        return True
     import time
 
     for _ in range(_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             time.sleep(_PAUSE)
-    raise BlockingIOError("another process holds the lock of the file")
+    return False
 
 
 def _checked(text: str) -> str:
