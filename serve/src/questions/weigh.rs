@@ -65,7 +65,7 @@ impl Weights {
 pub(crate) fn ten_networks(engines: f64) -> f64 {
     let on_time = 10.0 * ENGINES.max(engines / PART);
     // Seven days of late messages.
-    100.0 * on_time * (1.0 + 7.0 / LATE) / engines.max(1.0)
+    (100.0 * on_time * (1.0 + 7.0 / LATE) / engines.max(1.0)).min(100.0)
 }
 
 /// Returns the amount of a usual engine: the median of networks that have any, which ten networks hardly move.
@@ -181,6 +181,7 @@ mod tests {
     fn how_much_ten_networks_can_move_is_told_for_small_fleets_too() {
         assert!(ten_networks(30_000.0) < 1.0);
         assert_eq!(ten_networks(2_700.0), 10.0);
+        assert_eq!(ten_networks(100.0), 100.0);
         // A server that was started again at noon knows each network twice.
         let groups = [group((1, 5), 30.0, 1.0), group((2, 5), 30.0, 1.0)];
         let weights = Weights::on_time(table("versions").unwrap(), &groups);

@@ -3,7 +3,7 @@
 use otel_usage_serve::questions::{
     self, Figure, Filter, Report, Rules, Window, close, files, live, report, rounded,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use crate::fleet::{DAY, Engine, empty, write};
 
@@ -393,6 +393,36 @@ fn a_table_is_withheld_if_few_engines_are_left_by_subtracting_it_from_another() 
     };
     assert!(!lives(3));
     assert!(lives(0) && lives(25));
+}
+
+#[test]
+fn engines_that_were_lost_between_two_numbers_of_the_same_starts_are_many_or_are_not_told() {
+    // Of a hundred starts thirty are lost within a week, and then some more within the month.
+    let after_a_month = |lost: usize| {
+        let store = empty();
+        let live = |days: &'static [i64]| {
+            move |n: i64| Engine {
+                contract: "vllm/current",
+                facets: Vec::new(),
+                days: days.iter().map(|day| (MONDAY + day, Some(n % 10))).collect(),
+                slots: 12,
+            }
+        };
+        let lives = [live(&[0, 1, 2]), live(&[0, 1, 7, 8]), live(&[0, 1, 7, 30])];
+        for (life, count) in lives.iter().zip([30, lost, 70 - lost]) {
+            write(&store, &(0..i64::try_from(count).unwrap()).map(life).collect::<Vec<_>>());
+        }
+        close(&store, &Rules::default(), (MONDAY + 33) * DAY).unwrap();
+        let published = |question: &str| -> Option<f64> {
+            let amount =
+                "SELECT sum(amount) FROM cube WHERE question = ?1 AND day = ?2 AND published";
+            store.query_row(amount, params![question, MONDAY], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(published("after-7/engines"), Some(70.0));
+        published("after-30/engines")
+    };
+    assert_eq!(after_a_month(3), None);
+    assert_eq!(after_a_month(30), Some(40.0));
 }
 
 #[test]
