@@ -15,7 +15,7 @@ use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::clickhouse::{Delivery, Keeper};
+use crate::clickhouse::{self, Delivery, Keeper};
 use crate::own_names;
 use crate::page;
 use crate::questions::Rules;
@@ -121,19 +121,21 @@ impl Server {
     ///
     /// Names what is wrong and what to do: another process has the file, it is no store, a port is taken.
     pub async fn bind(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
-        let pages = page::internal(&settings.data, Arc::clone(&clock));
         let site = page::router(&settings.data, Arc::clone(&clock));
         let (data, own, rate) = (&settings.data, &settings.contracts, settings.rate);
         let (store, delivery) = match &settings.clickhouse {
-            None => (Arc::new(Store::open(data, own, rate, clock)?), None),
+            None => (Arc::new(Store::open(data, own, rate, Arc::clone(&clock))?), None),
             Some(keeper) => {
                 let http = keeper.http()?;
-                let most = keeper.spool_bytes;
-                let store = Arc::new(Store::open_spool(data, own, rate, Arc::clone(&clock), most)?);
-                let tables = keeper.statements();
-                let delivery = Delivery::new(Arc::clone(&store), http, clock, tables);
+                let to = (&http, keeper);
+                let store = Arc::new(Store::open_spool(data, own, rate, Arc::clone(&clock), to)?);
+                let delivery = Delivery::new(Arc::clone(&store), http, keeper, Arc::clone(&clock));
                 (store, Some(delivery))
             }
+        };
+        let pages = match &store.clickhouse {
+            None => page::internal(data, clock),
+            Some(clickhouse) => page::internal_in(Arc::clone(clickhouse), data, clock),
         };
         let mut config = Config::default();
         config.listen.clone_from(&settings.listen);
@@ -142,7 +144,8 @@ impl Server {
         config.operator = Arc::new(Receives);
         config.flat_posts = true;
         config.metrics = false;
-        config.site = Some(site);
+        let only = settings.clickhouse.as_ref().is_some_and(|keeper| keeper.receive_only);
+        config.site = (!only).then_some(site);
         config.exporters.store = Some(Arc::clone(&store) as Arc<dyn otel_usage_bridge::Store>);
         config.limits = settings.limits.clone();
         let bridge = Bridge::bind(&config).await?;
@@ -257,7 +260,11 @@ fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
         if headers.contains_key(ORIGIN) {
             return (StatusCode::FORBIDDEN, "a browser may not delete: use curl\n".to_owned());
         }
-        match store.forget(id).await {
+        let done = match &store.clickhouse {
+            None => store.forget(id).await,
+            Some(clickhouse) => clickhouse::forget(&store, clickhouse, id).await,
+        };
+        match done {
             Ok(done) => {
                 let Forgotten { sessions, messages } = done;
                 (StatusCode::OK, format!("deleted {sessions} sessions and {messages} messages\n"))

@@ -1,28 +1,41 @@
 //! Where ClickHouse is, for the commands that use it.
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use bytesize::ByteSize;
 use otel_usage::Contract;
 use otel_usage_serve::clickhouse::{Keeper, TABLES};
 
-use crate::schema;
+use crate::{exit, output, schema, service};
 
-/// Where messages are kept.
+/// Where ClickHouse is.
 #[derive(Debug, clap::Args)]
-pub(super) struct Store {
+pub(super) struct Place {
     /// Keep messages in ClickHouse, and in the file only those that wait for it: clickhouse http://HOST:8123/DATABASE
     ///
     /// User and password stand in the URL, or in CLICKHOUSE_USER and CLICKHOUSE_PASSWORD, which other users of the
     /// machine do not see.
     #[arg(long, num_args = 2, value_names = ["KIND", "URL"])]
     store: Option<Vec<String>>,
+}
+
+/// Where messages are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct Store {
+    #[command(flatten)]
+    place: Place,
     /// Size of the messages that may wait for ClickHouse. Then senders are asked to wait
     #[arg(long, value_name = "SIZE", default_value = "256MiB", requires = "store")]
     spool_bytes: ByteSize,
+    /// Leave the closing of days and the page to another server with the same ClickHouse
+    #[arg(long, requires = "store")]
+    receive_only: bool,
 }
 
-impl Store {
+impl Place {
     /// Returns the ClickHouse that was named.
-    pub(super) fn keeper(&self, own: &[Contract]) -> anyhow::Result<Option<Keeper>> {
+    fn keeper(&self, own: &[Contract]) -> anyhow::Result<Option<Keeper>> {
         let Some([kind, address]) = self.store.as_deref() else { return Ok(None) };
         anyhow::ensure!(
             kind == "clickhouse",
@@ -35,9 +48,38 @@ impl Store {
         let mut keeper = Keeper::new(address, messages(own));
         keeper.user = variable("CLICKHOUSE_USER");
         keeper.password = variable("CLICKHOUSE_PASSWORD");
-        keeper.spool_bytes = self.spool_bytes.as_u64();
         Ok(Some(keeper))
     }
+}
+
+impl Store {
+    /// Returns the ClickHouse that was named.
+    pub(super) fn keeper(&self, own: &[Contract]) -> anyhow::Result<Option<Keeper>> {
+        let keeper = self.place.keeper(own)?;
+        Ok(keeper.map(|mut keeper| {
+            keeper.spool_bytes = self.spool_bytes.as_u64();
+            keeper.receive_only = self.receive_only;
+            keeper
+        }))
+    }
+}
+
+/// Copies a file to ClickHouse.
+pub(super) fn copy(path: &Path, place: &Place, own: &[Contract], now: i64) -> anyhow::Result<u8> {
+    let keeper = place
+        .keeper(own)?
+        .context("no ClickHouse is named: write --store clickhouse http://host:8123/database")?;
+    let mut told = 0;
+    let mut progress = |messages: i64| {
+        if messages >= told {
+            output::note(&format!("{messages} messages are copied"));
+            told = messages.saturating_add(1_000_000);
+        }
+    };
+    let copied = otel_usage_serve::clickhouse::copy(path, own, &keeper, now, &mut progress);
+    let done = service::runtime("copy")?.block_on(copied)?;
+    output::print(&format!("{} messages copied, {} refused\n", done.messages, done.refused))?;
+    Ok(if done.refused == 0 { exit::SUCCESS } else { exit::ERROR })
 }
 
 /// Returns the statements that make all tables.

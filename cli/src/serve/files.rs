@@ -73,6 +73,18 @@ pub(crate) enum Command {
         /// The new file
         to: PathBuf,
     },
+    /// Copy what the file holds to ClickHouse, where a server goes on with --store clickhouse
+    ///
+    /// Stop the server first, and start it with the same file afterwards: closed days stay there. A second copy changes
+    /// nothing.
+    Copy {
+        #[command(flatten)]
+        file: Data,
+        #[command(flatten)]
+        own: Own,
+        #[command(flatten)]
+        place: clickhouse::Place,
+    },
     /// Print the statements that make the tables of ClickHouse
     ///
     /// A server with --store clickhouse makes missing tables itself, if its user may.
@@ -141,6 +153,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
             store::backup(&file.existing()?, to)?;
             output::print(&format!("copied to {}\n", to.display()))?;
             Ok(exit::SUCCESS)
+        }
+        Command::Copy { file, own, place } => {
+            clickhouse::copy(&file.existing()?, place, &own.contracts()?, now)
         }
         Command::Tables { own } => {
             let statements = clickhouse::statements(&own.contracts()?);

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::http::{Http, Trouble};
+use super::keeper::Keeper;
 use super::tables::table;
 use crate::store::{Aside, Clock, Part, Store, line};
 
@@ -26,6 +28,7 @@ pub(crate) struct Delivery {
     clock: Clock,
     /// Statements that make the tables, until they were run.
     tables: Vec<String>,
+    receive_only: bool,
     /// Whether the last attempt failed. Logs the change only.
     failing: bool,
 }
@@ -45,13 +48,9 @@ enum Done {
 }
 
 impl Delivery {
-    pub(crate) const fn new(
-        store: Arc<Store>,
-        http: Http,
-        clock: Clock,
-        tables: Vec<String>,
-    ) -> Self {
-        Self { store, http, clock, tables, failing: false }
+    pub(crate) fn new(store: Arc<Store>, http: Http, keeper: &Keeper, clock: Clock) -> Self {
+        let (tables, receive_only) = (keeper.statements(), keeper.receive_only);
+        Self { store, http, clock, tables, receive_only, failing: false }
     }
 
     /// Delivers for ever.
@@ -107,7 +106,7 @@ impl Delivery {
         let Some(part) = part.transpose().map_err(spool)?.flatten() else {
             return Ok(Done::Nothing);
         };
-        let aside = self.deliver(&part).await?;
+        let aside = deliver(&self.http, &part).await?;
         for Aside { table, why, .. } in aside.iter().take(1) {
             tracing::error!(
                 rows = aside.len(),
@@ -121,71 +120,75 @@ impl Delivery {
         Ok(Done::Delivered(messages))
     }
 
-    /// Makes the tables that are missing. A user who may not make tables may have them already.
     async fn make_tables(&mut self) -> Result<(), String> {
-        for statement in &self.tables {
-            match self.http.run(statement.clone()).await {
-                Ok(_) => {}
-                Err(Trouble::Away(why)) if !why.contains("ACCESS_DENIED") => return Err(why),
-                Err(trouble) => {
-                    let remedy = "if they are missing, run the statements that `otel-usage serve tables` prints";
-                    tracing::warn!("the tables cannot be made: {remedy}: {}", trouble.why());
-                    break;
-                }
-            }
-        }
-        self.tables.clear();
-        Ok(())
-    }
-
-    /// Inserts the rows of a part. Returns those that are refused.
-    async fn deliver(&self, part: &Part) -> Result<Vec<Aside>, String> {
-        let mut aside = Vec::new();
-        for (table, rows) in rows(part) {
-            self.insert(part, &table, &rows, &mut aside).await?;
-        }
-        Ok(aside)
-    }
-
-    async fn insert(
-        &self,
-        part: &Part,
-        table: &str,
-        rows: &[String],
-        aside: &mut Vec<Aside>,
-    ) -> Result<(), String> {
-        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        let mut pieces = vec![(0_usize, rows.as_slice())];
-        let mut takes_others = false;
-        while let Some((at, rows)) = pieces.pop() {
-            let token = format!("{}-{at}-{}", part.name, rows.len());
-            match self.http.insert(table, &token, rows).await {
-                Ok(()) => {}
-                Err(Trouble::Away(why)) => return Err(why),
-                Err(Trouble::Refused(why)) => {
-                    // It is the rows only if an insert without any is taken.
-                    if !takes_others {
-                        let empty = self.http.insert(table, &format!("{token}-empty"), &[]).await;
-                        empty.map_err(Trouble::why)?;
-                        takes_others = true;
-                    }
-                    match rows {
-                        [row] => aside.push(Aside {
-                            table: table.to_owned(),
-                            why,
-                            row: (*row).to_owned(),
-                        }),
-                        rows => {
-                            let (left, right) = rows.split_at(rows.len() / 2);
-                            pieces.push((at.saturating_add(left.len()), right));
-                            pieces.push((at, left));
-                        }
-                    }
-                }
-            }
+        if !self.tables.is_empty() {
+            make(&self.http, &self.tables).await?;
+            self.tables.clear();
+            self.store.closes.store(!self.receive_only, Ordering::Relaxed);
         }
         Ok(())
     }
+}
+
+/// Makes the tables that are missing. A user who may not make tables may have them already.
+pub(super) async fn make(http: &Http, tables: &[String]) -> Result<(), String> {
+    for statement in tables {
+        match http.run(statement.clone()).await {
+            Ok(_) => {}
+            Err(Trouble::Away(why)) if !why.contains("ACCESS_DENIED") => return Err(why),
+            Err(trouble) => {
+                let remedy =
+                    "if they are missing, run the statements that `otel-usage serve tables` prints";
+                tracing::warn!("the tables cannot be made: {remedy}: {}", trouble.why());
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Inserts the rows of a part. Returns those that are refused, or why nothing is taken.
+pub(super) async fn deliver(http: &Http, part: &Part) -> Result<Vec<Aside>, String> {
+    let mut aside = Vec::new();
+    for (table, rows) in rows(part) {
+        insert(http, &part.name, &table, &rows, &mut aside).await?;
+    }
+    Ok(aside)
+}
+
+/// Inserts rows. An insert of the same name is done once.
+pub(super) async fn insert(
+    http: &Http,
+    name: &str,
+    table: &str,
+    rows: &[String],
+    aside: &mut Vec<Aside>,
+) -> Result<(), String> {
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let mut pieces = vec![(0_usize, rows.as_slice())];
+    let mut takes_others = false;
+    while let Some((at, rows)) = pieces.pop() {
+        let token = format!("{name}-{at}-{}", rows.len());
+        let why = match http.insert(table, &token, rows).await {
+            Ok(()) => continue,
+            Err(Trouble::Away(why)) => return Err(why),
+            Err(Trouble::Refused(why)) => why,
+        };
+        // It is the rows only if an insert without any is taken.
+        if !takes_others {
+            let empty = http.insert(table, &format!("{token}-empty"), &[]).await;
+            empty.map_err(Trouble::why)?;
+            takes_others = true;
+        }
+        if let [row] = rows {
+            aside.push(Aside { table: table.to_owned(), why, row: (*row).to_owned() });
+        } else {
+            let (left, right) = rows.split_at(rows.len() / 2);
+            pieces.push((at.saturating_add(left.len()), right));
+            pieces.push((at, left));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the rows of a part by table. A damaged frame has none.
@@ -204,9 +207,10 @@ fn rows(part: &Part) -> BTreeMap<String, Vec<String>> {
             rows.push(row(&line));
         }
     }
-    for text in part.origins.iter().map(text) {
-        let rows = tables.entry("usage_origin".to_owned()).or_default();
-        rows.extend(text.lines().map(str::to_owned));
+    for text in part.networks.iter().map(text) {
+        for (table, row) in text.lines().filter_map(|line| line.split_once(' ')) {
+            tables.entry(table.to_owned()).or_default().push(row.to_owned());
+        }
     }
     tables.retain(|_, rows| !rows.is_empty());
     tables

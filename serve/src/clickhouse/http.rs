@@ -5,6 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Url, redirect};
+use tokio::runtime::Handle;
+
+use super::Ask;
 
 /// Longest time for the answer to an insert or a question.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -127,6 +130,17 @@ impl Http {
             sql.push('\n');
         }
         self.run(sql).await.map(|_| ())
+    }
+
+    /// Returns a function that asks, for threads that may wait. It needs the runtime on which it is made.
+    pub(crate) fn asker(&self) -> Ask {
+        let (http, runtime) = (self.clone(), Handle::current());
+        Box::new(move |sql| {
+            let answer = runtime.block_on(http.run(sql.to_owned()));
+            answer.map_err(|trouble| {
+                anyhow::anyhow!("ClickHouse at {}: {}", http.place(), trouble.why())
+            })
+        })
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Keeper {
     pub spool_bytes: u64,
     /// Statements that make the tables of messages, unless they are there.
     pub tables: Vec<String>,
+    /// Whether another server closes the days and shows the page.
+    pub receive_only: bool,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -33,7 +35,8 @@ impl Keeper {
     #[must_use]
     pub fn new(address: impl Into<String>, tables: Vec<String>) -> Self {
         let (user, password) = (None, None);
-        Self { address: address.into(), user, password, spool_bytes: SPOOL, tables }
+        let (address, receive_only) = (address.into(), false);
+        Self { address, user, password, spool_bytes: SPOOL, tables, receive_only }
     }
 
     /// Returns the statements that make all tables, unless they are there.

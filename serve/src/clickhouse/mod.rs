@@ -6,7 +6,11 @@
 //!                                     └──► deliver: inserts, in order ─► ClickHouse ─► questions ─► cubes (SQLite)
 //! ```
 
+mod ask;
+mod copy;
+mod days;
 mod deliver;
+mod forget;
 mod http;
 mod keeper;
 mod sql;
@@ -16,7 +20,9 @@ use anyhow::Context as _;
 
 use crate::questions::{Engine, Group, Source, Table, Which};
 
+pub use self::copy::{Copied, copy};
 pub(crate) use self::deliver::Delivery;
+pub(crate) use self::forget::forget;
 pub(crate) use self::http::Http;
 pub use self::keeper::Keeper;
 pub use self::tables::TABLES;
@@ -27,6 +33,8 @@ pub type Ask = Box<dyn Fn(&str) -> anyhow::Result<String> + Send + Sync>;
 /// A ClickHouse that answers questions.
 pub struct ClickHouse {
     ask: Ask,
+    /// The name of the server that asks.
+    receiver: String,
 }
 
 impl std::fmt::Debug for ClickHouse {
@@ -38,8 +46,13 @@ impl std::fmt::Debug for ClickHouse {
 impl ClickHouse {
     /// Returns a ClickHouse that is asked by `ask` in the format `JSONCompactEachRow`.
     #[must_use]
-    pub const fn new(ask: Ask) -> Self {
-        Self { ask }
+    pub fn new(ask: Ask) -> Self {
+        Self::of("a-test", ask)
+    }
+
+    /// Returns a ClickHouse that a server of this name asks.
+    pub(crate) fn of(receiver: &str, ask: Ask) -> Self {
+        Self { ask, receiver: receiver.to_owned() }
     }
 }
 

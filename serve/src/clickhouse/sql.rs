@@ -113,6 +113,20 @@ FORMAT JSONCompactEachRow",
 const WEIGHTS: &str =
     "SELECT session AS id, min(weight) AS weight FROM usage_weight GROUP BY session";
 
+/// Returns the query of everything that was heard: `id`, `contract`, `time`, `kind` and `unit`.
+pub(super) fn heard_of(engine: Engine) -> String {
+    messages(engine).iter().map(heard).collect::<Vec<_>>().join("\n    UNION ALL ")
+}
+
+/// Returns each table whose rows tell whose they are, with the expressions of the session and of the machine.
+pub(super) fn identities() -> Vec<(String, String, Option<String>)> {
+    let of = |message: Message| {
+        let machine = message.shape.machine.as_ref().map(|field| format!("toUUIDOrZero({field})"));
+        (message.table(), message.id, machine)
+    };
+    Engine::ALL.into_iter().flat_map(messages).map(of).collect()
+}
+
 /// Returns the query of the sessions that are counted on a closed day.
 pub(super) fn counted(day: i64) -> String {
     format!("SELECT session FROM usage_counted WHERE day = {day}")

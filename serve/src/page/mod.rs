@@ -25,4 +25,5 @@ mod samples;
 mod tests;
 
 pub use render::render;
+pub(crate) use serve::internal_in;
 pub use serve::{internal, router};

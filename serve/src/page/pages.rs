@@ -29,7 +29,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Pages {
     site: Site,
-    source: Source,
+    pub(crate) source: Source,
 }
 
 impl Pages {

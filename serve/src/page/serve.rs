@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::address::{self, Site};
 use super::pages::{Content, Kind, Pages};
 use super::shell::POLICY;
+use crate::clickhouse::ClickHouse;
 use crate::store::Clock;
 
 /// How long a published page may be shown again.
@@ -37,21 +38,28 @@ const AT_ONCE: usize = 4;
 
 /// Returns the pages that everybody may see, from the data file.
 pub fn router(data: &Path, clock: Clock) -> Router {
-    with(data, clock, false)
+    with(Pages::new(Site::Served, data, false), clock, KEPT)
 }
 
 /// Returns the pages of maintainers, whose numbers go through no rule of publication.
 pub fn internal(data: &Path, clock: Clock) -> Router {
-    with(data, clock, true)
+    with(Pages::new(Site::Served, data, true), clock, Duration::ZERO)
 }
 
-fn with(data: &Path, clock: Clock, internal: bool) -> Router {
+/// Returns the pages of maintainers with numbers from ClickHouse, which answers too slowly to be asked for each request.
+pub(crate) fn internal_in(clickhouse: Arc<ClickHouse>, data: &Path, clock: Clock) -> Router {
+    let mut pages = Pages::new(Site::Served, data, true);
+    pages.source.ask(clickhouse);
+    with(pages, clock, KEPT)
+}
+
+fn with(pages: Pages, clock: Clock, longest: Duration) -> Router {
     let served = Arc::new(Served {
-        pages: Pages::new(Site::Served, data, internal),
+        pages,
         clock,
         kept: Mutex::default(),
         places: Semaphore::new(AT_ONCE),
-        longest: if internal { Duration::ZERO } else { KEPT },
+        longest,
     });
     [
         "/",

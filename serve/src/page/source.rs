@@ -1,13 +1,14 @@
 //! Where the pages get their numbers: the data file, through connections that can only read.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags};
 
 use super::quality::{self, Quality};
+use crate::clickhouse::ClickHouse;
 use crate::questions::{self, Filter, Report};
 
 /// How long a page waits for the writer of the file.
@@ -19,18 +20,26 @@ pub(crate) struct Source {
     data: PathBuf,
     /// The numbers of maintainers: of today too, and under no rule of publication.
     pub(crate) internal: bool,
+    /// Where the messages are, if not in the file.
+    clickhouse: Option<Arc<ClickHouse>>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Source {
     pub(crate) fn new(data: &Path, internal: bool) -> Self {
-        Self { data: data.to_owned(), internal, idle: Mutex::default() }
+        Self { data: data.to_owned(), internal, clickhouse: None, idle: Mutex::default() }
+    }
+
+    /// Makes the numbers of maintainers come from ClickHouse.
+    pub(crate) fn ask(&mut self, clickhouse: Arc<ClickHouse>) {
+        self.clickhouse = Some(clickhouse);
     }
 
     pub(crate) fn report(&self, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-        self.read(|connection| match self.internal {
-            true => questions::live(connection, filter, now),
-            false => questions::report(connection, filter, now),
+        self.read(|connection| match (self.internal, &self.clickhouse) {
+            (true, Some(clickhouse)) => questions::live_in(&**clickhouse, filter, now),
+            (true, None) => questions::live(connection, filter, now),
+            (false, _) => questions::report(connection, filter, now),
         })
     }
 

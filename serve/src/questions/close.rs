@@ -14,7 +14,7 @@ use super::day;
 use super::days::last_closed;
 use super::revise;
 use super::rules::Rules;
-use super::source::Sqlite;
+use super::source::{Source, Sqlite};
 use super::support::Network;
 use crate::store::time::DAY;
 
@@ -111,24 +111,36 @@ pub fn close(connection: &Connection, rules: &Rules, now: i64) -> anyhow::Result
 pub fn count(connection: &Connection, rules: &Rules, now: i64) -> anyhow::Result<Option<Counted>> {
     // All queries see the same state. It ends with this value.
     let state = connection.unchecked_transaction()?;
-    let seen = seen(&state)?;
-    if let Some(day) = number(&state, ERASING)? {
+    count_in(&Sqlite(&state), &state, rules, now)
+}
+
+/// Counts the next day in another database. What was published before is in the file.
+///
+/// # Errors
+///
+/// If a database cannot be read.
+pub(crate) fn count_in(
+    source: &dyn Days,
+    state: &Connection,
+    rules: &Rules,
+    now: i64,
+) -> anyhow::Result<Option<Counted>> {
+    let seen = seen(state)?;
+    if let Some(day) = number(state, ERASING)? {
         // The process ended while it erased.
         return Ok(Some(Counted::new(Kind::Erase, day, seen, now)));
     }
     let next = match seen.0 {
         Some(day) => day.saturating_add(1),
-        None => first(&state)?.unwrap_or(i64::MAX),
+        None => source.first(BEGINNING)?.unwrap_or(i64::MAX),
     };
     if next <= last_closed(now) {
-        let counted = close_day(&state, rules, next, seen, now)?;
+        let counted = close_day(source, state, rules, next, seen, now)?;
         tracing::debug!(counted = next, "a day is counted");
         return Ok(Some(counted));
     }
-    let mut days = state.prepare("SELECT DISTINCT day FROM origin WHERE day <= ?1 ORDER BY day")?;
-    let days = days.query_map([seen.0], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-    for day in days {
-        if let Some(counted) = revise_day(&state, rules, day, seen, now)? {
+    for day in source.late(seen.0)? {
+        if let Some(counted) = revise_day(source, state, rules, day, seen, now)? {
             return Ok(Some(counted));
         }
     }
@@ -141,40 +153,92 @@ fn seen(connection: &Connection) -> anyhow::Result<(Option<i64>, i64)> {
     Ok((number(connection, CLOSED)?, connection.query_row(last, [], |row| row.get(0))?))
 }
 
+/// Returns the last closed day.
+pub(crate) fn closed(connection: &Connection) -> anyhow::Result<Option<i64>> {
+    number(connection, CLOSED)
+}
+
 fn number(connection: &Connection, key: &str) -> anyhow::Result<Option<i64>> {
     let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
 }
 
-/// Returns the first day of which anything is known.
-fn first(connection: &Connection) -> anyhow::Result<Option<i64>> {
-    let first = "SELECT min(day) FROM (SELECT min(day) AS day FROM presence WHERE day >= ?1
-        UNION SELECT min(day) FROM origin WHERE day >= ?1 UNION SELECT min(day) FROM start WHERE day >= ?1)";
-    Ok(connection.query_row(first, [BEGINNING], |row| row.get(0))?)
+/// What each start of a network counts, as far as that is less than one.
+pub(crate) type Starts = [(Engine, Network, f64)];
+
+/// What the file needs of a closed day: what its starts count by session, as far as that is less than one, and the
+/// sessions whose networks are erased.
+pub(crate) type InFile = (Vec<(i64, f64)>, Vec<i64>);
+
+/// A database whose days are closed.
+pub(crate) trait Days: Source {
+    /// Returns the first day since `beginning` of which anything is known.
+    fn first(&self, beginning: i64) -> anyhow::Result<Option<i64>>;
+
+    /// Returns the closed days of which networks are left.
+    fn late(&self, closed: Option<i64>) -> anyhow::Result<Vec<i64>>;
+
+    /// Takes note that a day is counted.
+    fn closes(&self, day: i64, starts: &Starts) -> anyhow::Result<InFile>;
+
+    /// Takes note that the late sessions of an engine are counted. Returns for the file those whose networks are erased.
+    fn revises(&self, day: i64, engine: Engine) -> anyhow::Result<Vec<i64>>;
+
+    /// Erases the networks of a day that is not corrected any more, as far as they are not in the file.
+    fn forgets(&self, day: i64) -> anyhow::Result<()>;
+}
+
+impl Days for Sqlite<'_> {
+    fn first(&self, beginning: i64) -> anyhow::Result<Option<i64>> {
+        let first = "SELECT min(day) FROM (SELECT min(day) AS day FROM presence WHERE day >= ?1
+            UNION SELECT min(day) FROM origin WHERE day >= ?1
+            UNION SELECT min(day) FROM start WHERE day >= ?1)";
+        Ok(self.0.query_row(first, [beginning], |row| row.get(0))?)
+    }
+
+    fn late(&self, closed: Option<i64>) -> anyhow::Result<Vec<i64>> {
+        let days = "SELECT DISTINCT day FROM origin WHERE day <= ?1 ORDER BY day";
+        let mut days = self.0.prepare(days)?;
+        Ok(days.query_map([closed], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    fn closes(&self, day: i64, starts: &Starts) -> anyhow::Result<InFile> {
+        let mut sessions = self.0.prepare("SELECT DISTINCT session FROM origin WHERE day = ?1")?;
+        let sessions = sessions.query_map([day], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok((weights(self.0, day, starts)?, sessions))
+    }
+
+    fn revises(&self, day: i64, engine: Engine) -> anyhow::Result<Vec<i64>> {
+        let mut late = self.0.prepare_cached(
+            "SELECT DISTINCT origin.session FROM origin JOIN session ON session.id = origin.session
+            WHERE origin.day = ?1 AND session.engine = (SELECT id FROM word WHERE text = ?2)",
+        )?;
+        let late = late.query_map(params![day, engine.id()], |row| row.get(0))?;
+        Ok(late.collect::<Result<_, _>>()?)
+    }
+
+    fn forgets(&self, _: i64) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 fn close_day(
+    source: &dyn Days,
     state: &Connection,
     rules: &Rules,
     day: i64,
     seen: (Option<i64>, i64),
     now: i64,
 ) -> anyhow::Result<Counted> {
-    let counted = day::count(&Sqlite(state), state, rules, day)?;
-    let mut sessions = state.prepare("SELECT DISTINCT session FROM origin WHERE day = ?1")?;
-    let sessions = sessions.query_map([day], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let weights = weights(state, day, &counted.starts)?;
+    let counted = day::count(source, state, rules, day)?;
+    let (weights, sessions) = source.closes(day, &counted.starts)?;
     let kind = Kind::Close;
     let (rows, sessions) = (counted.rows, Some(sessions));
     Ok(Counted { rows, sessions, weights, ..Counted::new(kind, day, seen, now) })
 }
 
 /// Returns what each start of a day counts, as far as that is less than one.
-fn weights(
-    state: &Connection,
-    day: i64,
-    starts: &[(Engine, Network, f64)],
-) -> anyhow::Result<Vec<(i64, f64)>> {
+fn weights(state: &Connection, day: i64, starts: &Starts) -> anyhow::Result<Vec<(i64, f64)>> {
     let less: BTreeMap<(&str, Network), f64> =
         starts.iter().map(|(engine, network, weight)| ((engine.id(), *network), *weight)).collect();
     let mut weights = Vec::new();
@@ -199,6 +263,7 @@ fn weights(
 
 /// Counts the late engines of a closed day, at most once a day: of each day of receipt a network has one origin.
 fn revise_day(
+    source: &dyn Days,
     state: &Connection,
     rules: &Rules,
     day: i64,
@@ -206,6 +271,7 @@ fn revise_day(
     now: i64,
 ) -> anyhow::Result<Option<Counted>> {
     if day < last_closed(now).saturating_sub(LATEST) {
+        source.forgets(day)?;
         return Ok(Some(Counted::new(Kind::Erase, day, seen, now)));
     }
     let last = "SELECT max(time) FROM revision WHERE day = ?1";
@@ -217,15 +283,10 @@ fn revise_day(
     let mut sessions = Vec::new();
     for engine in Engine::ALL {
         let closed = seen.0.unwrap_or(day);
-        let revision = revise::count(&Sqlite(state), state, rules, (engine, day), closed)?;
+        let revision = revise::count(source, state, rules, (engine, day), closed)?;
         let Some(revision) = revision else { continue };
         counted.revisions.push(revision);
-        let mut late = state.prepare_cached(
-            "SELECT DISTINCT origin.session FROM origin JOIN session ON session.id = origin.session
-            WHERE origin.day = ?1 AND session.engine = (SELECT id FROM word WHERE text = ?2)",
-        )?;
-        let late = late.query_map(params![day, engine.id()], |row| row.get(0))?;
-        sessions.extend(late.collect::<Result<Vec<i64>, _>>()?);
+        sessions.extend(source.revises(day, engine)?);
     }
     counted.sessions = Some(sessions);
     Ok((!counted.revisions.is_empty()).then_some(counted))

@@ -34,10 +34,12 @@ mod week;
 mod weigh;
 
 pub use close::{Closed, Counted, Progress, close, count};
+pub(crate) use close::{Days, InFile, Starts, closed, count_in};
 pub use csv::csv;
 pub use figure::{Figure, Form, Row};
 pub use filter::{Engine, Filter, Window};
 pub use question::{QUESTIONS, Question};
+pub(crate) use report::live_in;
 pub use report::{Report, live, report};
 pub use rules::{Rules, rounded};
 pub(crate) use source::{Group, MOST_DEVICES, Source, Which};

@@ -9,7 +9,7 @@ use super::cells::cells;
 use super::cube::{self, WEEK, measure};
 use super::days::monday;
 use super::rules::rounded;
-use super::source::{Source, Sqlite, Which};
+use super::source::{Source, Which};
 use super::table::{Privacy, Table};
 use super::weigh::Weights;
 
@@ -80,7 +80,7 @@ impl Numbers for Public<'_> {
 const LIVE: i64 = 7;
 
 /// What maintainers see: every cell of the last days, as it is counted now.
-pub(crate) struct Live<'c>(pub(crate) &'c Connection);
+pub(crate) struct Live<'s>(pub(crate) &'s dyn Source);
 
 impl Numbers for Live<'_> {
     fn columns(&self, _: &Table, (first, last): (i64, i64)) -> Vec<i64> {
@@ -98,7 +98,7 @@ impl Numbers for Live<'_> {
         let at = at.map_or(0, |at| at.saturating_add(1));
         let mut values = Values::new();
         for day in columns {
-            let groups = Sqlite(self.0).groups(table, engine, *day, Which::All)?;
+            let groups = self.0.groups(table, engine, *day, Which::All)?;
             // Networks count fully.
             for cell in cells(table, &groups, &Weights::default()) {
                 let name = cube::name(cell.parent.as_deref(), cell.label.as_deref());

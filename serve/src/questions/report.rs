@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::days::{date, last_closed};
 use super::numbers::{Live, Numbers, Public};
 use super::question::QUESTIONS;
+use super::source::{Source, Sqlite};
 use super::{Figure, Filter, answer, headline};
 use crate::store::time::day;
 
@@ -38,7 +39,12 @@ pub fn report(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Res
 ///
 /// If the database cannot be read.
 pub fn live(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-    made(&Live(connection), filter, day(now), now)
+    live_in(&Sqlite(connection), filter, now)
+}
+
+/// Makes the report that maintainers see from the rows of another database.
+pub(crate) fn live_in(rows: &dyn Source, filter: &Filter, now: i64) -> anyhow::Result<Report> {
+    made(&Live(rows), filter, day(now), now)
 }
 
 fn made(numbers: &dyn Numbers, filter: &Filter, last: i64, now: i64) -> anyhow::Result<Report> {

@@ -81,11 +81,21 @@ impl Store {
     /// Closes and corrects days. It counts on a connection of its own, so new messages wait for the short writes only.
     async fn close_days(&self, rules: Rules, now: i64) -> anyhow::Result<Closed> {
         let mut done = Closed::default();
-        // What was received before belongs to the count.
+        // What was received before belongs to the count: in the file, or in ClickHouse.
         self.run(|_| ()).await;
+        let waits = self.waits().is_some_and(|(messages, _)| messages > 0);
+        if waits || !self.closes.load(Ordering::Relaxed) {
+            return Ok(done);
+        }
         loop {
-            let path = self.path.clone();
-            let count = move || questions::count(&file::read_only(&path)?, &rules, now);
+            let (path, clickhouse) = (self.path.clone(), self.clickhouse.clone());
+            let count = move || {
+                let file = file::read_only(&path)?;
+                match clickhouse {
+                    None => questions::count(&file, &rules, now),
+                    Some(clickhouse) => questions::count_in(&*clickhouse, &file, &rules, now),
+                }
+            };
             let Some(mut counted) = tokio::task::spawn_blocking(count).await?? else { break };
             loop {
                 let write = move |core: &mut Core| (counted.write(core.connection()), counted);
@@ -102,6 +112,11 @@ impl Store {
             }
         }
         if done != Closed::default() {
+            if let Some(clickhouse) = self.clickhouse.clone() {
+                let closed = self.run(|core| questions::closed(core.connection())).await;
+                let closed = closed.transpose()?.flatten().unwrap_or(0);
+                tokio::task::spawn_blocking(move || clickhouse.erase(closed)).await??;
+            }
             self.log_has_origins.store(true, Ordering::Relaxed);
         }
         // Pages with erased origins are still in the log. A reader may need it now; then it is emptied the next time.

@@ -54,6 +54,8 @@ pub use self::import::Imported;
 pub use self::recompress::{Packed, pack};
 pub use self::retain::Days;
 
+use crate::clickhouse::{ClickHouse, Http, Keeper};
+
 use self::core::Kept;
 use self::line::Line;
 use self::origin::Keys;
@@ -88,6 +90,10 @@ pub struct Store {
     /// What waits for ClickHouse, if messages are kept there.
     waits: Option<watch::Receiver<(u64, u64)>>,
     stopped: watch::Receiver<Option<String>>,
+    /// Where the messages go, if they do not stay in the file.
+    pub(crate) clickhouse: Option<Arc<ClickHouse>>,
+    /// Whether this server closes days. With ClickHouse that is once the tables are there.
+    pub(crate) closes: AtomicBool,
 }
 
 impl std::fmt::Debug for Store {
@@ -115,7 +121,7 @@ impl Store {
         Self::start(core, key, rate, clock)
     }
 
-    /// Opens or makes the file at `path` as the spool of ClickHouse, which holds about `most` bytes.
+    /// Opens or makes the file at `path` as the spool of ClickHouse.
     ///
     /// # Errors
     ///
@@ -125,15 +131,18 @@ impl Store {
         contracts: &[Contract],
         rate: u32,
         clock: Clock,
-        most: u64,
+        (http, keeper): (&Http, &Keeper),
     ) -> anyhow::Result<Self> {
         let mut core = Core::open(path, contracts, clock())?;
-        core.start_to_spool(most).with_context(|| {
+        let name = core.start_to_spool(keeper.spool_bytes).with_context(|| {
             format!("{}: the spool cannot be opened: make room on the disk", path.display())
         })?;
         // Receivers do not know each other's numbers, so each takes one by chance.
         let key = i64::try_from(Uuid::new_v4().as_u64_pair().0 >> 12).unwrap_or(1);
-        Self::start(core, key, rate, clock)
+        let mut store = Self::start(core, key, rate, clock)?;
+        store.clickhouse = Some(Arc::new(ClickHouse::of(&name, http.asker())));
+        store.closes = AtomicBool::new(false);
+        Ok(store)
     }
 
     fn start(core: Core, key: i64, rate: u32, clock: Clock) -> anyhow::Result<Self> {
@@ -156,6 +165,8 @@ impl Store {
             notes: Mutex::default(),
             log_has_origins: AtomicBool::new(true),
             stopped,
+            clickhouse: None,
+            closes: AtomicBool::new(true),
         })
     }
 

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension as _, params};
+use serde_json::json;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::core::{self, Core, Kept, Trouble};
-use super::heard::Tells;
+use super::heard::{Heard, Tells};
+use super::shape::Shapes;
 use super::{line, project, time};
 
 /// Messages after which a part is large enough.
@@ -39,8 +41,8 @@ pub(crate) struct Part {
     pub(crate) messages: i64,
     /// Frames of lines.
     pub(crate) lines: Vec<Vec<u8>>,
-    /// Frames of the rows of networks.
-    pub(crate) origins: Vec<Vec<u8>>,
+    /// Frames of the rows of networks: the table, a space and the JSON of each.
+    pub(crate) networks: Vec<Vec<u8>>,
 }
 
 /// A row that ClickHouse refused.
@@ -58,21 +60,67 @@ impl Spool {
     }
 }
 
+/// What is known of networks, once for each session and day.
+#[derive(Default)]
+struct Networks {
+    sessions: BTreeSet<(i64, [u8; 16], i64, u32)>,
+    /// Starts without identity, by day of receipt, shape and network.
+    starts: BTreeMap<(i64, usize, i64, u32), u64>,
+}
+
+impl Networks {
+    fn add(&mut self, heard: &Heard, start: bool) {
+        let Some(origin) = heard.origin else { return };
+        if let Some(id) = heard.id {
+            self.sessions.insert((time::day(heard.time), id, origin.key, origin.bits));
+        } else if start {
+            let at = (time::day(heard.received), heard.shape, origin.key, origin.bits);
+            let count = self.starts.entry(at).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Returns the rows: the table, a space and the JSON of each.
+    fn rows(self, shapes: &Shapes) -> String {
+        let mut rows = String::new();
+        for (day, id, key, origin) in self.sessions {
+            let session = Uuid::from_bytes(id).hyphenated().to_string();
+            let row = json!({"day": day, "session": session, "key": key, "origin": origin});
+            rows.push_str(&format!("usage_origin {row}\n"));
+        }
+        for ((day, place, key, origin), count) in self.starts {
+            let Some(shape) = shapes.get(place) else { continue };
+            let row = json!({
+                "day": day, "engine": shape.engine, "contract": shape.contract, "key": key, "origin": origin,
+                "count": count,
+            });
+            rows.push_str(&format!("usage_start {row}\n"));
+        }
+        rows
+    }
+}
+
+fn is_start_without_identity(heard: &Heard) -> bool {
+    heard.id.is_none() && matches!(heard.tells, Tells::Start { first: true, .. })
+}
+
 impl Core {
     /// Makes this the file of a server with ClickHouse: messages go to the spool, which holds about `most` bytes.
-    pub(crate) fn start_to_spool(&mut self, most: u64) -> rusqlite::Result<()> {
+    /// Returns the name of the file.
+    pub(crate) fn start_to_spool(&mut self, most: u64) -> rusqlite::Result<String> {
         let connection = self.connection();
         connection.execute_batch(include_str!("spool.sql"))?;
-        let sums = "SELECT coalesce(sum(length(lines) + length(origins)), 0), coalesce(sum(messages), 0) FROM spool";
+        let sums = "SELECT coalesce(sum(length(lines) + length(networks)), 0), coalesce(sum(messages), 0) FROM spool";
         let (bytes, messages): (i64, i64) =
             connection.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let insert = "INSERT OR IGNORE INTO meta (key, value) VALUES ('name', ?1)";
         connection.execute(insert, [Uuid::new_v4().to_string()])?;
         let select = "SELECT value FROM meta WHERE key = 'name'";
-        let name = connection.query_row(select, [], |row| row.get(0))?;
+        let name: String = connection.query_row(select, [], |row| row.get(0))?;
         let (bytes, messages) = (bytes.unsigned_abs(), messages.unsigned_abs());
-        self.spool = Some(Spool { most, waits: watch::Sender::new((messages, bytes)), name });
-        Ok(())
+        let waits = watch::Sender::new((messages, bytes));
+        self.spool = Some(Spool { most, waits, name: name.clone() });
+        Ok(name)
     }
 
     /// Appends messages to the spool, safely, and counts them.
@@ -86,7 +134,7 @@ impl Core {
             );
             return Err(Trouble::Passing(rusqlite::Error::SqliteFailure(full, Some(why))));
         }
-        let (mut lines, mut origins, mut count) = (Vec::new(), BTreeSet::new(), 0_i64);
+        let (mut lines, mut networks, mut count) = (Vec::new(), Networks::default(), 0_i64);
         let mut counts = Counts::new();
         for Kept { line, heard } in messages {
             if self.is_forgotten(&heard) {
@@ -94,45 +142,38 @@ impl Core {
             }
             lines.extend_from_slice(&line);
             count = count.saturating_add(1);
-            if let (Some(id), Some(origin)) = (heard.id, heard.origin) {
-                let (day, id) = (time::day(heard.time), Uuid::from_bytes(id));
-                origins.insert(format!(
-                    "{{\"day\":{day},\"session\":\"{id}\",\"key\":{},\"origin\":{}}}\n",
-                    origin.key, origin.bits
-                ));
-            }
-            let start =
-                heard.id.is_none() && matches!(heard.tells, Tells::Start { first: true, .. });
+            let start = is_start_without_identity(&heard);
             let of = counts.entry((time::day(heard.received), heard.shape)).or_default();
             for (count, more) in of.iter_mut().zip([true, heard.skewed, start]) {
                 *count = count.saturating_add(i64::from(more));
             }
+            networks.add(&heard, start);
         }
         if count == 0 {
             return Ok(());
         }
-        let origins = origins.into_iter().collect::<String>();
-        self.insert_into_spool(count, &lines, origins.as_bytes(), counts).map_err(core::trouble)
+        let networks = networks.rows(&self.shapes);
+        self.insert_into_spool(count, &lines, networks.as_bytes(), counts).map_err(core::trouble)
     }
 
     fn insert_into_spool(
         &mut self,
         messages: i64,
         lines: &[u8],
-        origins: &[u8],
+        networks: &[u8],
         counts: Counts,
     ) -> rusqlite::Result<()> {
         let compress = |lines| {
             line::compress(lines, line::FAST)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
         };
-        let (lines, origins) = (compress(lines)?, compress(origins)?);
-        let more = lines.len().saturating_add(origins.len()) as u64;
+        let (lines, networks) = (compress(lines)?, compress(networks)?);
+        let more = lines.len().saturating_add(networks.len()) as u64;
         let shapes = std::sync::Arc::clone(&self.shapes);
         let transaction = self.connection().transaction()?;
         transaction
-            .prepare_cached("INSERT INTO spool (messages, lines, origins) VALUES (?1, ?2, ?3)")?
-            .execute((messages, lines, origins))?;
+            .prepare_cached("INSERT INTO spool (messages, lines, networks) VALUES (?1, ?2, ?3)")?
+            .execute((messages, lines, networks))?;
         for ((day, place), [received, skewed, starts]) in counts {
             let Some(shape) = shapes.get(place) else { continue };
             let both = format!("{} {}", shape.contract, shape.message);
@@ -160,10 +201,10 @@ impl Core {
         let last: Option<i64> = transaction
             .query_row("SELECT value FROM meta WHERE key = 'part'", [], |row| row.get(0))
             .optional()?;
-        let mut part = Part { name, last: 0, messages: 0, lines: Vec::new(), origins: Vec::new() };
+        let mut part = Part { name, last: 0, messages: 0, lines: Vec::new(), networks: Vec::new() };
         {
             let mut all = transaction
-                .prepare_cached("SELECT id, messages, lines, origins FROM spool ORDER BY id")?;
+                .prepare_cached("SELECT id, messages, lines, networks FROM spool ORDER BY id")?;
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
@@ -175,7 +216,7 @@ impl Core {
                 part.last = id;
                 part.messages = part.messages.saturating_add(row.get(1)?);
                 part.lines.push(row.get(2)?);
-                part.origins.push(row.get(3)?);
+                part.networks.push(row.get(3)?);
             }
         }
         if part.last == 0 {
@@ -212,12 +253,26 @@ impl Core {
         transaction.prepare_cached("DELETE FROM spool WHERE id <= ?1")?.execute([part.last])?;
         transaction.commit()?;
         if let Some(spool) = &self.spool {
-            let gone = part.lines.iter().chain(&part.origins).map(|frame| frame.len() as u64);
+            let gone = part.lines.iter().chain(&part.networks).map(|frame| frame.len() as u64);
             spool.waits.send_modify(|(waiting, bytes)| {
                 *waiting = waiting.saturating_sub(part.messages.unsigned_abs());
                 *bytes = bytes.saturating_sub(gone.sum());
             });
         }
         Ok(())
+    }
+
+    /// Deletes the refused rows of an identity. Returns the last messages that wait.
+    pub(crate) fn forget_aside(&mut self, id: Uuid) -> rusqlite::Result<i64> {
+        let text = id.hyphenated().to_string();
+        self.connection().execute("DELETE FROM aside WHERE instr(row, ?1)", [text])?;
+        let last = "SELECT coalesce(max(id), 0) FROM spool";
+        self.connection().query_row(last, [], |row| row.get(0))
+    }
+
+    /// Returns whether messages up to `last` wait.
+    pub(crate) fn waits_until(&mut self, last: i64) -> rusqlite::Result<bool> {
+        let any = "SELECT EXISTS (SELECT 1 FROM spool WHERE id <= ?1)";
+        self.connection().query_row(any, [last], |row| row.get(0))
     }
 }

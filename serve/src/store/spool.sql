@@ -1,13 +1,13 @@
 -- What a server with ClickHouse adds to the tables of the store.
 
--- Messages that were answered and are not in ClickHouse yet. `lines` is as in `batch`; `origins` is a zstd frame with
--- lines of JSON, the rows of their networks. A row goes when ClickHouse has it. Numbers are not used again, because they
+-- Messages that were answered and are not in ClickHouse yet. `lines` is as in `batch`; `networks` is a zstd frame with
+-- the rows of their networks: on each line the table, a space and the JSON. A row goes when ClickHouse has it. Numbers are not used again, because they
 -- name an insert that is repeated.
 CREATE TABLE IF NOT EXISTS spool (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     messages INTEGER NOT NULL,
     lines BLOB NOT NULL,
-    origins BLOB NOT NULL
+    networks BLOB NOT NULL
 );
 
 -- Rows that ClickHouse refused while it took others: when (days since 1970), for which table, what it said.

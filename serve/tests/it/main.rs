@@ -19,6 +19,7 @@ mod fleet;
 mod hardening;
 mod operations;
 mod privacy;
+mod publishing;
 mod questions;
 mod running;
 mod senders;

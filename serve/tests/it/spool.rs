@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use otel_usage_serve::Settings;
-use otel_usage_serve::clickhouse::Keeper;
+use otel_usage_serve::clickhouse::{Keeper, copy};
+use otel_usage_serve::questions::Rules;
+use otel_usage_serve::store::Days;
 use otel_usage_testing::clickhouse::ClickHouse;
 use rusqlite::Connection;
 
@@ -172,4 +174,50 @@ async fn an_address_of_clickhouse_that_is_none_is_refused_without_its_password()
         assert!(error.contains("the address of ClickHouse"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_copied_once_and_its_server_goes_on() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    let server = Running::start(settings(&place.data())).await;
+    assert_eq!(post(&server, 0..30).await, [200].into());
+    server.stop().await;
+    let keeper = with(&place, &clickhouse).clickhouse.unwrap();
+    let copied = async || copy(&place.data(), &[], &keeper, NOW, &mut |_| {}).await;
+    let error = copied().await.unwrap_err().to_string();
+    assert!(error.contains("takes nothing") && !error.contains("secret"), "{error}");
+    clickhouse.come();
+    for _ in 0..2 {
+        let copied = copied().await.unwrap();
+        assert_eq!((copied.messages, copied.refused), (30, 0));
+    }
+    let server = Running::start(with(&place, &clickhouse)).await;
+    assert_eq!(post(&server, 30..40).await, [200].into());
+    wait("the delivery", || clickhouse.rows(BEATS).len() >= 40).await;
+    server.stop().await;
+    let arrived = clickhouse.values(BEATS, "uuid");
+    assert_eq!((arrived.len(), arrived.into_iter().collect()), (40, all(0..40)));
+    let origins = clickhouse.values("usage_origin", "session");
+    assert_eq!((origins.len(), origins.into_iter().collect()), (40, all(0..40)));
+    // The networks are in one place only, where the close erases them.
+    assert_eq!(rows(&place.read(), "SELECT count(*) FROM origin"), ["0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_receives_shows_no_page() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    clickhouse.come();
+    let mut settings = with(&place, &clickhouse);
+    if let Some(keeper) = &mut settings.clickhouse {
+        keeper.receive_only = true;
+    }
+    let server = Running::start(settings).await;
+    let page = server.client.get(&server.url).send().await.unwrap();
+    assert!(page.status().is_client_error(), "{}", page.status());
+    assert_eq!(post(&server, 0..5).await, [200].into());
+    wait("the delivery", || clickhouse.rows(BEATS).len() >= 5).await;
+    server.now.store(NOW + 5 * 86_400_000, std::sync::atomic::Ordering::SeqCst);
+    server.store.maintain(Days::default(), Rules::default()).await;
+    server.stop().await;
+    assert_eq!(rows(&place.read(), "SELECT value FROM meta WHERE key = 'closed'"), [""; 0]);
 }
