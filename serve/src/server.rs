@@ -246,7 +246,7 @@ impl Server {
             .await
             .context("the store did not end")?;
         match why {
-            Some(why) => Err(anyhow::anyhow!(why)),
+            Some(why) => Err(why),
             None => Ok(finished),
         }
     }

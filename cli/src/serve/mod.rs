@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use otel_usage::Contract;
 use otel_usage_bridge::Network;
 use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::{Clock, Days};
+use otel_usage_serve::store::{Clock, Days, Distrusted};
 use otel_usage_serve::{Server, Settings};
 
 use crate::{contract, exit, output, service};
@@ -138,12 +138,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     settings.limits.connections = args.max_connections.max(1);
     settings.clickhouse = args.store.keeper(&settings.contracts)?;
     service::log();
-    let finished = match runtime.block_on(serve(&settings))? {
-        Ok(finished) => finished,
-        Err(error) => {
+    let finished = match runtime.block_on(serve(&settings)) {
+        Err(error) if error.is::<Distrusted>() => {
             output::error(&error);
             return Ok(exit::DISK);
         }
+        served => served?,
     };
     if !finished {
         output::note("stopped before all requests were finished; their senders got no answer");
@@ -151,8 +151,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-/// Serves until a signal. The inner error is one after which only a look at the disk helps.
-async fn serve(settings: &Settings) -> anyhow::Result<anyhow::Result<bool>> {
+async fn serve(settings: &Settings) -> anyhow::Result<bool> {
     // Signals are handled before the ports open, because an open port shows that the server is ready.
     let stop = service::stop()?;
     let server = Server::bind(settings, clock()).await?;
@@ -167,7 +166,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<anyhow::Result<bool>> {
         None => format!("keeping everything in {file}"),
         Some(_) => format!("keeping everything in ClickHouse, and what waits for it in {file}"),
     });
-    Ok(server.serve(stop).await)
+    server.serve(stop).await
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -74,6 +74,18 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// Pause of a sender whose messages cannot be kept now.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// The disk may not hold what it was told to hold, so a new start does not help before somebody has looked at it.
+#[derive(Debug)]
+pub struct Distrusted(String);
+
+impl std::fmt::Display for Distrusted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Distrusted {}
+
 /// A store that takes messages.
 pub struct Store {
     queue: Arc<Queue>,
@@ -192,18 +204,19 @@ impl Store {
     }
 
     /// Returns once nothing may be promised any more, with the reason.
-    pub async fn stopped(&self) -> String {
+    pub async fn stopped(&self) -> anyhow::Error {
         let mut stopped = self.stopped.clone();
         let why = stopped.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
         match why {
-            Some(why) => why,
+            Some(why) => Distrusted(why).into(),
             // `close` has ended the thread.
             None if self.thread.lock().unwrap_or_else(PoisonError::into_inner).is_none() => {
                 std::future::pending().await
             }
-            None => "the thread that writes has ended by a mistake of this program: \
-                report what the log says of it, and start again"
-                .to_owned(),
+            None => anyhow::anyhow!(
+                "the thread that writes has ended by a mistake of this program: report what the log says of it, and \
+                 start again"
+            ),
         }
     }
 

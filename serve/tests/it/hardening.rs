@@ -26,7 +26,7 @@ async fn a_panic_of_the_thread_that_writes_ends_the_server() {
     let done = store.run(|_: &mut Core| -> () { panic!("the mistake of the test") }).await;
     assert_eq!(done, None);
     let why = tokio::time::timeout(PATIENCE, store.stopped()).await.unwrap();
-    assert!(why.contains("by a mistake of this program"), "{why}");
+    assert!(why.to_string().contains("by a mistake of this program"), "{why}");
     // What comes later does not wait for a thread that is gone.
     assert_eq!(tokio::time::timeout(PATIENCE, store.run(|_| ())).await.unwrap(), None);
 }
