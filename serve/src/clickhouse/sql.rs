@@ -255,7 +255,9 @@ fn of_interval(messages: &[Message], field: &str, day: i64, value: &str) -> Stri
 }
 
 fn hits(messages: &[Message], day: i64) -> String {
-    let (hit, stored) = ("sum(interval_num_hit_tokens)", "sum(interval_num_stored_tokens)");
+    // A sum of integers would wrap around where one client sends the largest.
+    let (hit, stored) =
+        ("sum(toFloat64(interval_num_hit_tokens))", "sum(toFloat64(interval_num_stored_tokens))");
     let value = format!(
         "multiIf({hit} + {stored} <= 0, 'no tokens', {hit} = 0, 'none', 4 * {hit} < {hit} + {stored}, \
         'below a quarter', 2 * {hit} < {hit} + {stored}, 'a quarter to a half', 'half and more')"
@@ -265,8 +267,9 @@ fn hits(messages: &[Message], day: i64) -> String {
 
 fn cache_life(messages: &[Message], day: i64) -> String {
     let life = "cache_lifespan_histogram";
+    let sums = format!("sumMap(mapApply((bound, count) -> (bound, toFloat64(count)), {life}))");
     let bins = format!(
-        "arraySort(bin -> bin.1, arrayZip(arrayMap(bound -> toInt64(bound), mapKeys(sumMap({life}))), mapValues(sumMap({life}))))"
+        "arraySort(bin -> bin.1, arrayZip(arrayMap(bound -> toInt64(bound), mapKeys({sums})), mapValues({sums})))"
     );
     let so_far = format!("arrayCumSum(bin -> bin.2, {bins})");
     let value = format!(

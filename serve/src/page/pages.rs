@@ -64,6 +64,11 @@ impl Pages {
         self.to(&to, now)
     }
 
+    /// Returns the versions that a view may be limited to.
+    pub(crate) fn versions(&self, now: i64) -> anyhow::Result<Vec<String>> {
+        Ok(self.source.report(&Filter::default(), now)?.versions)
+    }
+
     /// Makes a page or file.
     pub(crate) fn to(&self, to: &To<'_>, now: i64) -> anyhow::Result<Option<Content>> {
         match to {

@@ -22,8 +22,11 @@ pub fn render(data: &Path, folder: &Path, now: i64) -> anyhow::Result<usize> {
         let Some(content) = content else { return Ok(()) };
         let path = folder.join(Site::Files.path(to));
         let inside = path.parent().unwrap_or(folder);
+        // A host serves the old file until the new one is whole.
+        let new = inside.join(".new");
         fs::create_dir_all(inside)
-            .and_then(|()| fs::write(&path, &content.text))
+            .and_then(|()| fs::write(&new, &content.text))
+            .and_then(|()| fs::rename(&new, &path))
             .with_context(|| format!("cannot write {}", path.display()))?;
         files = files.saturating_add(1);
         Ok(())

@@ -31,7 +31,7 @@ use crate::store::Clock;
 
 /// How long a published page may be shown again.
 const KEPT: Duration = Duration::from_secs(60);
-/// Pages that are kept. The fixed addresses are fewer; only versions add to them.
+/// Pages that are kept. The fixed addresses are fewer; only versions that are published add to them.
 const MOST: usize = 512;
 /// Pages that are made at the same time.
 const AT_ONCE: usize = 4;
@@ -58,6 +58,7 @@ fn with(pages: Pages, clock: Clock, longest: Duration) -> Router {
         pages,
         clock,
         kept: Mutex::default(),
+        versions: tokio::sync::Mutex::default(),
         places: Semaphore::new(AT_ONCE),
         longest,
     });
@@ -81,6 +82,7 @@ struct Served {
     pages: Pages,
     clock: Clock,
     kept: Mutex<HashMap<String, (Instant, Answer)>>,
+    versions: tokio::sync::Mutex<Option<(Instant, Arc<Vec<String>>)>>,
     places: Semaphore,
     longest: Duration,
 }
@@ -94,9 +96,17 @@ struct Answer {
 }
 
 async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
-    let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
+    let (path, mut filter) =
+        (uri.path().to_owned(), address::filter_of(uri.query().unwrap_or_default()));
+    // Each version has pages of its own, so a made-up one is ignored as every other mistake.
+    if let Some(version) = &filter.version
+        && !served.versions().await.contains(version)
+    {
+        filter.version = None;
+    }
     // What a page ignores must not make it again.
-    let address = format!("{path}{}", address::query(&address::filter_of(&query)));
+    let query = address::query(&filter);
+    let address = format!("{path}{query}");
     if let Some(answer) = served.again(&address) {
         return answer.respond(&headers);
     }
@@ -108,7 +118,7 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
     }
     let maker = Arc::clone(&served);
     let made = tokio::task::spawn_blocking(move || {
-        let content = maker.pages.at(&path, &query, (maker.clock)())?;
+        let content = maker.pages.at(&path, query.trim_start_matches('?'), (maker.clock)())?;
         content.map(Answer::of).transpose()
     });
     match made.await {
@@ -132,6 +142,25 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
 }
 
 impl Served {
+    /// Returns the versions that have pages. They are read once for as long as a page is kept; maintainers ask for few.
+    async fn versions(self: &Arc<Self>) -> Arc<Vec<String>> {
+        let mut known = self.versions.lock().await;
+        if let Some((read, versions)) = &*known
+            && read.elapsed() < KEPT.min(self.longest)
+        {
+            return Arc::clone(versions);
+        }
+        let reader = Arc::clone(self);
+        let read = move || reader.pages.versions((reader.clock)());
+        let versions = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(versions)) => Arc::new(versions),
+            // The page itself tells that nothing can be read.
+            _ => Arc::default(),
+        };
+        *known = Some((Instant::now(), Arc::clone(&versions)));
+        versions
+    }
+
     /// Returns an answer that was made lately.
     fn again(&self, address: &str) -> Option<Answer> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

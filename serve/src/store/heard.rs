@@ -16,7 +16,7 @@ use super::origin::Origin;
 use super::shape::{FACETS, Kind, Shape, Shapes};
 use super::time;
 
-/// Longest text of a facet. Contracts cut texts to 1,024 characters, of which nothing on a page has use.
+/// Longest text of a facet. Contracts allow 1,024 characters, and no page shows so many.
 const TEXT: usize = 200;
 
 /// A message as the projection needs it.

@@ -268,6 +268,7 @@ impl otel_usage_bridge::Store for Store {
         }
         let kept: Vec<Kept> =
             messages.iter().filter_map(|message| self.kept(origin, now, message)).collect();
+        self.note("unreadable", messages.len().saturating_sub(kept.len()));
         if kept.is_empty() {
             return std::future::ready(Ok(())).boxed();
         }
@@ -280,6 +281,9 @@ impl otel_usage_bridge::Store for Store {
     }
 
     fn note(&self, what: &'static str, count: usize) {
+        if count == 0 {
+            return;
+        }
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = notes.entry(what).or_default();
         *known = known.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));

@@ -51,20 +51,24 @@ impl Core {
             )?;
         }
         most = most.max(gone);
-        let end = sessions.saturating_mul(time::DAY);
-        transaction.execute_batch(
-            "CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY); DELETE FROM gone",
-        )?;
-        let old = "INSERT INTO gone SELECT id FROM session WHERE last < ?1 LIMIT ?2";
-        most = most.max(transaction.execute(old, [end, PIECE])?);
-        for (table, key) in [("facet", "session"), ("interval", "session"), ("session", "id")] {
-            let delete = format!("DELETE FROM {table} WHERE {key} IN (SELECT id FROM gone)");
-            transaction.execute(&delete, [])?;
-        }
         // A day's rows lie together.
         let old = "SELECT day, session FROM presence WHERE day < ?1 LIMIT ?2";
         let delete = format!("DELETE FROM presence WHERE (day, session) IN ({old})");
-        most = most.max(transaction.execute(&delete, [sessions, PIECE])?);
+        let days = transaction.execute(&delete, [sessions, PIECE])?;
+        most = most.max(days);
+        // A session goes after its days, because its number is given to another one.
+        if i64::try_from(days).unwrap_or(PIECE) < PIECE {
+            let end = sessions.saturating_mul(time::DAY);
+            transaction.execute_batch(
+                "CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY); DELETE FROM gone",
+            )?;
+            let old = "INSERT INTO gone SELECT id FROM session WHERE last < ?1 LIMIT ?2";
+            most = most.max(transaction.execute(old, [end, PIECE])?);
+            for (table, key) in [("facet", "session"), ("interval", "session"), ("session", "id")] {
+                let delete = format!("DELETE FROM {table} WHERE {key} IN (SELECT id FROM gone)");
+                transaction.execute(&delete, [])?;
+            }
+        }
         transaction.execute("DELETE FROM quality WHERE day < ?1", [sessions])?;
         transaction.commit()?;
         if most > 0 {

@@ -70,6 +70,18 @@ async fn a_batch_that_gets_the_number_of_a_deleted_one_is_projected_after_a_cras
 
 /// A client may send any number of 64 bits, and a sum of two of them is none.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_version_makes_no_page_of_its_own() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let get = async |path: &str| {
+        let answer = server.client.get(format!("{}{path}", server.url)).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    assert_eq!(get("/?version=0.999&engine=vllm").await, get("/?engine=vllm").await);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_largest_numbers_of_one_client_stop_no_page_and_no_close() {
     let place = Place::new();
     let server = place.serve().await;
