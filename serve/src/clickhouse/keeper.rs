@@ -2,7 +2,7 @@
 
 use super::{Http, TABLES};
 
-/// Bytes of the spool unless an operator says otherwise: an hour of some 3,000 messages a second.
+/// Bytes of the spool unless an operator says otherwise.
 const SPOOL: u64 = 256 << 20;
 
 /// A ClickHouse that keeps messages.
