@@ -10,6 +10,7 @@
 mod answer;
 mod cells;
 mod close;
+mod counted;
 mod csv;
 mod cube;
 mod day;
@@ -33,8 +34,10 @@ mod table;
 mod week;
 mod weigh;
 
-pub use close::{Closed, Counted, Progress, close, count};
-pub(crate) use close::{Days, InFile, Starts, closed, count_in};
+pub(crate) use close::{Days, InFile, Starts, count_in};
+pub use close::{close, count};
+pub(crate) use counted::closed;
+pub use counted::{Closed, Counted, Progress};
 pub use csv::csv;
 pub use figure::{Figure, Form, Row};
 pub use filter::{Engine, Filter, Window};
