@@ -31,6 +31,8 @@ use crate::store::Clock;
 
 /// How long a published page may be shown again.
 const KEPT: Duration = Duration::from_secs(60);
+/// How long an older page is shown while a new one is made, so that a visitor does not wait for it.
+const STALE: Duration = Duration::from_secs(600);
 /// Pages that are kept. The fixed addresses are fewer; only versions that are published add to them.
 const MOST: usize = 512;
 /// Pages that are made at the same time.
@@ -81,10 +83,26 @@ fn with(pages: Pages, clock: Clock, longest: Duration) -> Router {
 struct Served {
     pages: Pages,
     clock: Clock,
-    kept: Mutex<HashMap<String, (Instant, Answer)>>,
+    kept: Mutex<HashMap<String, Kept>>,
     versions: tokio::sync::Mutex<Option<(Instant, Arc<Vec<String>>)>>,
     places: Semaphore,
     longest: Duration,
+}
+
+/// An answer that was made lately.
+struct Kept {
+    made: Instant,
+    answer: Answer,
+    /// Whether a new one is being made.
+    renewed: bool,
+}
+
+/// What is known at an address.
+enum Known {
+    Fresh(Answer),
+    /// It may be shown, and this request makes a new one.
+    Old(Answer),
+    Nothing,
 }
 
 /// An answer in both codings.
@@ -107,36 +125,37 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
     // What a page ignores must not make it again.
     let query = address::query(&filter);
     let address = format!("{path}{query}");
-    if let Some(answer) = served.again(&address) {
-        return answer.respond(&headers);
-    }
-    // It is never closed.
-    let _place = served.places.acquire().await;
-    // While this request waited, another one may have made the page.
-    if let Some(answer) = served.again(&address) {
-        return answer.respond(&headers);
-    }
-    let maker = Arc::clone(&served);
-    let made = tokio::task::spawn_blocking(move || {
-        let content = maker.pages.at(&path, query.trim_start_matches('?'), (maker.clock)())?;
-        content.map(Answer::of).transpose()
-    });
-    match made.await {
-        Ok(Ok(Some(answer))) => {
-            served.keep(address, answer.clone());
+    match served.again(&address) {
+        Known::Fresh(answer) => answer.respond(&headers),
+        Known::Old(answer) => {
+            tokio::spawn(async move {
+                let _ = served.make(path, query, address).await;
+            });
             answer.respond(&headers)
         }
-        Ok(Ok(None)) => nothing(),
-        Ok(Err(error)) => {
-            tracing::warn!("a page cannot be made: {error:#}");
-            plain(
+        Known::Nothing => match served.make(path, query, address).await {
+            Ok(answer) => answer.respond(&headers),
+            Err(trouble) => trouble.respond(),
+        },
+    }
+}
+
+/// Why there is no page.
+enum Trouble {
+    NotThere,
+    Unreadable,
+    Mistake,
+}
+
+impl Trouble {
+    fn respond(&self) -> Response<Body> {
+        match self {
+            Self::NotThere => nothing(),
+            Self::Unreadable => plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The numbers cannot be read now. Try again later.\n",
-            )
-        }
-        Err(error) => {
-            tracing::warn!("a page cannot be made: {error}");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be made.\n")
+            ),
+            Self::Mistake => plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be made.\n"),
         }
     }
 }
@@ -161,11 +180,62 @@ impl Served {
         versions
     }
 
-    /// Returns an answer that was made lately.
-    fn again(&self, address: &str) -> Option<Answer> {
+    /// Returns the answer that was made lately. The first request that gets an old one has to make a new one.
+    fn again(&self, address: &str) -> Known {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Kept { made, answer, renewed }) = kept.get_mut(address) else {
+            return Known::Nothing;
+        };
+        match made.elapsed() {
+            age if age < self.longest => Known::Fresh(answer.clone()),
+            age if age >= STALE => Known::Nothing,
+            _ if std::mem::replace(renewed, true) => Known::Fresh(answer.clone()),
+            _ => Known::Old(answer.clone()),
+        }
+    }
+
+    /// Makes the answer at an address, unless another request has made it meanwhile.
+    async fn make(
+        self: &Arc<Self>,
+        path: String,
+        query: String,
+        address: String,
+    ) -> Result<Answer, Trouble> {
+        // It is never closed.
+        let _place = self.places.acquire().await;
+        if let Some(answer) = self.made_lately(&address) {
+            return Ok(answer);
+        }
+        let maker = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || {
+            let content = maker.pages.at(&path, query.trim_start_matches('?'), (maker.clock)())?;
+            content.map(Answer::of).transpose()
+        });
+        let trouble = match made.await {
+            Ok(Ok(Some(answer))) => {
+                self.keep(address, answer.clone());
+                return Ok(answer);
+            }
+            Ok(Ok(None)) => Trouble::NotThere,
+            Ok(Err(error)) => {
+                tracing::warn!("a page cannot be made: {error:#}");
+                Trouble::Unreadable
+            }
+            Err(error) => {
+                tracing::warn!("a page cannot be made: {error}");
+                Trouble::Mistake
+            }
+        };
+        // What cannot be made now is asked for again, and an old answer is not shown on.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+        Err(trouble)
+    }
+
+    fn made_lately(&self, address: &str) -> Option<Answer> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (made, answer) = kept.get(address)?;
-        (made.elapsed() < self.longest).then(|| answer.clone())
+        kept.get(address)
+            .filter(|kept| kept.made.elapsed() < self.longest)
+            .map(|kept| kept.answer.clone())
     }
 
     fn keep(&self, address: String, answer: Answer) {
@@ -176,7 +246,7 @@ impl Served {
         if kept.len() >= MOST {
             kept.clear();
         }
-        kept.insert(address, (Instant::now(), answer));
+        kept.insert(address, Kept { made: Instant::now(), answer, renewed: false });
     }
 }
 

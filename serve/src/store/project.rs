@@ -157,7 +157,6 @@ impl Merged {
         let closed: i64 = connection.prepare_cached(closed)?.query_row([], |row| row.get(0))?;
         let open = time::first_open(now).max(closed.saturating_add(1));
         let mut gained: HashMap<i64, i64> = HashMap::new();
-        let mut late: Option<i64> = None;
         let mut first_heard = HashSet::new();
         for ((day, session), (beats, any)) in &self.slots {
             let (new, is_first) = presence(connection, *day, *session, beats, any)?;
@@ -166,12 +165,6 @@ impl Merged {
             }
             let beats = gained.entry(*session).or_default();
             *beats = beats.saturating_add(new);
-            if *day < open && late != Some(*day) {
-                late = Some(*day);
-                connection
-                    .prepare_cached("INSERT OR IGNORE INTO late (day) VALUES (?1)")?
-                    .execute([day])?;
-            }
         }
         let update = "UPDATE session SET first = min(first, ?2), last = max(last, ?3), beats = beats + ?4 WHERE id = ?1";
         let mut update = connection.prepare_cached(update)?;

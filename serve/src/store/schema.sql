@@ -81,9 +81,6 @@ CREATE TABLE start (
     PRIMARY KEY (day, engine, contract, key, origin)
 ) WITHOUT ROWID;
 
--- Closed days that messages have changed since the last revision of their cubes.
-CREATE TABLE late (day INTEGER PRIMARY KEY);
-
 -- An interval message of LMCache. `series` is a word (an adapter of L2, or empty), `sums` a JSON object with the
 -- numbers that questions ask for.
 CREATE TABLE interval (
