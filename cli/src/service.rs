@@ -10,7 +10,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub(crate) fn log() {
     // A sender could fill the log with what the libraries below tell of its connections.
     let own = Targets::new().with_target("otel_usage", tracing::Level::INFO);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
+        .with_target(false);
     tracing_subscriber::registry().with(lines.with_filter(own)).init();
 }
 

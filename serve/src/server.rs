@@ -14,6 +14,7 @@ use otel_usage_bridge::{Bridge, Config, Limits, MetricsText, Network, Operator};
 use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::clickhouse::{self, Delivery, Keeper};
 use crate::own_names;
@@ -260,6 +261,7 @@ fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
         if headers.contains_key(ORIGIN) {
             return (StatusCode::FORBIDDEN, "a browser may not delete: use curl\n".to_owned());
         }
+        let wrong = Uuid::try_parse(id.trim()).is_err();
         let done = match &store.clickhouse {
             None => store.forget(id).await,
             Some(clickhouse) => clickhouse::forget(&store, clickhouse, id).await,
@@ -269,7 +271,8 @@ fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
                 let Forgotten { sessions, messages } = done;
                 (StatusCode::OK, format!("deleted {sessions} sessions and {messages} messages\n"))
             }
-            Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
+            Err(error) if wrong => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
+            Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}\n")),
         }
     };
     let metrics = async move || {

@@ -12,7 +12,7 @@ use crate::{exit, output, schema, service};
 /// Where ClickHouse is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// Keep messages in ClickHouse, and in the file only those that wait for it: clickhouse http://HOST:8123/DATABASE
+    /// ClickHouse, which keeps the messages while the file has those that wait for it: clickhouse http://HOST:8123/DATABASE
     ///
     /// User and password stand in the URL, or in CLICKHOUSE_USER and CLICKHOUSE_PASSWORD, which other users of the
     /// machine do not see.
@@ -25,7 +25,7 @@ pub(super) struct Place {
 pub(super) struct Store {
     #[command(flatten)]
     place: Place,
-    /// Size of the messages that may wait for ClickHouse. Then senders are asked to wait
+    /// Most bytes of messages that may wait for ClickHouse. When it is full, senders are asked to wait
     #[arg(long, value_name = "SIZE", default_value = "256MiB", requires = "store")]
     spool_bytes: ByteSize,
     /// Leave the closing of days and the page to another server with the same ClickHouse

@@ -135,7 +135,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
                 Format::Json => store::Format::Json,
             };
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            store::export(&file.existing()?, rows, format, &mut out)?;
+            match store::export(&file.existing()?, rows, format, &mut out) {
+                // A reader that has seen enough is no failure.
+                Err(error) if is_closed(&error) => {}
+                done => done?,
+            }
             Ok(exit::SUCCESS)
         }
         Command::Forget { file, own, identity } => {
@@ -168,6 +172,12 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
             Ok(exit::SUCCESS)
         }
     }
+}
+
+/// Returns whether an error says that standard output is closed.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn import(data: &Path, contracts: &[Contract], files: &[PathBuf], now: i64) -> anyhow::Result<u8> {

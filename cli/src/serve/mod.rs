@@ -60,7 +60,7 @@ struct Run {
     /// Memory in bytes for all requests together
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     max_memory: usize,
-    /// Largest number of open connections. A further one takes the place of one that says nothing
+    /// Largest number of open connections. When all are taken, a new one replaces an idle one
     #[arg(long, value_name = "N", default_value_t = 4096)]
     max_connections: usize,
     #[command(flatten)]

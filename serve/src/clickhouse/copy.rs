@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use otel_usage_schema::Contract;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::Keeper;
@@ -29,11 +30,17 @@ pub struct Copied {
 }
 
 /// What else the questions need, as queries of the file: the table in ClickHouse, and the columns of a row.
-const REST: [(&str, &str, &[&str]); 3] = [
+const REST: [(&str, &str, &[&str]); 4] = [
     (
         "usage_origin",
         "SELECT day, uuid, key, origin FROM origin JOIN session ON session.id = origin.session",
         &["day", "session", "key", "origin"],
+    ),
+    (
+        "usage_start",
+        "SELECT day, e.text, c.text, key, origin, count FROM start
+        JOIN word e ON e.id = engine JOIN word c ON c.id = contract",
+        &["day", "engine", "contract", "key", "origin", "count"],
     ),
     (
         "usage_counted",
@@ -80,9 +87,12 @@ pub async fn copy(
     for (table, query, columns) in REST {
         let rows = rows(&mut core, query, columns)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
-        for (number, some) in rows.chunks(ROWS).enumerate() {
+        for some in rows.chunks(ROWS) {
             let mut aside = Vec::new();
-            let name = format!("{name}-copy-{number}");
+            // ClickHouse knows a repeated insert by its name, so other rows need another one.
+            let hash: [u8; 32] = Sha256::digest(some.concat()).into();
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            let name = format!("{name}-copy-{hash}");
             insert(&http, &name, table, some, &mut aside).await.map_err(away)?;
             if let Some(Aside { why, .. }) = aside.first() {
                 bail!("ClickHouse at {} refuses rows of {table}: {why}", http.place());
@@ -90,7 +100,7 @@ pub async fn copy(
         }
     }
     // The close of their days erases them in ClickHouse, and would leave them here.
-    core.connection().execute("DELETE FROM origin", [])?;
+    core.connection().execute_batch("DELETE FROM origin; DELETE FROM start")?;
     Ok(done)
 }
 

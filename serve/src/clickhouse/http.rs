@@ -70,7 +70,9 @@ impl Http {
         }
         let database = url.path().trim_matches('/').to_owned();
         if database.contains('/') {
-            bail!("the path of the address of ClickHouse is the database, and {database} is none");
+            bail!(
+                "{database}: no name of a database, which is the path of the address of ClickHouse: {remedy}"
+            );
         }
         url.set_path("/");
         if !database.is_empty() {

@@ -14,7 +14,7 @@ pub(crate) fn page(shell: &Shell) -> String {
             h1 { "How the numbers are made" }
             p {
                 "Everything on these pages is counted by one program, whose source is public, from messages whose "
-                a href=(to(&To::Dictionary)) { "fields are listed" } ". Nothing is estimated."
+                a href=(to(&To::Dictionary)) { "fields are listed" } ". Nothing is extrapolated. Of a large network only a part is counted."
             }
         }
         div.text {
@@ -27,7 +27,7 @@ pub(crate) fn page(shell: &Shell) -> String {
                 dt { "Started" }
                 dd { "It reported at least once. Tests, crashes and restarts are among these, so they say little." }
                 dt { "Served" }
-                dd { "It was heard of in at least six slots of ten minutes. All counts of the report are of these." }
+                dd { "It was heard of in at least six slots of ten minutes, or sent at least six messages at intervals (LMCache). The figures count these, but for the lives of engines and the starts before schema 1." }
                 dt { "Steady" }
                 dd { "It was heard of over seven days." }
             }
@@ -77,16 +77,16 @@ fn rules(quality: &str) -> Markup {
             li { "At least 20 served engines stand behind it (a server may be told another number, never below 10), from at least three networks, and no network has more than half of them." }
             li { "What fails this joins " em { "other" } ", which obeys the same rule: if it fails too, the next smallest joins it. So no withheld number can be found by subtraction." }
             li {
-                "A network counts as at most twenty engines, or as a fifteen-hundredth of all where that is more, and its "
-                "devices as those of so many usual engines. Of late engines it counts a twentieth of that. So ten networks "
-                "of made-up engines move no share by a point where 30,000 engines or more are counted. Where fewer are, "
+                "A network counts as at most twenty engines, or as a fifteen-hundredth of all where that is more, and has at "
+                "most the devices that so many engines of a typical (median) network have. Of late engines it counts a "
+                "twentieth of that. So ten networks of made-up engines move no share by a point where 30,000 engines or more are counted. Where fewer are, "
                 "they can move more, and " a href=(quality) { "the page of quality" } " says how much."
             }
-            li { "Where two tables overlap, such as the engines that started and those that served, what is between them obeys the rules too, or the smaller table is withheld." }
+            li { "If subtracting one table from another, such as the engines that served from those that started, would show a small group, the smaller table is withheld." }
             li { "Counts are rounded to five below one thousand, and to three digits above. Shares are made from rounded counts." }
             li { "Only these tables exist. There is no search, and no combination of filters beyond those offered." }
             li { "Text that engines report, such as the name of an accelerator, appears only as a number of a whole week, and never if it looks like a path, an address or a token." }
-            li { "A network is known for a day, as 20 bits of a keyed hash whose key lives in memory. No address is stored, logged or measured." }
+            li { "A network is known for a day, as 20 bits of a keyed hash whose key lives in memory. They are erased when the day closes; those of late engines, at the correction or after ten days. No address is stored, logged or measured." }
         }
     }
 }

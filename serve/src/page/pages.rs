@@ -6,7 +6,7 @@ use super::address::{Site, To, filter_of};
 use super::shell::{STYLE, Shell};
 use super::source::Source;
 use super::{data, dictionary, method, numbers, quality, report, today};
-use crate::questions::{Filter, Report, files};
+use crate::questions::{Filter, QUESTIONS, Report, files};
 
 /// What an address answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl Pages {
     /// Makes a page or file.
     pub(crate) fn to(&self, to: &To<'_>, now: i64) -> anyhow::Result<Option<Content>> {
         match to {
+            To::Numbers(id, ..) if !QUESTIONS.iter().any(|question| question.id == *id) => Ok(None),
             To::Report(filter) | To::Numbers(_, filter, _) => {
                 self.of(&self.source.report(filter, now)?, filter, to)
             }

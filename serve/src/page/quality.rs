@@ -129,7 +129,7 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
                 ul {
                     @for (engine, day, points) in &quality.flood {
                         li {
-                            "Of " (engine.title()) " on " (date(*day)) ", any share by at most "
+                            (engine.title()) ", " (date(*day)) ": no share is off by more than "
                             b { (format!("{points:.1}")) } " points."
                         }
                     }
@@ -166,7 +166,7 @@ const COUNTERS: [(&str, &str, &str); 4] = [
     (
         "refused",
         "Refused",
-        "Requests that were answered with an error: unreadable, unrecognised or too large.",
+        "Requests and messages that were not kept: unreadable, unrecognised, too large, too many, or refused by ClickHouse.",
     ),
     (
         "skewed",
@@ -251,7 +251,7 @@ mod tests {
         assert!(public.contains("late messages") && public.contains("under 1,000"), "{public}");
         // Of the day before no count of engines is published.
         assert!(!public.contains("560,000") && !public.contains("555,000"), "{public}");
-        assert!(public.contains("any share by at most <b>10.0</b> points"), "{public}");
+        assert!(public.contains("no share is off by more than <b>10.0</b> points"), "{public}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report, heard: &[Hea
             p {
                 "vLLM and LMCache report anonymously on which hardware and with which settings they run. "
                 "These are the counts from " time datetime=(first) { (long(first)) } " to "
-                time datetime=(last) { (long(last)) } ". An engine is one process that ran for an hour or longer."
+                time datetime=(last) { (long(last)) } ". Unless a figure says otherwise, an engine is one process that was heard of in six slots of ten minutes."
             }
         }
         @if nothing_known {

@@ -122,19 +122,20 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
     {
         filter.version = None;
     }
-    // What a page ignores must not make it again.
+    // Parameters that a page ignores are not a part of its key.
     let query = address::query(&filter);
     let address = format!("{path}{query}");
     match served.again(&address) {
-        Known::Fresh(answer) => answer.respond(&headers),
+        Known::Fresh(answer) => answer.respond(&headers, served.longest),
         Known::Old(answer) => {
+            let response = answer.respond(&headers, served.longest);
             tokio::spawn(async move {
                 let _ = served.make(path, query, address).await;
             });
-            answer.respond(&headers)
+            response
         }
         Known::Nothing => match served.make(path, query, address).await {
-            Ok(answer) => answer.respond(&headers),
+            Ok(answer) => answer.respond(&headers, served.longest),
             Err(trouble) => trouble.respond(),
         },
     }
@@ -161,7 +162,7 @@ impl Trouble {
 }
 
 impl Served {
-    /// Returns the versions that have pages. They are read once for as long as a page is kept; maintainers ask for few.
+    /// Returns the versions that have pages. They are read once for as long as a page is kept.
     async fn versions(self: &Arc<Self>) -> Arc<Vec<String>> {
         let mut known = self.versions.lock().await;
         if let Some((read, versions)) = &*known
@@ -201,7 +202,7 @@ impl Served {
         query: String,
         address: String,
     ) -> Result<Answer, Trouble> {
-        // It is never closed.
+        // The semaphore is never closed, so this cannot fail.
         let _place = self.places.acquire().await;
         if let Some(answer) = self.made_lately(&address) {
             return Ok(answer);
@@ -258,7 +259,8 @@ impl Answer {
         Ok(Self { kind: content.kind, plain: content.text.into(), zipped })
     }
 
-    fn respond(self, headers: &HeaderMap) -> Response<Body> {
+    /// `lasts` is how long a page may be shown again.
+    fn respond(self, headers: &HeaderMap, lasts: Duration) -> Response<Body> {
         let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
         let zips = accepted.is_some_and(|codings| {
             codings
@@ -276,7 +278,8 @@ impl Answer {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        let cached = if lasts.is_zero() { "no-store" } else { "max-age=60" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cached));
         if zips {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

@@ -73,8 +73,8 @@ impl Shell {
                             p { strong { "For maintainers only." } " These numbers went through no rule of publication." }
                         } @else {
                             p {
-                                "Counted from anonymous reports. No number here stands for fewer than ten engines; "
-                                a href=(link(&To::Method)) { "the method" } " has all rules. "
+                                "Counted from anonymous reports. No number here stands for a few engines only: "
+                                a href=(link(&To::Method)) { "the method" } " has the rules. "
                                 "This page needs no script, sets no cookie and loads nothing from elsewhere."
                             }
                         }

@@ -63,9 +63,9 @@ pub(crate) fn section(heard: &[Heard]) -> Markup {
                 table {
                     thead {
                         tr {
-                            @for head in ["Contract", "Version", "Engines", "Served", "Starts"] {
-                                th scope="col" { (head) }
-                            }
+                            th scope="col" { "Contract" }
+                            th.text scope="col" { "Version" }
+                            @for head in ["Engines", "Served", "Starts"] { th scope="col" { (head) } }
                         }
                     }
                     tbody {

@@ -194,7 +194,8 @@ fn survival(
     // a time, it is known how many engines lived so long.
     let longer = |than: usize, day: i64| {
         let (shorter, longer) = CLASSES.split_at_checked(than.saturating_add(1))?;
-        let named: f64 = longer.iter().filter_map(|(class, _)| at(class, day)).sum();
+        // The sum of nothing is a negative zero.
+        let named = longer.iter().filter_map(|(class, _)| at(class, day)).sum::<f64>() + 0.0;
         let all_named =
             |classes: &[(&str, &str)]| classes.iter().all(|(class, _)| at(class, day).is_some());
         match at(OTHER, day) {

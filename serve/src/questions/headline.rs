@@ -36,8 +36,10 @@ fn served(vllm: Option<&Figure>, lmcache: Option<&Figure>) -> Option<String> {
         let day = figure?.columns.get(at)?.clone();
         Some((count, figure?.engine.title(), spoken(&day)))
     };
-    let sentence =
-        |(count, engine, day)| format!("{} engines of {engine} served on {day}", grouped(count));
+    let sentence = |(count, engine, day)| {
+        let engines = if grouped(count) == "1" { "engine" } else { "engines" };
+        format!("{} {engines} of {engine} served on {day}", grouped(count))
+    };
     match (count(vllm), count(lmcache)) {
         (Some(vllm), Some((count, engine, _))) => {
             Some(format!("{}, and {} of {engine}.", sentence(vllm), grouped(count)))
@@ -53,7 +55,7 @@ fn newest(figure: Option<&Figure>) -> Option<String> {
     let (days, share) = last(&row.values)?;
     let days = if days == 1 { "a day".to_owned() } else { format!("{days} days") };
     Some(format!(
-        "{share:.0}% of vLLM’s engines run version {}, {days} after it first appeared.",
+        "{share:.0}% of vLLM’s engines ran version {} {days} after it first appeared.",
         row.label
     ))
 }

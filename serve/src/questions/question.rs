@@ -168,7 +168,7 @@ pub const QUESTIONS: &[Question] = &[
     lmcache("lmcache-starts", "starts", Form::Stack, "Starts before schema 1",
         "Starts of a day by contract, of engines whose messages carry no number of the engine. How long they lived is \
          unknown, so they are in no other figure. The starts of one network count only up to a bound.")
-        .shows(Shows::Cells(ENGINES), "starts").of("starts of LMCache before its schema 1"),
+        .shows(Shows::Cells(ENGINES), "starts").of("LMCache before its schema 1"),
     lmcache("lmcache-steady", "steady", Form::Stack, "Steady engines",
         "Engines of a day by age: those that have been heard of over seven days, and younger ones."),
 ];

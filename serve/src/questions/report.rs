@@ -57,7 +57,8 @@ fn made(numbers: &dyn Numbers, filter: &Filter, last: i64, now: i64) -> anyhow::
     for question in asked {
         plain.push(answer::figure(numbers, question, (first, last))?);
     }
-    let headline = headline::sentences(&plain);
+    // The sentences are about all versions.
+    let headline = if filter.version.is_none() { headline::sentences(&plain) } else { Vec::new() };
     let versions = answer::versions(&plain);
     let figures = plain.into_iter().map(|figure| answer::filtered(figure, filter)).collect();
     Ok(Report { generated: now, days: (date(first), date(last)), headline, figures, versions })

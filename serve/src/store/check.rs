@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 
 use super::core::{Contents, read_batch};
 use super::shape::Shapes;
-use super::{file, time};
+use super::{file, spool, time};
 
 /// Lines of SQLite's own report that are shown.
 const SHOWN: i32 = 20;
@@ -195,8 +195,19 @@ pub fn save(path: &Path) -> anyhow::Result<(Vec<String>, PathBuf)> {
             }
             Ok(())
         })?;
+        // What waits for ClickHouse. Its numbers go on, because they name inserts.
+        let spools = tables(&from)?.iter().any(|table| table == "spool");
+        if spools {
+            to.execute_batch(spool::TABLES)?;
+        }
         // Sessions older than the batches, and what no batch holds.
-        for table in tables(to)?.iter().filter(|table| *table != "batch") {
+        let all = tables(to)?;
+        let rest = all.iter().map(String::as_str);
+        let rest = rest.filter(|table| !["batch", "sqlite_sequence"].contains(table));
+        for table in rest.chain(spools.then_some("sqlite_sequence")) {
+            if table == "sqlite_sequence" {
+                to.execute("DELETE FROM sqlite_sequence", [])?;
+            }
             if let Err(error) = copy(&from, to, table) {
                 lost.push(format!("a part of the table {table} ({error})"));
             }

@@ -14,6 +14,9 @@ use crate::questions::{self, Closed, Progress, Rules};
 /// How long the connection that writes waits for others, as SQLite's crate sets it.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether ClickHouse has the messages of a day that is closed, and how many times.
+const LOOKS: (Duration, u32) = (Duration::from_millis(200), 150);
+
 /// Frames that are packed at one time, so that a large day does not fill the machine.
 const FRAMES: usize = 8;
 
@@ -83,8 +86,7 @@ impl Store {
         let mut done = Closed::default();
         // What was received before belongs to the count: in the file, or in ClickHouse.
         self.run(|_| ()).await;
-        let waits = self.waits().is_some_and(|(messages, _)| messages > 0);
-        if waits || !self.closes.load(Ordering::Relaxed) {
+        if !self.closes.load(Ordering::Relaxed) || !self.is_delivered().await? {
             return Ok(done);
         }
         loop {
@@ -125,6 +127,22 @@ impl Store {
             self.log_has_origins.store(!emptied.transpose()?.unwrap_or(true), Ordering::Relaxed);
         }
         Ok(done)
+    }
+
+    /// Waits until ClickHouse has what this server received before. Returns `false` if that takes too long.
+    async fn is_delivered(&self) -> anyhow::Result<bool> {
+        if self.waits().is_none() {
+            return Ok(true);
+        }
+        let last = self.run(Core::last_in_spool).await.transpose()?.unwrap_or(0);
+        for _ in 0..LOOKS.1 {
+            let waits = self.run(move |core| core.waits_until(last)).await.transpose()?;
+            if !waits.unwrap_or(true) {
+                return Ok(true);
+            }
+            tokio::time::sleep(LOOKS.0).await;
+        }
+        Ok(false)
     }
 
     /// Deletes what is known of an identity, a piece at a time.

@@ -15,6 +15,9 @@ use super::heard::{Heard, Tells};
 use super::shape::Shapes;
 use super::{line, project, time};
 
+/// The tables that a server with ClickHouse adds. The file explains each.
+pub(crate) const TABLES: &str = include_str!("spool.sql");
+
 /// Messages after which a part is large enough.
 const PART: i64 = 10_000;
 
@@ -109,7 +112,7 @@ impl Core {
     /// Returns the name of the file.
     pub(crate) fn start_to_spool(&mut self, most: u64) -> rusqlite::Result<String> {
         let connection = self.connection();
-        connection.execute_batch(include_str!("spool.sql"))?;
+        connection.execute_batch(TABLES)?;
         let sums = "SELECT coalesce(sum(length(lines) + length(networks)), 0), coalesce(sum(messages), 0) FROM spool";
         let (bytes, messages): (i64, i64) =
             connection.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -266,6 +269,12 @@ impl Core {
     pub(crate) fn forget_aside(&mut self, id: Uuid) -> rusqlite::Result<i64> {
         let text = id.hyphenated().to_string();
         self.connection().execute("DELETE FROM aside WHERE instr(row, ?1)", [text])?;
+        let last = "SELECT coalesce(max(id), 0) FROM spool";
+        self.connection().query_row(last, [], |row| row.get(0))
+    }
+
+    /// Returns the number of the last messages that wait, 0 if none do.
+    pub(crate) fn last_in_spool(&mut self) -> rusqlite::Result<i64> {
         let last = "SELECT coalesce(max(id), 0) FROM spool";
         self.connection().query_row(last, [], |row| row.get(0))
     }

@@ -1,8 +1,8 @@
 -- What a server with ClickHouse adds to the tables of the store.
 
 -- Messages that were answered and are not in ClickHouse yet. `lines` is as in `batch`; `networks` is a zstd frame with
--- the rows of their networks: on each line the table, a space and the JSON. A row goes when ClickHouse has it. Numbers are not used again, because they
--- name an insert that is repeated.
+-- the rows of their networks: on each line the table, a space and the JSON. A row goes when ClickHouse has it. Numbers
+-- are not used again, because they name an insert that is repeated.
 CREATE TABLE IF NOT EXISTS spool (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     messages INTEGER NOT NULL,

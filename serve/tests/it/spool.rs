@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use otel_usage_serve::Settings;
 use otel_usage_serve::clickhouse::{Keeper, copy};
 use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::Days;
+use otel_usage_serve::store::{Days, save};
 use otel_usage_testing::clickhouse::ClickHouse;
 use rusqlite::Connection;
 
@@ -99,6 +99,24 @@ async fn what_waits_at_the_end_is_delivered_after_the_next_start() {
     wait("the delivery", || clickhouse.rows(BEATS).len() >= 50).await;
     server.stop().await;
     assert_eq!(clickhouse.values(BEATS, "uuid").into_iter().collect::<BTreeSet<_>>(), all(0..50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_saved_keeps_what_waits_for_clickhouse() {
+    let (place, clickhouse) = (Place::new(), ClickHouse::away());
+    let server = Running::start(with(&place, &clickhouse)).await;
+    assert_eq!(post(&server, 0..50).await, [200].into());
+    server.stop().await;
+    let waits = || {
+        let sums = "SELECT sum(messages), max(id) FROM spool";
+        // The last number too: a number that is used again names another insert.
+        let last = "SELECT seq FROM sqlite_sequence WHERE name = 'spool'";
+        (rows(&place.read(), sums), rows(&place.read(), last))
+    };
+    let before = waits();
+    assert!(before.0[0].starts_with("50|"), "{before:?}");
+    let (lost, _) = save(&place.data()).unwrap();
+    assert_eq!((lost, waits()), (Vec::new(), before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
