@@ -15,6 +15,7 @@
 pub mod clickhouse;
 pub mod compare;
 pub mod fleet;
+pub mod golden;
 pub mod python;
 pub mod random;
 #[cfg(feature = "checks")]

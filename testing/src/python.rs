@@ -6,6 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+/// The scenarios of `tests/interop`, each of which is one engine.
+pub const SCENARIOS: [&str; 9] = [
+    "vllm-cuda",
+    "vllm-rocm",
+    "vllm-xpu",
+    "vllm-tpu",
+    "vllm-cpu",
+    "lmcache-single",
+    "lmcache-remote",
+    "lmcache-mp",
+    "lmcache-mp-idle",
+];
+
 /// An installed Python, and the folder of the originals' wheels.
 #[derive(Debug)]
 pub struct Originals {

@@ -2,23 +2,10 @@
 
 use std::process::Stdio;
 
-use otel_usage_testing::python::Originals;
+use otel_usage_testing::python::{Originals, SCENARIOS};
 use serde_json::Value;
 
 use crate::serve_process::{Serve, about, wait};
-
-/// The scenarios of `tests/interop`: each is one engine.
-const SCENARIOS: [&str; 9] = [
-    "vllm-cuda",
-    "vllm-rocm",
-    "vllm-xpu",
-    "vllm-tpu",
-    "vllm-cpu",
-    "lmcache-single",
-    "lmcache-remote",
-    "lmcache-mp",
-    "lmcache-mp-idle",
-];
 
 #[cfg(target_os = "linux")]
 #[test]

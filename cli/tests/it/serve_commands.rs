@@ -28,23 +28,9 @@ fn a_server_without_arguments_shows_at_once_what_engines_post_today() {
     let server = Serve::start_as_it_is(command, home.path());
     let mut client = server.client();
     assert!(text(&server.for_maintainers("/")).contains("No engine has reported yet"));
-    let golden = otel_usage_testing::root().join("tests/golden");
     let mut posted = 0;
-    for path in fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()) {
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let endpoint = match name.as_str() {
-            name if name.starts_with("vllm") => "/",
-            name if name.contains("continuous") => "/cache-usage",
-            name if name.contains("lifespan") => "/cache-lifespan",
-            name if name.contains("l1-usage") => "/l1-usage",
-            name if name.contains("l2-") => "/l2-usage",
-            _ => "/context",
-        };
-        let body = fs::read_to_string(&path).unwrap();
-        assert_eq!(client.post(endpoint, &body, ""), Some(200), "{name}");
+    for (name, path, body) in otel_usage_testing::golden::posts() {
+        assert_eq!(client.post(path, &body, ""), Some(200), "{name}");
         posted += 1;
     }
     assert!(posted >= 30, "{posted}");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use otel_usage_serve::store::{Clock, Store, open_to_read};
 use otel_usage_serve::{Server, Settings};
+pub(crate) use otel_usage_testing::golden::posts as goldens;
 use reqwest::Client;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -105,32 +106,6 @@ impl Running {
         drop(self.store);
         assert!(self.serving.await.unwrap().unwrap());
     }
-}
-
-/// Returns the golden payloads with their paths, in the order of their names.
-pub(crate) fn goldens() -> Vec<(String, &'static str, String)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
-    let mut goldens: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .map(|path| {
-            let file = path.file_name().unwrap().to_str().unwrap().to_owned();
-            let body = std::fs::read_to_string(&path).unwrap();
-            let endpoint = match &file {
-                file if file.starts_with("vllm") => "/",
-                file if file.contains("continuous") => "/cache-usage",
-                file if file.contains("lifespan") => "/cache-lifespan",
-                file if file.contains("l1-usage") => "/l1-usage",
-                file if file.contains("l2-") => "/l2-usage",
-                _ => "/context",
-            };
-            (file, endpoint, body)
-        })
-        .collect();
-    goldens.sort();
-    assert!(goldens.len() >= 30, "{}", goldens.len());
-    goldens
 }
 
 /// Posts every golden payload.

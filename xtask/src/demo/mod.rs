@@ -22,24 +22,11 @@ use anyhow::{Context as _, anyhow, ensure};
 
 use crate::{python, tools, wheels};
 use otel_usage_testing::compare::{Compared, compare};
-use otel_usage_testing::python::Originals;
+use otel_usage_testing::python::{Originals, SCENARIOS};
 use side::{Cost, Side};
 
 /// Measurements of each cost, of which the median is shown.
 const TIMES: usize = 3;
-
-/// Scenarios in which what is sent is compared.
-const SCENARIOS: [&str; 9] = [
-    "vllm-cuda",
-    "vllm-rocm",
-    "vllm-xpu",
-    "vllm-tpu",
-    "vllm-cpu",
-    "lmcache-single",
-    "lmcache-remote",
-    "lmcache-mp",
-    "lmcache-mp-idle",
-];
 
 /// Scenarios in which costs are measured, one for each engine.
 pub(crate) const MEASURED: [&str; 3] = ["vllm-rocm", "lmcache-single", "lmcache-mp"];
