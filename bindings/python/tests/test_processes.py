@@ -308,12 +308,23 @@ def test_signals_of_the_process_are_blocked_on_our_threads(python, silent_server
         with_report(
             """
             import os, signal
+            from pathlib import Path
+            def blocked():
+                for task in os.listdir("/proc/self/task"):
+                    try:
+                        lines = Path(f"/proc/self/task/{task}/status").read_text().splitlines()
+                    except OSError:
+                        continue  # The thread has ended since.
+                    status = dict(line.split(":", 1) for line in lines)
+                    if status["Name"].strip().startswith("otel-usage"):
+                        mask = int(status["SigBlk"], 16)
+                        yield " ".join(signal.Signals(n).name for n in (1, 2, 10, 12, 13, 15, 17) if mask >> (n - 1) & 1)
             report()
-            for task in os.listdir("/proc/self/task"):
-                status = dict(line.split(":", 1) for line in open(f"/proc/self/task/{task}/status"))
-                if status["Name"].strip().startswith("otel-usage"):
-                    blocked = int(status["SigBlk"], 16)
-                    print(*[signal.Signals(n).name for n in (1, 2, 10, 12, 13, 15, 17) if blocked >> (n - 1) & 1])
+            # The report returns before the thread that it starts has taken its name.
+            while not (masks := list(blocked())):
+                pass
+            for mask in masks:
+                print(mask)
             assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
             sys.stdout.flush()
             os._exit(0)
