@@ -75,7 +75,7 @@ mod in_time {
                 hung.fetch_sub(1, Ordering::AcqRel);
             }
         })?;
-        match receiver.recv_timeout(wait) {
+        match crate::helper::receive(&receiver, wait) {
             Ok(result) => {
                 // The thread is about to end.
                 let _ = thread.join();

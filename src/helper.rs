@@ -8,10 +8,31 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::thread;
+
+/// The parts of a wait. A process that was stopped, or a machine that was suspended, loses one of them.
+const PARTS: u32 = 10;
+
+/// Waits for a value at most `wait` of the time in which this process runs.
+///
+/// The clock goes on while a process stands still, and so does not say that the other side had time to answer.
+///
+/// # Errors
+///
+/// As [`Receiver::recv_timeout`].
+pub(crate) fn receive<T>(from: &Receiver<T>, wait: Duration) -> Result<T, RecvTimeoutError> {
+    let part = wait.checked_div(PARTS).unwrap_or(wait);
+    for _ in 1..PARTS {
+        match from.recv_timeout(part) {
+            Err(RecvTimeoutError::Timeout) => {}
+            result => return result,
+        }
+    }
+    from.recv_timeout(part)
+}
 
 /// Runs one call at a time on a short-lived thread.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +41,7 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Runs `call` and waits for it at most `wait`.
+    /// Runs `call` and waits for it at most `wait`, as [`receive`] does.
     ///
     /// Returns `None` if the call takes longer or panics, if no thread can be started, or if an
     /// earlier call still hangs.
@@ -43,7 +64,7 @@ impl Helper {
             self.busy.store(false, Ordering::Release);
             return None;
         };
-        let result = receiver.recv_timeout(wait).ok()?.ok();
+        let result = receive(&receiver, wait).ok()?.ok();
         // The thread has sent its result and is about to end.
         let _ = thread.join();
         result
@@ -68,6 +89,17 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(helper.run(SOON, || 1), Some(1));
+    }
+
+    #[test]
+    fn a_value_is_received_in_any_part_of_a_wait_and_an_end_at_once() {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let wait = Duration::from_millis(1);
+        assert_eq!(receive(&receiver, wait), Err(RecvTimeoutError::Timeout));
+        let late = std::thread::spawn(move || sender.send(7));
+        assert_eq!(receive(&receiver, SOON), Ok(7));
+        assert!(late.join().unwrap().is_ok());
+        assert_eq!(receive(&receiver, SOON), Err(RecvTimeoutError::Disconnected));
     }
 
     #[test]

@@ -161,11 +161,12 @@ pub(crate) fn cpuid(_leaf: u32) -> Option<[u32; 4]> {
 #[derive(Debug)]
 pub(crate) struct FileLock<'a>(&'a File);
 
-/// How often the lock of a file is tried, and the pause between. Unit of the pause: milliseconds.
+/// How often the lock of a file is tried, and the pause between. Unit of the pause: milliseconds. Together they
+/// are half of what the files of the machine may take, because the reader of the machine is to come to its end.
 #[cfg(unix)]
-const LOCK_TRIES: (usize, libc::c_int) = (100, 10);
+const LOCK_TRIES: (usize, libc::c_int) = (50, 10);
 
-/// Waits for the lock of a file, about a second at most, because a process that was stopped may hold it for ever. Only
+/// Waits for the lock of a file, about half a second at most, because a process that was stopped may hold it for ever. Only
 /// Unix has such a lock.
 ///
 /// # Errors

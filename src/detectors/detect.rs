@@ -49,8 +49,8 @@ impl EngineFacts {
 
 /// Reads the machine on the helper thread: first its files, then its accelerators.
 ///
-/// Makes the machine id if the contract sends one and the file does not exist. A missed deadline is
-/// counted by `lost`. Accelerators that the engine described are not looked for.
+/// Makes the machine id if the contract sends one and the file does not exist. A missed deadline, and a
+/// machine id that another process has locked, are counted by `lost`. Accelerators that the engine described are not looked for.
 pub(crate) fn detect(
     contract: &CompiledContract,
     machine: &Machine,
@@ -70,13 +70,15 @@ pub(crate) fn detect(
                 }
             });
             // Last, because a home directory is what most likely lies on another machine.
-            let id = directory.and_then(|directory| machine_id::read_or_make(&directory, &clock));
+            let id = directory.map(|directory| machine_id::read_or_make(&directory, &clock));
+            let is_lost = matches!(id, Some(Err(_)));
             if let Ok(mut known) = known.lock() {
-                known.1 = id;
+                known.1 = id.and_then(Result::ok).flatten();
             }
+            !is_lost
         }
     });
-    if done.is_none() {
+    if done != Some(true) {
         lost(Loss::Probe, "the machine's files");
     }
     let (mut facts, id) = known.lock().map(|known| known.clone()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Reads and makes the UUID of a machine, in a file of the engine's configuration directory. Only the pipeline calls this, after consent; no public detector does.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
 use crate::clock::Clock;
@@ -26,11 +26,19 @@ pub(super) fn read(directory: &Path) -> Option<String> {
 /// Several processes may start at once: the first one writes under a lock, the others read its UUID.
 /// A file that holds something else is the operator's and stays as it is. Returns `None` if the
 /// directory cannot be written, like upstream.
-pub(super) fn read_or_make(directory: &Path, clock: &Clock) -> Option<String> {
-    read(directory).or_else(|| {
-        make(directory, clock).ok()?;
-        read(directory)
-    })
+///
+/// # Errors
+///
+/// [`ErrorKind::WouldBlock`] if another process holds the lock all the time, so that the UUID is lost.
+pub(super) fn read_or_make(directory: &Path, clock: &Clock) -> io::Result<Option<String>> {
+    if let Some(id) = read(directory) {
+        return Ok(Some(id));
+    }
+    match make(directory, clock) {
+        Ok(()) => Ok(read(directory)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn make(directory: &Path, clock: &Clock) -> io::Result<()> {
@@ -67,14 +75,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join(FILE);
         assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
-        assert_eq!(read_or_make(directory.path(), &Clock::system()), None);
+        assert_eq!(read_or_make(directory.path(), &Clock::system()).unwrap(), None);
     }
 
     #[test]
     fn a_machine_gets_one_id_and_keeps_it() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("lmcache");
-        let make = || read_or_make(&directory, &Clock::system());
+        let make = || read_or_make(&directory, &Clock::system()).unwrap();
         assert_eq!(read(&directory), None);
         let id = make().unwrap();
         assert_eq!(make(), Some(id.clone()));
@@ -87,7 +95,7 @@ mod tests {
         assert_eq!(make(), None);
         assert_eq!(fs::read_to_string(directory.join(FILE)).unwrap(), "alice's machine");
         // The directory is a file.
-        assert_eq!(read_or_make(&directory.join(FILE), &Clock::system()), None);
+        assert_eq!(read_or_make(&directory.join(FILE), &Clock::system()).unwrap(), None);
     }
 
     #[test]
@@ -99,7 +107,7 @@ mod tests {
             let ids: Vec<_> = std::thread::scope(|scope| {
                 let make = || {
                     together.wait();
-                    read_or_make(&directory, &Clock::system())
+                    read_or_make(&directory, &Clock::system()).unwrap()
                 };
                 let all: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
                 all.into_iter().map(|one| one.join().unwrap()).collect()

@@ -184,8 +184,8 @@ fn a_hanging_probe_loses_a_field_and_no_message() {
     let requests = server.take(3);
     assert!(requests[0].text().contains("\"machine_id\": \"\""));
     settled(&usage);
-    // The file, and the accelerators that were not asked for beside it.
-    assert_eq!(usage.stats().lost[&Loss::Probe], 2);
+    // The file. On a slow machine also the accelerators, if it still waits for the lock when they are asked for.
+    assert!((1..=2).contains(&usage.stats().lost[&Loss::Probe]), "{:?}", usage.stats());
 }
 
 #[test]
