@@ -14,9 +14,9 @@ use prost::Message as _;
 use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::deliver::Verdict;
 use crate::part::Stop;
-use crate::reader::Signal;
+use crate::signal::Signal;
+use crate::verdict::Verdict;
 
 /// Pause if no server asked for one. The back-off of a collector starts there and goes up to 60 s.
 const PAUSE: Duration = Duration::from_secs(5);

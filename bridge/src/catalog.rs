@@ -10,7 +10,7 @@ use reqwest::Url;
 
 use crate::config::{Config, Operator};
 use crate::keys::Keys;
-use crate::legacy::Forms;
+use crate::recognise::Forms;
 use crate::strangers::Strangers;
 
 /// Time for which a consent holds.

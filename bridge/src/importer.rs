@@ -12,9 +12,11 @@ use serde_json::value::RawValue;
 use crate::catalog::Catalog;
 use crate::config::{Config, Operator};
 use crate::memory::Shares;
+use crate::message::Flat;
 use crate::metrics::Metrics;
 use crate::part::Part;
-use crate::reader::{Flat, Reader, Signal};
+use crate::reader::Reader;
+use crate::signal::Signal;
 use crate::store::Received;
 
 /// Reads lines: flat messages, and requests of OTLP as JSON.

@@ -15,6 +15,8 @@
 //! explains the answers and lists the metrics.
 
 mod answer;
+mod authorities;
+mod batch;
 mod catalog;
 mod config;
 mod connections;
@@ -24,24 +26,29 @@ mod flat;
 mod importer;
 mod intake;
 mod keys;
-mod legacy;
 mod lines;
 #[cfg(test)]
 mod logged;
 mod memory;
+mod message;
 mod metrics;
 mod otlp;
 mod part;
 mod pipeline;
 mod post;
+mod posted;
 mod proxies;
+mod queues;
 mod reader;
+mod recognise;
 mod routes;
 mod serve;
+mod signal;
 mod store;
 mod strangers;
 mod unflatten;
 mod value;
+mod verdict;
 mod window;
 
 pub use config::{Config, Exporters, FileExporter, Limits, Operator};

@@ -20,12 +20,14 @@ use crate::config::{Config, Limits};
 use crate::deliver::Delivery;
 use crate::intake::Raw;
 use crate::memory::{Share, Shares};
+use crate::message::Flat;
 use crate::metrics::Metrics;
 use crate::part::Part;
 use crate::proxies::{self, Network};
-use crate::reader::{Flat, Reader, Signal};
+use crate::reader::Reader;
+use crate::signal::Signal;
 
-/// What a request asks for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// To take OTLP.

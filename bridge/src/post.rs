@@ -5,40 +5,20 @@
 //! in an engine would use.
 
 use std::collections::BTreeSet;
-use std::error::Error as _;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use otel_usage_schema::{Destination, Proxies, authorities, retry_after};
-use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, ClientBuilder, Proxy, Response, StatusCode, Url, redirect};
+use otel_usage_schema::{Destination, Proxies};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, ClientBuilder, Proxy, Url, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
+use crate::authorities;
 use crate::config::{self, Limits};
-use crate::files;
 use crate::metrics::{Class, Metrics, add};
-
-/// Most bytes of an answer that are read. They are read only to keep the connection usable.
-const ANSWER_BYTES: usize = 64 * 1024;
-
-/// Longest file of certificates that is read; a system's whole bundle has 250 kB.
-const CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// The meaning of a usage server's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Posted {
-    Delivered,
-    /// The message must be sent again, after the time that the server asks for.
-    Later(Option<Duration>),
-    /// The server is unreachable or asks for a pause: try again later, and send it nothing until then.
-    Pause(Option<Duration>),
-    /// The server refuses the message for good.
-    Refused,
-}
+use crate::posted::{self, Posted};
 
 #[derive(Debug)]
 pub(crate) struct Poster {
@@ -84,18 +64,7 @@ impl Poster {
                 let proxy = of_client.find(&Destination::parse(url.as_str())?).ok()??;
                 Url::parse(&proxy.uri().to_string()).ok()
             }));
-        let client = match authorities(&variable) {
-            None => client.build()?,
-            Some((name, file)) => {
-                let path = in_home(&file, variable("HOME"));
-                trust(client, &path).with_context(|| {
-                    format!(
-                        "{name} {}: name a PEM file of the certificates to trust, or unset {name}",
-                        path.display()
-                    )
-                })?
-            }
-        };
+        let client = authorities::client(client, variable)?;
         let posts = Semaphore::new(limits.posts);
         Ok(Self { client, proxies, posts, metrics, told: Mutex::default() })
     }
@@ -146,7 +115,7 @@ impl Poster {
             // No attempt can mend a request that cannot be made.
             Ok(Err(error)) if error.is_builder() => ("other", Posted::Refused),
             Ok(Err(error)) => {
-                if let Some(why) = refused_certificate(&error)
+                if let Some(why) = authorities::refused(&error)
                     && self.is_new(&to)
                 {
                     let remedy = "name the file of its authority in OTEL_USAGE_CA_FILE";
@@ -154,7 +123,7 @@ impl Poster {
                 }
                 ("unreachable", Posted::Pause(None))
             }
-            Ok(Ok(response)) => (class(response.status()), meaning(response).await),
+            Ok(Ok(response)) => (posted::class(response.status()), Posted::of(response).await),
         };
         let contract = contract.to_owned();
         add(&self.metrics.upstream, Class { contract, class }, 1);
@@ -162,74 +131,11 @@ impl Poster {
     }
 }
 
-/// Replaces a leading `~` by the home directory, as the library does.
-fn in_home(path: &str, home: Option<String>) -> PathBuf {
-    match (Path::new(path).strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
-        _ => PathBuf::from(path),
-    }
-}
-
-/// Makes a client that trusts the certificates of a file instead of the built-in ones.
-fn trust(client: ClientBuilder, path: &Path) -> anyhow::Result<Client> {
-    let found = Certificate::from_pem_bundle(&files::read(path, CERTIFICATE_BYTES)?)
-        .context("it is not in PEM form")?;
-    if found.is_empty() {
-        bail!("it holds no certificate in PEM form");
-    }
-    let client = client.tls_built_in_root_certs(false);
-    let client = found.into_iter().fold(client, ClientBuilder::add_root_certificate);
-    client.build().context("it holds something else than certificates")
-}
-
-/// Returns why the server's certificate was refused, if that is the error. The text names no URL.
-fn refused_certificate(error: &reqwest::Error) -> Option<String> {
-    // The client has no variant of its own for it.
-    std::iter::successors(error.source(), |error| (*error).source())
-        .map(ToString::to_string)
-        .find(|text| text.starts_with("invalid peer certificate"))
-}
-
-async fn meaning(mut response: Response) -> Posted {
-    let status = response.status();
-    let asked = response.headers().get(RETRY_AFTER).and_then(|value| later(value.to_str().ok()?));
-    // The contents of the answer do not matter.
-    let mut read = 0_usize;
-    while read < ANSWER_BYTES
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        read = read.saturating_add(chunk.len());
-    }
-    match status.as_u16() {
-        200..=299 => Posted::Delivered,
-        429 | 503 => Posted::Pause(asked),
-        408 | 500..=599 => Posted::Later(asked),
-        _ => Posted::Refused,
-    }
-}
-
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        408 => "408",
-        429 => "429",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "other",
-    }
-}
-
-fn later(text: &str) -> Option<Duration> {
-    #[expect(clippy::disallowed_methods, reason = "a date is compared with the wall time")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    retry_after(text, i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
+    use std::time::Duration;
 
     use super::*;
     use crate::logged::logged;
@@ -326,30 +232,6 @@ mod tests {
             assert_eq!(log.matches("WARN").count(), usize::from(trusted.is_none()), "{log}");
             assert_eq!(log.contains("OTEL_USAGE_CA_FILE"), trusted.is_none(), "{log}");
             assert!(!log.contains("geheim"), "{log}");
-        }
-    }
-
-    #[test]
-    fn certificates_that_cannot_be_used_are_an_error_that_names_the_variable_and_the_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let block = |text: &str| {
-            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-        };
-        std::fs::write(path("empty"), "nothing").unwrap();
-        std::fs::write(path("damaged"), block("!")).unwrap();
-        std::fs::write(path("no-certificate"), block("AAAA")).unwrap();
-        std::fs::File::create(path("long")).unwrap().set_len(5 * 1024 * 1024).unwrap();
-        for name in ["missing", "", "empty", "damaged", "no-certificate", "long"] {
-            for named in ["OTEL_USAGE_CA_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"] {
-                let variable = |asked: &str| (asked == named).then(|| path(name));
-                let error =
-                    Poster::with(Client::builder(), variable, &Limits::default(), Arc::default())
-                        .unwrap_err();
-                let text = format!("{error:#}");
-                assert!(text.contains(named) && text.contains(&path(name)), "{text}");
-                assert!(text.contains("name a PEM file"), "{text}");
-            }
         }
     }
 }

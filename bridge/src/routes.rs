@@ -19,7 +19,7 @@ use crate::connections::Sender;
 use crate::intake::{Coding, Raw};
 use crate::metrics::{Answered, MEDIA_TYPE, add};
 use crate::pipeline::{Ask, Pipeline};
-use crate::reader::Signal;
+use crate::signal::Signal;
 
 /// The path of a service of gRPC.
 const fn service(signal: Signal) -> &'static str {

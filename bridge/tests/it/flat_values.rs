@@ -8,7 +8,7 @@ use otel_usage_testing::served::{Served, to};
 use otel_usage_testing::upstream::Upstream;
 use serde_json::{Value as Json, json};
 
-use crate::legacy::{arrives, golden, kvlist, logs, send, text};
+use crate::recognise::{arrives, golden, kvlist, logs, send, text};
 
 /// Changes every number of a body by `change`, as a collector's parser does.
 fn numbers(any: Any, change: &impl Fn(f64) -> Any) -> Any {

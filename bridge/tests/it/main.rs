@@ -10,13 +10,16 @@
     reason = "a test fails by panicking, and reads the clock"
 )]
 
+mod accounts;
 mod answers;
 mod closed_world;
 mod flat_values;
 mod golden;
 mod json_of_protobuf;
-mod legacy;
 mod limits;
+mod recognise;
 mod releases;
+mod repeats;
+mod requests;
 mod senders;
 mod writers;

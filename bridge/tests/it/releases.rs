@@ -4,7 +4,7 @@ use otel_usage_testing::served::{Served, to};
 use otel_usage_testing::upstream::Upstream;
 use serde_json::{Value as Json, json};
 
-use crate::legacy::{golden, logs, send, text};
+use crate::recognise::{golden, logs, send, text};
 
 /// Returns what arrives of a report, and the number of keys that were left out.
 async fn reported(report: &Json) -> (Json, f64) {

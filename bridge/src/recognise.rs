@@ -1,8 +1,9 @@
-//! Recognises flat JSON that unmodified engines post to a collector's webhook receiver.
+//! Recognises flat JSON that engines post as it is: without OTLP, and without a contract that is named.
 //!
-//! The collector sends such JSON as the body of a log record. The tables of the contracts identify the
-//! message: by its constants, such as `message_type`, or by its set of keys if it has no constants. A release
-//! between two contracts, or after the newest, is read by the contract that knows most of its keys.
+//! It arrives at a usage server's own paths, as the body of a log record from a collector's webhook receiver, or in a
+//! file. The tables of the contracts identify the message: by its constants, such as `message_type`, or by its set of
+//! keys if it has no constants. A release between two contracts, or after the newest, is read by the contract that knows
+//! most of its keys.
 
 use std::cmp::Reverse;
 
@@ -23,7 +24,7 @@ pub(crate) struct Forms {
     tags: KeySet,
 }
 
-/// What one message looks like.
+/// The form of one message.
 #[derive(Debug)]
 struct Form {
     /// The places of the contract, and of the message in it.
