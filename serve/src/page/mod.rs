@@ -1,9 +1,10 @@
-//! What people see: the report with its plots and tables, the method, the dictionary, the quality, the files.
+//! The pages that people see: the report with its plots and tables, the method, the dictionary, the quality, the files.
 //!
 //! `pages` makes what stands at an address, `serve` answers requests with it, `render` writes it as files. A plot and
 //! its numbers come from one `Figure`, so the page, its table, CSV and JSON cannot differ.
 
 mod address;
+mod answer;
 mod data;
 mod dictionary;
 mod figure;

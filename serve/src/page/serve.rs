@@ -3,7 +3,6 @@
 //! A page is made at most once a minute, because a closed day changes rarely; maintainers see each message at once.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,21 +10,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderMap, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::http::header::HeaderMap;
+use axum::http::{Response, Uri};
 use axum::routing::get;
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::address::{self, Site};
-use super::pages::{Content, Kind, Pages};
-use super::shell::POLICY;
+use super::answer::{Answer, Trouble};
+use super::pages::Pages;
 use crate::clickhouse::ClickHouse;
 use crate::store::Clock;
 
@@ -76,7 +69,7 @@ fn with(pages: Pages, clock: Clock, longest: Duration) -> Router {
     ]
     .into_iter()
     .fold(Router::new(), |router, path| router.route(path, get(answer)))
-    .fallback(async || nothing())
+    .fallback(async || Trouble::NotThere.respond())
     .with_state(served)
 }
 
@@ -97,20 +90,12 @@ struct Kept {
     renewed: bool,
 }
 
-/// What is known at an address.
+/// The answer that is kept for an address, if there is one.
 enum Known {
     Fresh(Answer),
     /// It may be shown, and this request makes a new one.
     Old(Answer),
     Nothing,
-}
-
-/// An answer in both codings.
-#[derive(Debug, Clone)]
-struct Answer {
-    kind: Kind,
-    plain: Bytes,
-    zipped: Bytes,
 }
 
 async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
@@ -138,26 +123,6 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
             Ok(answer) => answer.respond(&headers, served.longest),
             Err(trouble) => trouble.respond(),
         },
-    }
-}
-
-/// Why there is no page.
-enum Trouble {
-    NotThere,
-    Unreadable,
-    Mistake,
-}
-
-impl Trouble {
-    fn respond(&self) -> Response<Body> {
-        match self {
-            Self::NotThere => nothing(),
-            Self::Unreadable => plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The numbers cannot be read now. Try again later.\n",
-            ),
-            Self::Mistake => plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be made.\n"),
-        }
     }
 }
 
@@ -227,7 +192,7 @@ impl Served {
                 Trouble::Mistake
             }
         };
-        // What cannot be made now is asked for again, and an old answer is not shown on.
+        // A page that cannot be made now is made at the next request, and an old answer is not shown on.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
         Err(trouble)
     }
@@ -249,60 +214,4 @@ impl Served {
         }
         kept.insert(address, Kept { made: Instant::now(), answer, renewed: false });
     }
-}
-
-impl Answer {
-    fn of(content: Content) -> anyhow::Result<Self> {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        gzip.write_all(content.text.as_bytes())?;
-        let zipped = gzip.finish()?.into();
-        Ok(Self { kind: content.kind, plain: content.text.into(), zipped })
-    }
-
-    /// `lasts` is how long a page may be shown again.
-    fn respond(self, headers: &HeaderMap, lasts: Duration) -> Response<Body> {
-        let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let zips = accepted.is_some_and(|codings| {
-            codings
-                .split(',')
-                .any(|coding| coding.trim() == "gzip" || coding.trim().starts_with("gzip;"))
-        });
-        let mut response = Response::new(Body::from(if zips { self.zipped } else { self.plain }));
-        let kind = match self.kind {
-            Kind::Html => "text/html; charset=utf-8",
-            Kind::Css => "text/css; charset=utf-8",
-            Kind::Csv => "text/csv; charset=utf-8",
-            Kind::Json => "application/json",
-            Kind::Text => "text/plain; charset=utf-8",
-        };
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        let cached = if lasts.is_zero() { "no-store" } else { "max-age=60" };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cached));
-        if zips {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        guard(headers);
-        response
-    }
-}
-
-fn nothing() -> Response<Body> {
-    plain(StatusCode::NOT_FOUND, "There is no such page.\n")
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    guard(headers);
-    response
-}
-
-fn guard(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }

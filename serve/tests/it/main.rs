@@ -11,17 +11,23 @@
     reason = "a test fails by panicking, and reads the clock"
 )]
 
+mod addresses;
 mod archive;
 mod clickhouse;
+mod clocks;
 mod closing;
-mod faults;
+mod corrections;
+mod damage;
 mod fleet;
 mod hardening;
+mod lives;
 mod operations;
 mod privacy;
 mod publishing;
 mod questions;
+mod refused_files;
 mod running;
 mod senders;
 mod spool;
 mod store;
+mod week;

@@ -1,72 +1,11 @@
 //! The questions, over rows that a test writes down.
 
 use otel_usage_serve::questions::{
-    self, Figure, Filter, Report, Rules, Window, close, files, live, report, rounded,
+    self, Filter, Rules, Window, close, files, live, report, rounded,
 };
-use rusqlite::{Connection, params};
 
-use crate::fleet::{DAY, Engine, empty, write};
-
-/// A Monday.
-const MONDAY: i64 = 20_003;
-const NOW: i64 = (MONDAY + 9) * DAY;
-
-fn week() -> Filter {
-    Filter { window: Window::Week, ..Filter::default() }
-}
-
-fn figure<'r>(report: &'r Report, id: &str) -> &'r Figure {
-    report.figures.iter().find(|figure| figure.id == id).unwrap()
-}
-
-/// Returns the labels and the values of one column.
-fn column(figure: &Figure, at: usize) -> Vec<(&str, Option<f64>)> {
-    figure.rows.iter().map(|row| (row.label.as_str(), row.values[at])).collect()
-}
-
-/// Returns `count` engines of vLLM in five networks, which run for the first week.
-fn vllm(count: i64, version: &str, accelerator: &str) -> Vec<Engine> {
-    let engine = |n: i64| Engine {
-        contract: "vllm/current",
-        facets: [
-            ("version", version),
-            ("accelerator", accelerator),
-            ("accelerators", if accelerator.contains("A100") { "8" } else { "4" }),
-            ("model_architecture", "LlamaForCausalLM"),
-            ("dtype", "torch.bfloat16"),
-            ("provider", "AWS"),
-            ("tensor_parallel_size", "4"),
-            ("pipeline_parallel_size", "2"),
-        ]
-        .map(|(name, value)| (name, value.to_owned()))
-        .to_vec(),
-        days: (MONDAY..MONDAY + 7).map(|day| (day, Some(n % 5))).collect(),
-        slots: 12,
-    };
-    (0..count).map(engine).collect()
-}
-
-/// Returns `count` engines of LMCache.
-fn lmcache(count: i64) -> Vec<Engine> {
-    let facets =
-        [("version", "0.5.6"), ("l1_bytes", "64424509440"), ("l2_adapters", "nixl_store,fs")];
-    let engine = |n: i64| Engine {
-        contract: "lmcache/1",
-        facets: facets.map(|(name, value)| (name, value.to_owned())).to_vec(),
-        days: (MONDAY..MONDAY + 7).map(|day| (day, Some(n % 5))).collect(),
-        slots: 12,
-    };
-    (0..count).map(engine).collect()
-}
-
-fn fleet() -> Connection {
-    let store = empty();
-    write(&store, &vllm(60, "0.11.0", "NVIDIA H100 80GB HBM3"));
-    write(&store, &vllm(30, "0.12.1+cu129", "NVIDIA A100-SXM4-80GB"));
-    write(&store, &vllm(7, "0.9.2", "/dev/secret"));
-    write(&store, &lmcache(40));
-    store
-}
+use crate::fleet::{DAY, empty, write};
+use crate::week::{MONDAY, NOW, column, figure, fleet, vllm, week};
 
 #[test]
 fn the_public_sees_closed_days_rounded_and_under_the_rules() {
@@ -199,54 +138,6 @@ fn engines_with_fewer_than_six_slots_have_not_served() {
     assert!(figure(&report, "vllm-versions").rows.is_empty());
 }
 
-#[test]
-fn late_engines_correct_a_closed_day_once_there_are_enough_of_them() {
-    let store = fleet();
-    close(&store, &Rules::default(), NOW).unwrap();
-    // Each of a network of its own.
-    let late = |count| {
-        let mut engines = vllm(count, "0.11.0", "NVIDIA H100 80GB HBM3");
-        for (network, engine) in (100..).zip(&mut engines) {
-            engine.days = vec![(MONDAY, Some(network + 1_000 * count))];
-        }
-        engines
-    };
-    write(&store, &late(10));
-    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 0);
-    write(&store, &late(15));
-    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 1);
-    // The next correction of the day waits for the next day.
-    write(&store, &late(40));
-    assert_eq!(close(&store, &Rules::default(), NOW + DAY - 1).unwrap().revisions, 0);
-    let report = report(&store, &week(), NOW).unwrap();
-    assert_eq!(column(figure(&report, "vllm-versions"), 0)[0], ("0.11 (vllm/current)", Some(85.0)));
-    let (day, number): (i64, i64) = store
-        .query_row("SELECT day, number FROM revision", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap();
-    assert_eq!((day, number), (MONDAY, 1));
-    assert_eq!(close(&store, &Rules::default(), NOW + DAY).unwrap().revisions, 1);
-    let left = "SELECT count(*) FROM origin WHERE day <= ?1";
-    let left: i64 = store.query_row(left, [MONDAY], |row| row.get(0)).unwrap();
-    assert_eq!(left, 0, "origins are erased");
-}
-
-#[test]
-fn a_correction_leaves_a_table_alone_that_has_no_cell_for_a_late_engine() {
-    let store = empty();
-    write(&store, &vllm(60, "0.11.0", "NVIDIA H100"));
-    close(&store, &Rules::default(), NOW).unwrap();
-    // All engines had one version, so there is no cell for another.
-    let mut late = vllm(30, "0.12.0", "NVIDIA H100");
-    for (network, engine) in (100..).zip(&mut late) {
-        engine.days = vec![(MONDAY, Some(network))];
-    }
-    write(&store, &late);
-    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 1);
-    let report = report(&store, &week(), NOW).unwrap();
-    assert_eq!(column(figure(&report, "vllm-versions"), 0), [("0.11 (vllm/current)", Some(60.0))]);
-    assert_eq!(column(figure(&report, "vllm-provider"), 0), [("AWS", Some(90.0))]);
-}
-
 /// So a reader who compares windows, filters, counts and shares learns nothing that the files do not say.
 #[test]
 fn every_view_is_made_of_the_published_and_rounded_numbers_only() {
@@ -303,126 +194,6 @@ fn a_fresh_version_has_a_curve_from_its_first_day() {
     assert_eq!(adoption.rows[0].label, "0.12");
     assert_eq!(adoption.rows[0].values[..4], [Some(50.0), Some(50.0), Some(50.0), Some(50.0)]);
     assert_eq!(adoption.rows[0].values[4], None);
-}
-
-#[test]
-fn starts_are_followed_for_a_day_and_for_a_week() {
-    let store = empty();
-    // 60 that end within the first hour, 60 that live on for eight days.
-    let start = |days: i64, slots| {
-        let engine = move |n: i64| Engine {
-            contract: "vllm/current",
-            facets: Vec::new(),
-            days: (MONDAY..MONDAY + days).map(|day| (day, Some(n % 10))).collect(),
-            slots,
-        };
-        (0..60).map(engine).collect::<Vec<_>>()
-    };
-    write(&store, &start(1, 1));
-    write(&store, &start(1, 4));
-    write(&store, &start(1, 7));
-    write(&store, &start(4, 12));
-    write(&store, &start(8, 12));
-    close(&store, &Rules::default(), (MONDAY + 11) * DAY).unwrap();
-    let filter = Filter::default();
-    let report = report(&store, &filter, (MONDAY + 11) * DAY).unwrap();
-    let survival = figure(&report, "vllm-survival");
-    let monday = survival.columns.iter().position(|day| day == "2024-10-07").unwrap();
-    assert_eq!(
-        column(survival, monday),
-        [
-            ("10 minutes", Some(100.0)),
-            ("an hour", Some(60.0)),
-            ("a day", Some(40.0)),
-            ("7 days", Some(20.0)),
-            ("30 days", None)
-        ]
-    );
-}
-
-#[test]
-fn a_life_is_known_as_far_as_the_classes_without_a_number_are_on_one_side_of_it() {
-    let store = empty();
-    let start = |count: i64, days: i64, slots| {
-        let engine = move |n: i64| Engine {
-            contract: "vllm/current",
-            facets: Vec::new(),
-            days: (MONDAY..MONDAY + days).map(|day| (day, Some(n % 10))).collect(),
-            slots,
-        };
-        (0..count).map(engine).collect::<Vec<_>>()
-    };
-    write(&store, &start(60, 1, 0));
-    write(&store, &start(60, 1, 4));
-    // Too few of each, so both are under *other*.
-    write(&store, &start(15, 1, 7));
-    write(&store, &start(15, 4, 12));
-    close(&store, &Rules::default(), NOW).unwrap();
-    let report = report(&store, &week(), NOW).unwrap();
-    assert_eq!(
-        column(figure(&report, "vllm-survival"), 0),
-        [
-            ("10 minutes", Some(60.0)),
-            ("an hour", Some(20.0)),
-            ("a day", None),
-            ("7 days", None),
-            ("30 days", None)
-        ]
-    );
-}
-
-#[test]
-fn a_table_is_withheld_if_few_engines_are_left_by_subtracting_it_from_another() {
-    // Engines that started today, and some that ran before: all that served, less those that started, are the older ones.
-    let lives = |older: i64| {
-        let store = empty();
-        let engine = |first: i64| {
-            move |n: i64| Engine {
-                contract: "vllm/current",
-                facets: Vec::new(),
-                days: (first..MONDAY + 2).map(|day| (day, Some(n % 5))).collect(),
-                slots: 12,
-            }
-        };
-        write(&store, &(0..40).map(engine(MONDAY + 1)).collect::<Vec<_>>());
-        write(&store, &(0..older).map(engine(MONDAY)).collect::<Vec<_>>());
-        close(&store, &Rules::default(), NOW).unwrap();
-        let lives =
-            "SELECT count(*) FROM cube WHERE question = 'life/engines' AND day = ?1 AND published";
-        store.query_row(lives, [MONDAY + 1], |row| row.get::<_, i64>(0)).unwrap() > 0
-    };
-    assert!(!lives(3));
-    assert!(lives(0) && lives(25));
-}
-
-#[test]
-fn engines_that_were_lost_between_two_numbers_of_the_same_starts_are_many_or_are_not_told() {
-    // Of a hundred starts thirty are lost within a week, and then some more within the month.
-    let after_a_month = |lost: usize| {
-        let store = empty();
-        let live = |days: &'static [i64]| {
-            move |n: i64| Engine {
-                contract: "vllm/current",
-                facets: Vec::new(),
-                days: days.iter().map(|day| (MONDAY + day, Some(n % 10))).collect(),
-                slots: 12,
-            }
-        };
-        let lives = [live(&[0, 1, 2]), live(&[0, 1, 7, 8]), live(&[0, 1, 7, 30])];
-        for (life, count) in lives.iter().zip([30, lost, 70 - lost]) {
-            write(&store, &(0..i64::try_from(count).unwrap()).map(life).collect::<Vec<_>>());
-        }
-        close(&store, &Rules::default(), (MONDAY + 33) * DAY).unwrap();
-        let published = |question: &str| -> Option<f64> {
-            let amount =
-                "SELECT sum(amount) FROM cube WHERE question = ?1 AND day = ?2 AND published";
-            store.query_row(amount, params![question, MONDAY], |row| row.get(0)).unwrap()
-        };
-        assert_eq!(published("after-7/engines"), Some(70.0));
-        published("after-30/engines")
-    };
-    assert_eq!(after_a_month(3), None);
-    assert_eq!(after_a_month(30), Some(40.0));
 }
 
 #[test]

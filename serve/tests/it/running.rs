@@ -108,6 +108,10 @@ impl Running {
     }
 }
 
+pub(crate) fn beat(session: u128, time: i64) -> String {
+    format!("{{\"uuid\": \"{}\", \"log_time\": {time}000000}}", uuid::Uuid::from_u128(session))
+}
+
 /// Posts every golden payload.
 pub(crate) async fn post_all(server: &Running) {
     for (file, path, body) in goldens() {
