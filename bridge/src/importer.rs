@@ -9,12 +9,13 @@ use otel_usage_schema::Contract;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::answer::Answer;
 use crate::catalog::Catalog;
 use crate::config::{Config, Operator};
 use crate::memory::Shares;
 use crate::message::Flat;
 use crate::metrics::Metrics;
-use crate::part::Part;
+use crate::part::{Part, Stop};
 use crate::reader::Reader;
 use crate::signal::Signal;
 use crate::store::Received;
@@ -49,9 +50,12 @@ impl Importer {
         Ok(Self { reader: Reader::new(catalog, &config, Arc::new(Metrics::default())), memory })
     }
 
-    /// Returns the messages of a line, or `None` if it is neither OTLP nor a message that a contract knows.
-    #[must_use]
-    pub fn read(&self, line: &[u8]) -> Option<Vec<Received>> {
+    /// Returns the messages of a line.
+    ///
+    /// # Errors
+    ///
+    /// Says why there is none: the line is neither OTLP nor a message that a contract knows.
+    pub fn read(&self, line: &[u8]) -> Result<Vec<Received>, String> {
         #[expect(clippy::disallowed_methods, reason = "consent is asked anew after a while")]
         let now = Instant::now();
         let signal = match serde_json::from_slice::<Kind<'_>>(line) {
@@ -61,14 +65,27 @@ impl Importer {
             _ => None,
         };
         let flats = match signal {
-            Some(signal) => {
-                let request = Part::Json(serde_json::from_slice(line).ok()?);
-                let mut share = self.memory.share(IpAddr::from(Ipv4Addr::LOCALHOST));
-                self.reader.read(signal, request, &mut share, now).ok()?
-            }
-            None => self.reader.posted(line, now).ok()?.into_iter().collect(),
+            Some(signal) => self.request(signal, line, now)?,
+            None => match self.reader.posted(line, now) {
+                Ok(flat) => flat.into_iter().collect(),
+                Err(Answer::Undecodable(why)) => return Err(why),
+                Err(_) => return Err("a message is not so long".to_owned()),
+            },
         };
-        Some(flats.into_iter().filter_map(|flat| self.received(flat)).collect())
+        if flats.is_empty() {
+            return Err("no contract knows a message in it".to_owned());
+        }
+        Ok(flats.into_iter().filter_map(|flat| self.received(flat)).collect())
+    }
+
+    fn request(&self, signal: Signal, line: &[u8], now: Instant) -> Result<Vec<Flat>, String> {
+        let json = serde_json::from_slice(line)
+            .map_err(|error| format!("this OTLP cannot be read: {error}"))?;
+        let mut share = self.memory.share(IpAddr::from(Ipv4Addr::LOCALHOST));
+        self.reader.read(signal, Part::Json(json), &mut share, now).map_err(|stop| match stop {
+            Stop::Malformed => "this OTLP cannot be read".to_owned(),
+            Stop::TooLarge | Stop::Busy => "a request is not so long".to_owned(),
+        })
     }
 
     fn received(&self, flat: Flat) -> Option<Received> {

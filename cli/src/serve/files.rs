@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use otel_usage::Contract;
 use otel_usage_bridge::Importer;
 use otel_usage_serve::Receives;
-use otel_usage_serve::store::{self, Core, Imported};
+use otel_usage_serve::store::{self, Core, Imported, Taken};
 
 use super::{Data, Own, clickhouse, clock};
 use crate::{exit, output};
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Export {
         #[command(flatten)]
         file: Data,
-        /// What to print
+        /// The rows to print
         #[arg(value_enum, default_value = "sessions")]
         rows: Rows,
         /// How to print it
@@ -190,7 +190,7 @@ fn import(data: &Path, contracts: &[Contract], files: &[PathBuf], now: i64) -> a
     }
     let importer = Importer::new(contracts, Arc::new(Receives))?;
     let mut core = Core::open(data, contracts, now)?;
-    let mut done = Imported::default();
+    let (mut done, mut strange) = (Imported::default(), false);
     for path in files {
         let named = || format!("{}: cannot be read", path.display());
         let written =
@@ -198,19 +198,35 @@ fn import(data: &Path, contracts: &[Contract], files: &[PathBuf], now: i64) -> a
         let written = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let written = i64::try_from(written.as_millis()).unwrap_or(now);
         let mut told = 0;
-        core.import(&importer, path, (written, now), &mut done, &mut |read, total| {
-            let percent = read.saturating_mul(100).checked_div(total).unwrap_or(100);
-            if percent >= told {
-                output::note(&format!("{}: {percent} %", path.display()));
-                told = percent.saturating_add(10);
+        let shown = path.display();
+        let taken =
+            core.import(&importer, path, (written, now), &mut done, &mut |read, total| {
+                let percent = read.saturating_mul(100).checked_div(total).unwrap_or(100);
+                if percent >= told {
+                    output::note(&format!("{shown}: {percent} %"));
+                    told = percent.saturating_add(10);
+                }
+            })?;
+        match taken {
+            Taken::Strange { line, why } => {
+                output::note(&format!("{shown}: nothing in it is understood: line {line}: {why}"));
+                strange = true;
             }
-        })?;
+            Taken::Empty => output::note(&format!("{shown}: it is empty")),
+            _ => {}
+        }
+    }
+    if strange {
+        output::note(
+            "import takes lines, each a message or a request of OTLP as JSON; messages of your own engine need its \
+             --contract-file; what is not understood may be imported again",
+        );
     }
     output::print(&format!(
-        "{} lines, {} messages kept, {} lines unknown, {} messages of deleted identities, {} files known already\n",
+        "{} lines, {} messages kept, {} lines not understood, {} messages of deleted identities, {} files known already\n",
         done.lines, done.messages, done.unknown, done.deleted, done.known_files
     ))?;
-    Ok(exit::SUCCESS)
+    Ok(if strange { exit::ERROR } else { exit::SUCCESS })
 }
 
 fn rebuild(path: &Path, contracts: &[Contract], now: i64) -> anyhow::Result<u8> {

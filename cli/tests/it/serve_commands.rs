@@ -111,9 +111,15 @@ fn an_own_contract_means_the_same_to_every_command() {
             assert_eq!(run(&["export"], false), sessions, "{command}");
         }
     }
-    assert!(run(&["import", lines], false).contains("1 lines, 0 messages kept, 1 lines unknown"));
+    // An import without the contract fails and says why.
     let other = folder.path().join("other.db");
-    let imported = run(&["import", lines, "--data", other.to_str().unwrap()], true);
-    assert!(imported.contains("1 lines, 1 messages kept, 0 lines unknown"), "{imported}");
+    let import = ["import", lines, "--data", other.to_str().unwrap()];
+    let (done, text) = about(folder.path(), &import);
+    assert!(!done && text.contains("1 lines, 0 messages kept, 1 lines not understood"), "{text}");
+    let why = "nothing in it is understood: line 1: no contract knows this message";
+    assert!(text.contains(why) && text.contains("--contract-file"), "{text}");
+    let imported = run(&import, true);
+    assert!(imported.contains("1 lines, 1 messages kept, 0 lines not understood"), "{imported}");
+    assert!(run(&import, true).contains("1 files known already"));
     assert!(run(&["forget", id], true).contains("deleted 1 sessions and 1 messages"));
 }

@@ -25,7 +25,7 @@ const BATCH: (usize, usize) = (10_000, 200_000);
 /// The beginning of 2020, before which no engine reported. Unit: milliseconds since the Unix epoch.
 const FIRST: i64 = 1_577_836_800_000;
 
-/// What an import did.
+/// The counts of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
@@ -41,8 +41,27 @@ pub struct Imported {
     pub known_files: usize,
 }
 
+/// The end of one file's import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Taken {
+    /// At least one of its messages was understood. The file is not read again.
+    Read,
+    /// It was imported before.
+    Before,
+    /// It has no line.
+    Empty,
+    /// Nothing in it was understood, so it is read again next time: another contract or program may know it.
+    Strange {
+        /// The number of the first line that has something in it.
+        line: usize,
+        /// Why that line is no message.
+        why: String,
+    },
+}
+
 impl Core {
-    /// Imports a file. `progress` is told the bytes that are done, and their total.
+    /// Imports a file, and returns what became of it. `progress` is told the bytes that are done, and their total.
     ///
     /// A message counts at the time that its engine gave, however old it is. Without one, or with one before 2020 or in the
     /// future, it counts at `written`, the time of the file.
@@ -57,29 +76,30 @@ impl Core {
         (written, now): (i64, i64),
         done: &mut Imported,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Taken> {
         let named = || format!("{}: cannot be read", path.display());
         let hash = self.hash_of(path).with_context(named)?;
         if self.is_imported(&hash)? {
             done.known_files = done.known_files.saturating_add(1);
-            return Ok(());
+            return Ok(Taken::Before);
         }
         let file = File::open(path).with_context(named)?;
         let total = file.metadata().with_context(named)?.len();
         let read = Arc::new(AtomicU64::new(0));
         let mut reader = plain(Counted { file, read: Arc::clone(&read) }).with_context(named)?;
         let (mut line, mut batch) = (Vec::new(), Batch::default());
+        let (mut number, mut taken) = (0_usize, Taken::Empty);
         loop {
             line.clear();
+            number = number.saturating_add(1);
             match (&mut reader).take(LONGEST).read_until(b'\n', &mut line) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {
-                    // What was read before is kept. A later import of the whole file adds the rest.
+                    // The lines before it are kept. A later import of the whole file adds the rest.
                     self.append_imported(&mut batch, now, done)?;
                     self.project(now)?;
-                    let line = done.lines.saturating_add(1);
-                    let what = format!("{}: cannot be read from line {line} on", path.display());
+                    let what = format!("{}: cannot be read from line {number} on", path.display());
                     return Err(anyhow::Error::from(error).context(what));
                 }
             }
@@ -88,12 +108,18 @@ impl Core {
             }
             done.lines = done.lines.saturating_add(1);
             match importer.read(&line) {
-                Some(messages) => {
+                Ok(messages) => {
+                    taken = Taken::Read;
                     for message in messages {
                         self.imported(&message, (written, now), &mut batch, done)?;
                     }
                 }
-                None => done.unknown = done.unknown.saturating_add(1),
+                Err(why) => {
+                    done.unknown = done.unknown.saturating_add(1);
+                    if taken == Taken::Empty {
+                        taken = Taken::Strange { line: number, why };
+                    }
+                }
             }
             if batch.messages.len() >= BATCH.0 {
                 self.append_imported(&mut batch, now, done)?;
@@ -102,9 +128,12 @@ impl Core {
         }
         self.append_imported(&mut batch, now, done)?;
         self.project(now)?;
-        self.connection().execute("INSERT OR IGNORE INTO imported (hash) VALUES (?1)", [hash])?;
+        if taken == Taken::Read {
+            let insert = "INSERT OR IGNORE INTO imported (hash) VALUES (?1)";
+            self.connection().execute(insert, [hash])?;
+        }
         progress(total, total);
-        Ok(())
+        Ok(taken)
     }
 
     fn append_imported(
@@ -173,7 +202,7 @@ impl Core {
         Ok(())
     }
 
-    /// Returns the hash of a file and of the contracts that read it, because another contract reads more of it.
+    /// Returns the hash of a file and of the contracts that read it, because other contracts read more of it.
     fn hash_of(&self, path: &Path) -> std::io::Result<[u8; 32]> {
         let (mut file, mut hash, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
         loop {
@@ -182,9 +211,7 @@ impl Core {
                 read => hash.update(piece.get(..read).unwrap_or_default()),
             }
         }
-        let mut contracts: Vec<&str> = self.shapes.contracts().collect();
-        contracts.sort_unstable();
-        hash.update(contracts.join(" "));
+        hash.update(self.shapes.contracts_hash());
         Ok(hash.finalize().into())
     }
 

@@ -50,7 +50,7 @@ pub use self::core::Core;
 pub use self::export::{Format, Rows, export};
 pub use self::file::open_to_read;
 pub use self::forget::{Forget, Forgotten};
-pub use self::import::Imported;
+pub use self::import::{Imported, Taken};
 pub use self::recompress::{Packed, pack};
 pub use self::retain::Days;
 
@@ -93,13 +93,13 @@ pub struct Store {
     shapes: Arc<Shapes>,
     clock: Clock,
     keys: Mutex<Keys>,
-    /// What was received and not kept, since the projection took note of it.
+    /// Counts of messages that were received and not kept, since the projection took note of them.
     notes: Mutex<HashMap<&'static str, i64>>,
     rates: Rates,
     path: PathBuf,
     /// Whether SQLite's log may still hold pages with erased origins.
     log_has_origins: AtomicBool,
-    /// What waits for ClickHouse, if messages are kept there.
+    /// The messages that wait for ClickHouse, if it keeps them.
     waits: Option<watch::Receiver<(u64, u64)>>,
     stopped: watch::Receiver<Option<String>>,
     /// Where the messages go, if they do not stay in the file.

@@ -1,10 +1,11 @@
-//! What the store reads in each message, by the contracts: whose it is, when it counts, and what it tells.
+//! The parts of each message that the store reads, by the contracts: whose it is, when it counts, and what it tells.
 
 use std::collections::HashMap;
 
 use otel_usage_schema::resource::INSTANCE_ID;
 use otel_usage_schema::run::SEQUENCE_NUMBER;
 use otel_usage_schema::{Contract, Instrument, MessageSpec, Origin, Source, Trigger};
+use sha2::{Digest as _, Sha256};
 
 /// The keys of start reports that become facets. A key means the same in every contract that has it.
 pub(crate) const FACETS: &[(&str, &str)] = &[
@@ -27,7 +28,7 @@ pub(crate) const FACETS: &[(&str, &str)] = &[
     ("vllm_version", "version"),
 ];
 
-/// What the store reads in one message of a contract.
+/// The parts of one message of a contract that the store reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) contract: String,
@@ -41,7 +42,7 @@ pub(crate) struct Shape {
     pub(crate) kind: Kind,
 }
 
-/// What a message tells.
+/// The kinds of messages, by what they tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The engine is alive.
@@ -59,6 +60,7 @@ pub(crate) enum Kind {
 pub(crate) struct Shapes {
     list: Vec<Shape>,
     places: HashMap<String, HashMap<String, usize>>,
+    hash: [u8; 32],
 }
 
 impl Shapes {
@@ -66,8 +68,13 @@ impl Shapes {
     pub(crate) fn new(own: &[Contract]) -> Self {
         let built_in = Contract::built_in();
         let built_in = built_in.into_iter().filter(|c| own.iter().all(|own| own.id != c.id));
-        let mut shapes = Self { list: Vec::new(), places: HashMap::new() };
-        for contract in built_in.chain(own) {
+        let mut all: Vec<&Contract> = built_in.chain(own).collect();
+        all.sort_by(|one, other| one.id.cmp(&other.id));
+        let mut hash = Sha256::new();
+        all.iter().for_each(|contract| hash.update(contract.to_json()));
+        let hash = hash.finalize().into();
+        let mut shapes = Self { list: Vec::new(), places: HashMap::new(), hash };
+        for contract in all {
             for message in contract.messages.iter() {
                 shapes
                     .places
@@ -88,6 +95,11 @@ impl Shapes {
     /// Returns the ids of all contracts.
     pub(crate) fn contracts(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)
+    }
+
+    /// Returns the hash of all contracts with their fields.
+    pub(crate) const fn contracts_hash(&self) -> [u8; 32] {
+        self.hash
     }
 
     pub(crate) fn get(&self, place: usize) -> Option<&Shape> {

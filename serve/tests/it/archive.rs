@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use otel_usage_bridge::Importer;
+use otel_usage_schema::{Contract, Field, MessageSpec, Trigger, Type};
 use otel_usage_serve::Receives;
 use otel_usage_serve::questions::{Rules, close};
-use otel_usage_serve::store::{Core, Format, Imported, Rows, backup, export};
+use otel_usage_serve::store::{Core, Format, Imported, Rows, Taken, backup, export};
 
 use crate::running::{DAY, NOW, Place, goldens, picture, post_all, rows};
 
@@ -156,6 +157,54 @@ fn an_import_that_cannot_be_written_is_taken_again_whole() {
     assert_eq!(picture(&place.read()), picture(&whole.read()));
 }
 
+const LAYERS: (&str, &str) = ("layers", "mine.layers");
+const DEPTH: (&str, &str) = ("depth", "mine.depth");
+
+/// Returns a contract with a message for each key.
+fn contract(keys: &[(&'static str, &'static str)]) -> Contract {
+    keys.iter().fold(Contract::new("mine/1", "mine"), |contract, (key, record)| {
+        let mut message = MessageSpec::new(key, record, Trigger::Record);
+        message.fields.to_mut().push(Field::record(key, Type::Int, record, "A number."));
+        contract.with_message(message)
+    })
+}
+
+fn taken(place: &Place, contracts: &[Contract], text: &str) -> (Taken, Imported) {
+    let file = place.0.path().join("mine.jsonl");
+    std::fs::write(&file, text).unwrap();
+    let importer = Importer::new(contracts, Arc::new(Receives)).unwrap();
+    let mut core = Core::open(&place.data(), contracts, NOW).unwrap();
+    let mut done = Imported::default();
+    let taken = core.import(&importer, &file, (NOW, NOW), &mut done, &mut |_, _| {}).unwrap();
+    (taken, done)
+}
+
+#[test]
+fn a_file_of_which_nothing_is_understood_is_read_again() {
+    let place = Place::new();
+    let strange = |line, why: &str| Taken::Strange { line, why: why.to_owned() };
+    let otlp =
+        r#"{"resourceSpans": [{"scopeSpans": [{"scope": {"name": "other"}, "spans": [{}]}]}]}"#;
+    for (text, expected) in [
+        ("", Taken::Empty),
+        ("\n \n", Taken::Empty),
+        ("\nlayers: 1\n{}\n", strange(2, "not a flat JSON object")),
+        (otlp, strange(1, "no contract knows a message in it")),
+        ("{\"layers\": 1}\n{\"depth\": 2}\n", strange(1, "no contract knows this message")),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(taken(&place, &[], text).0, expected, "{text}");
+        }
+    }
+    // The same file with the contract that knows a part of it, and with one of the same name that knows all of it.
+    let text = "{\"layers\": 1}\n{\"depth\": 2}\n";
+    let (file, done) = taken(&place, &[contract(&[LAYERS])], text);
+    assert_eq!((file, done.messages, done.unknown), (Taken::Read, 1, 1));
+    assert_eq!(taken(&place, &[contract(&[LAYERS])], text).0, Taken::Before);
+    let (file, done) = taken(&place, &[contract(&[LAYERS, DEPTH])], text);
+    assert_eq!((file, done.unknown), (Taken::Read, 0));
+}
+
 #[test]
 fn an_imported_message_with_an_impossible_time_counts_at_the_time_of_its_file() {
     let place = Place::new();
@@ -189,7 +238,7 @@ async fn repeated_and_reordered_messages_give_the_same_rows() {
         for (_, path, body) in messages().collect::<Vec<_>>().into_iter().rev() {
             server.post(path, body).await;
         }
-        // What is repeated meets what is in the tables already.
+        // The repeated messages meet the rows that are in the tables already.
         server.store.run(|_| ()).await;
     }
     server.stop().await;
