@@ -24,14 +24,14 @@ pub(crate) fn page(shell: &Shell, report: &Report, days: &[i64]) -> String {
                 thead {
                     tr {
                         th scope="col" { "Figure" }
-                        @for window in Window::ALL { th scope="col" { (window.days()) " days" } }
+                        @for window in shell.windows().iter().copied() { th scope="col" { (window.days()) " days" } }
                     }
                 }
                 tbody {
                     @for figure in &report.figures {
                         tr {
                             th scope="row" { (figure.engine.title()) ": " (figure.title) }
-                            @for window in Window::ALL {
+                            @for window in shell.windows().iter().copied() {
                                 td {
                                     a href=(numbers(figure.id, window, "csv")) { "CSV" }
                                     " "

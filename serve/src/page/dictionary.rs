@@ -76,8 +76,10 @@ fn kind(field: &Field) -> String {
 }
 
 fn example(value: &Literal) -> String {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    text.trim_matches('"').to_owned()
+    match value {
+        Literal::Str(text) => text.to_string(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
 }
 
 /// Writes the parts of a sentence that stand between backticks as code.

@@ -6,9 +6,9 @@ use super::address::{Site, To, filter_of};
 use super::shell::{STYLE, Shell};
 use super::source::Source;
 use super::{data, dictionary, method, numbers, quality, report, today};
-use crate::questions::{Filter, QUESTIONS, Report, files};
+use crate::questions::{Filter, LIVE, QUESTIONS, Report, files};
 
-/// What an address answers.
+/// The content at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) kind: Kind,
@@ -43,7 +43,10 @@ impl Pages {
     ///
     /// If the data file cannot be read.
     pub(crate) fn at(&self, path: &str, query: &str, now: i64) -> anyhow::Result<Option<Content>> {
-        let filter = filter_of(query);
+        let mut filter = filter_of(query);
+        if self.source.internal {
+            filter.window = LIVE;
+        }
         let to = match path {
             "/" => To::Report(&filter),
             "/method" => To::Method,

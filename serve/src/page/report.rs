@@ -22,13 +22,16 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report, heard: &[Hea
                 "These are the counts from " time datetime=(first) { (long(first)) } " to "
                 time datetime=(last) { (long(last)) } ". Unless a figure says otherwise, an engine is one process that was heard of in six slots of ten minutes."
             }
+            @if shell.internal {
+                p { "Maintainers see the last seven days up to now. The public page has the closed days, and longer windows." }
+            }
         }
         @if nothing_known {
             (nothing(shell))
         } @else {
             (today::section(heard))
             ul.said { @for sentence in &report.headline { li { (emphasised(sentence)) } } }
-            (filters(shell.site, filter, &report.versions))
+            (filters(shell, filter, &report.versions))
             (contents(report))
             @for engine in Engine::ALL {
                 @let figures = report.figures.iter().filter(|figure| figure.engine == engine);
@@ -110,7 +113,8 @@ fn contents(report: &Report) -> Markup {
 }
 
 /// Links for what has few choices, a form for the version.
-fn filters(site: Site, filter: &Filter, versions: &[String]) -> Markup {
+fn filters(shell: &Shell, filter: &Filter, versions: &[String]) -> Markup {
+    let site = shell.site;
     let here = To::Report(filter);
     let choice = |to: &Filter, name: &str| {
         let chosen = (to == filter).then_some("true");
@@ -133,7 +137,7 @@ fn filters(site: Site, filter: &Filter, versions: &[String]) -> Markup {
             div {
                 span.of { "Window" }
                 ul {
-                    @for window in Window::ALL {
+                    @for window in shell.windows().iter().copied() {
                         (choice(&Filter { window, ..filter.clone() }, name(window)))
                     }
                 }

@@ -1,14 +1,14 @@
-//! What every page has around it: head, navigation, foot.
+//! The frame of every page: head, navigation, foot.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::address::{Site, To};
-use crate::questions::Filter;
+use crate::questions::{Filter, LIVE, Window};
 
 /// The colours, widths and everything else that is not text.
 pub(crate) const STYLE: &str = include_str!("style.css");
 
-/// What a page may load: its style sheet, and nothing from anywhere else. It runs no script.
+/// Lets a page load its style sheet, and nothing from anywhere else. It runs no script.
 pub(crate) const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -16,7 +16,7 @@ pub(crate) const POLICY: &str = "default-src 'none'; img-src 'self' data:; style
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
      %3Cpath d='M1 9h4v6H1zM6 5h4v10H6zM11 1h4v14h-4z' fill='%234397d0'/%3E%3C/svg%3E";
 
-/// What the pages of one answer have in common.
+/// The common part of the pages of one answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Shell {
     pub(crate) site: Site,
@@ -27,6 +27,11 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
+    /// Returns the windows that a reader may choose.
+    pub(crate) const fn windows(&self) -> &'static [Window] {
+        if self.internal { &[LIVE] } else { &Window::ALL }
+    }
+
     /// Wraps the content of a page.
     pub(crate) fn page(&self, here: &To<'_>, title: &str, content: &Markup) -> String {
         let all = Filter::default();

@@ -10,13 +10,13 @@ use super::address::Site;
 use super::shell::Shell;
 use super::*;
 use crate::questions::Filter;
+use crate::store::Core;
 
 const NOW: i64 = 1_795_867_500_000;
 
 fn empty(folder: &Path) -> std::path::PathBuf {
     let file = folder.join("otel-usage.db");
-    let connection = Connection::open(&file).unwrap();
-    connection.execute_batch(include_str!("../store/schema.sql")).unwrap();
+    drop(Core::open(&file, &[], NOW).unwrap());
     file
 }
 
@@ -43,6 +43,40 @@ async fn an_empty_store_shows_what_to_do() {
     let front = text(get(&router, "/", "").await).await;
     assert!(front.contains("There is nothing to publish yet"), "{front}");
     assert!(front.contains("VLLM_USAGE_STATS_SERVER"), "{front}");
+}
+
+#[tokio::test]
+async fn maintainers_are_offered_the_window_that_they_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = empty(folder.path());
+    let start = "INSERT INTO word VALUES (1, 'vllm'), (2, 'vllm/current');
+        INSERT INTO session (id, uuid, engine, contract, first, last, beats) VALUES (1, x'01', 1, 2, ?1, ?1, 0)";
+    let [words, session] = start.split(';').collect::<Vec<_>>()[..] else { panic!() };
+    let connection = Connection::open(&file).unwrap();
+    connection.execute(words, []).unwrap();
+    connection.execute(session, [NOW]).unwrap();
+    let clock: crate::store::Clock = std::sync::Arc::new(|| NOW);
+    let (public, internal) = (router(&file, clock.clone()), internal(&file, clock));
+    for address in ["/", "/?days=90", "/data/"] {
+        let page = text(get(&internal, address, "").await).await;
+        assert!(page.contains("7 days"), "{address}: {page}");
+        for other in ["28 days", "90 days", "days=28", "days=90"] {
+            assert!(!page.contains(other), "{address}: {other}: {page}");
+        }
+    }
+    let page = text(get(&internal, "/", "").await).await;
+    // 28 November 2026.
+    assert!(page.contains("22 November 2026</time> to <time datetime=\"2026-11-28\""), "{page}");
+    let page = text(get(&public, "/data/", "").await).await;
+    assert!(page.contains("28 days") && page.contains("days=90"), "{page}");
+}
+
+#[tokio::test]
+async fn an_example_of_the_dictionary_is_the_value_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
+    let page = text(get(&router, "/dictionary", "").await).await;
+    assert!(page.contains("<code>{&quot;VLLM_USE_MODELSCOPE&quot;: false,"), "{page}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{Figure, Filter, Form, Row};
 
 /// Rows that a figure names. Smaller ones are under *other*.
 const ROWS: usize = 15;
-/// What is not named.
+/// The row of everything that is not named.
 pub(crate) const OTHER: &str = "other";
 
 /// Answers a question for the days from `days.0` to `days.1`.
@@ -177,11 +177,12 @@ fn survival(
     (question, life): (&Question, &Table),
     days: (i64, i64),
 ) -> anyhow::Result<()> {
-    const CLASSES: [(&str, &str); 4] = [
-        ("less than 10 minutes", "10 minutes"),
-        ("10 minutes to an hour", "an hour"),
-        ("an hour to a day", "a day"),
-        ("a day and more", ""),
+    /// Each class, the time that its engines did not reach, and the days after a day until all of its engines could.
+    const CLASSES: [(&str, &str, i64); 4] = [
+        ("less than 10 minutes", "10 minutes", 0),
+        ("10 minutes to an hour", "an hour", 0),
+        ("an hour to a day", "a day", 1),
+        ("a day and more", "", 0),
     ];
     let columns = numbers.columns(life, days);
     let started = numbers.values(life, question.engine, "engines", &columns)?;
@@ -195,9 +196,10 @@ fn survival(
     let longer = |than: usize, day: i64| {
         let (shorter, longer) = CLASSES.split_at_checked(than.saturating_add(1))?;
         // The sum of nothing is a negative zero.
-        let named = longer.iter().filter_map(|(class, _)| at(class, day)).sum::<f64>() + 0.0;
-        let all_named =
-            |classes: &[(&str, &str)]| classes.iter().all(|(class, _)| at(class, day).is_some());
+        let named = longer.iter().filter_map(|(class, ..)| at(class, day)).sum::<f64>() + 0.0;
+        let all_named = |classes: &[(&str, &str, i64)]| {
+            classes.iter().all(|(class, ..)| at(class, day).is_some())
+        };
         match at(OTHER, day) {
             None => Some(named),
             Some(other) if all_named(shorter) => Some(named + other),
@@ -205,8 +207,12 @@ fn survival(
             Some(_) => None,
         }
     };
-    for (n, (_, label)) in CLASSES.iter().enumerate().take(3) {
-        let share = |day: &i64| Some(percent(longer(n, *day)?, total(*day)?));
+    for (n, (_, label, later)) in CLASSES.iter().enumerate().take(3) {
+        let share = |day: &i64| {
+            // An engine that has just started may live longer.
+            let known = numbers.is_over(*day, *later, days.1).then(|| longer(n, *day))?;
+            Some(percent(known?, total(*day)?))
+        };
         let values = columns.iter().map(share).collect();
         figure.rows.push(Row { label: (*label).to_owned(), values });
     }

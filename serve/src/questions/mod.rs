@@ -41,6 +41,7 @@ pub use counted::{Closed, Counted, Progress};
 pub use csv::csv;
 pub use figure::{Figure, Form, Row};
 pub use filter::{Engine, Filter, Window};
+pub(crate) use numbers::LIVE;
 pub use question::{QUESTIONS, Question};
 pub(crate) use report::live_in;
 pub use report::{Report, live, report};

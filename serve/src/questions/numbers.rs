@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::Engine;
 use super::cells::cells;
 use super::cube::{self, WEEK, measure};
 use super::days::monday;
@@ -12,6 +11,7 @@ use super::rules::rounded;
 use super::source::{Source, Which};
 use super::table::{Privacy, Table};
 use super::weigh::Weights;
+use super::{Engine, Window};
 
 /// Values by cell and day.
 pub(crate) type Values = BTreeMap<String, BTreeMap<i64, f64>>;
@@ -30,11 +30,14 @@ pub(crate) trait Numbers {
         columns: &[i64],
     ) -> anyhow::Result<Values>;
 
+    /// Returns whether a day has ended, and `later` more days after it. `last` is the last day that is shown.
+    fn is_over(&self, day: i64, later: i64, last: i64) -> bool;
+
     /// Makes a number ready to be shown.
     fn shown(&self, value: f64) -> f64;
 }
 
-/// What the public sees: closed days, published cells, rounded numbers.
+/// The numbers that the public sees: of closed days and published cells, rounded.
 pub(crate) struct Public<'c>(pub(crate) &'c Connection);
 
 impl Numbers for Public<'_> {
@@ -71,20 +74,29 @@ impl Numbers for Public<'_> {
         Ok(values)
     }
 
+    fn is_over(&self, _: i64, _: i64, _: i64) -> bool {
+        // A day is closed two days after its end, and the lives that are asked for are a day at most.
+        true
+    }
+
     fn shown(&self, value: f64) -> f64 {
         rounded(value)
     }
 }
 
-/// Days that maintainers see, because each is counted from the rows.
-const LIVE: i64 = 7;
+/// The window that maintainers see. It is the shortest, because each day is counted from the rows for each page.
+pub(crate) const LIVE: Window = Window::Week;
 
-/// What maintainers see: every cell of the last days, as it is counted now.
+/// The numbers that maintainers see: every cell of the last days, as it is counted now.
 pub(crate) struct Live<'s>(pub(crate) &'s dyn Source);
 
 impl Numbers for Live<'_> {
     fn columns(&self, _: &Table, (first, last): (i64, i64)) -> Vec<i64> {
-        (first.max(last.saturating_sub(LIVE).saturating_add(1))..=last).collect()
+        (first.max(last.saturating_sub(LIVE.days()).saturating_add(1))..=last).collect()
+    }
+
+    fn is_over(&self, day: i64, later: i64, last: i64) -> bool {
+        day.saturating_add(later) < last
     }
 
     fn values(

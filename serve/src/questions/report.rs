@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::days::{date, last_closed};
-use super::numbers::{Live, Numbers, Public};
+use super::numbers::{LIVE, Live, Numbers, Public};
 use super::question::QUESTIONS;
 use super::source::{Source, Sqlite};
 use super::{Figure, Filter, answer, headline};
@@ -16,7 +16,7 @@ pub struct Report {
     pub generated: i64,
     /// The first and the last day that is shown: `2026-11-28`.
     pub days: (String, String),
-    /// What a person would quote, a sentence each.
+    /// Sentences that a person would quote.
     pub headline: Vec<String>,
     /// The figures, in the order of the questions.
     pub figures: Vec<Figure>,
@@ -33,7 +33,8 @@ pub fn report(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Res
     made(&Public(connection), filter, last_closed(now), now)
 }
 
-/// Makes the report that maintainers see: up to today, from the rows, under no rule of publication.
+/// Makes the report that maintainers see: the last seven days up to today, whatever the window of the filter is, from the
+/// rows, under no rule of publication.
 ///
 /// # Errors
 ///
@@ -44,7 +45,7 @@ pub fn live(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Resul
 
 /// Makes the report that maintainers see from the rows of another database.
 pub(crate) fn live_in(rows: &dyn Source, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-    made(&Live(rows), filter, day(now), now)
+    made(&Live(rows), &Filter { window: LIVE, ..filter.clone() }, day(now), now)
 }
 
 fn made(numbers: &dyn Numbers, filter: &Filter, last: i64, now: i64) -> anyhow::Result<Report> {

@@ -1,6 +1,6 @@
 //! How long engines live: the starts of a day that are heard of later, and what is withheld of them.
 
-use otel_usage_serve::questions::{Filter, Rules, close, report};
+use otel_usage_serve::questions::{Filter, Rules, close, live, report};
 use rusqlite::params;
 
 use crate::fleet::{DAY, Engine, empty, write};
@@ -70,6 +70,33 @@ fn a_life_is_known_as_far_as_the_classes_without_a_number_are_on_one_side_of_it(
             ("30 days", None)
         ]
     );
+}
+
+#[test]
+fn maintainers_are_not_told_how_long_engines_lived_that_may_live_on() {
+    let store = empty();
+    let start = |first: i64| {
+        move |n: i64| Engine {
+            contract: "vllm/current",
+            facets: Vec::new(),
+            days: vec![(first, Some(n))],
+            slots: 12,
+        }
+    };
+    for day in 0..3 {
+        write(&store, &(0..3).map(start(MONDAY + day)).collect::<Vec<_>>());
+    }
+    // Noon of Wednesday.
+    let report = live(&store, &week(), (MONDAY + 2) * DAY + DAY / 2).unwrap();
+    let survival = figure(&report, "vllm-survival");
+    let known =
+        |at: usize| column(survival, at)[..3].iter().map(|(_, share)| *share).collect::<Vec<_>>();
+    assert_eq!(survival.columns[4..], ["2024-10-07", "2024-10-08", "2024-10-09"]);
+    assert_eq!(known(4), [Some(100.0), Some(100.0), Some(0.0)]);
+    assert_eq!(known(5), [Some(100.0), Some(100.0), None]);
+    assert_eq!(known(6), [None, None, None]);
+    let said = report.headline.iter().find(|said| said.contains("lived for an hour")).unwrap();
+    assert!(said.starts_with("100%") && said.contains("8 October"), "{said}");
 }
 
 #[test]

@@ -113,6 +113,8 @@ fn a_version_leaves_the_figures_that_tell_versions_apart() {
 fn maintainers_see_every_engine_at_once() {
     let store = fleet();
     let report = live(&store, &week(), (MONDAY + 6) * DAY + 1).unwrap();
+    // Whatever the window is, it is a week.
+    assert_eq!(live(&store, &Filter::default(), (MONDAY + 6) * DAY + 1).unwrap().days, report.days);
     let versions = column(figure(&report, "vllm-versions"), 6);
     assert_eq!(
         versions,
