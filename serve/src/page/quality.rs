@@ -123,7 +123,7 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
             @if !quality.flood.is_empty() {
                 h2 { "Made-up engines" }
                 p {
-                    "Anybody can report engines that do not exist. What those of ten networks can change is bounded, "
+                    "Anybody can report engines that do not exist. Those of ten networks can change only so much, "
                     "because each network counts as so many engines at most:"
                 }
                 ul {
@@ -139,6 +139,10 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
             @if quality.corrections.is_empty() {
                 p.empty { "No closed day was corrected." }
             } @else {
+                p {
+                    "Late engines count as on any other day: those of one network only up to a bound. So the number that they "
+                    "are counted as may be lower than the number of them."
+                }
                 div.scroll role="region" tabindex="0" aria-label="Corrections of closed days" {
                     table {
                         thead { tr { @for head in ["Number", "Day", "Made", "Reason"] { th scope="col" { (head) } } } }

@@ -19,7 +19,7 @@ use super::weigh::Weights;
 /// A change of a closed day.
 #[derive(Debug)]
 pub(crate) struct Revision {
-    /// What the public is told.
+    /// The reason that the public is told.
     pub(crate) reason: String,
     /// The rows that replace those of the cubes.
     pub(crate) rows: Vec<CubeRow>,
@@ -57,7 +57,8 @@ pub(crate) fn count(
     if late == 0.0 {
         return Ok(None);
     }
-    let reason = format!("{:.0} engines of {} reported late", rounded(late), engine.title());
+    // The engines of one network count only up to a bound, so this is no number of engines.
+    let reason = format!("late engines of {}, counted as {:.0}", engine.title(), rounded(late));
     Ok(Some(Revision { reason, rows }))
 }
 
