@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::address::{Site, To, filters};
 use super::pages::{Content, Pages};
+use crate::store;
 
 /// Writes the published pages into `folder`, which is made if it is missing. Returns the number of files.
 ///
@@ -16,6 +17,8 @@ use super::pages::{Content, Pages};
 ///
 /// If the data file cannot be read, or a file cannot be written.
 pub fn render(data: &Path, folder: &Path, now: i64) -> anyhow::Result<usize> {
+    // Before anything is written, because a folder with half of the pages of something else helps nobody.
+    drop(store::open_to_read(data)?);
     let pages = Pages::new(Site::Files, data, false);
     let mut files = 0_usize;
     let mut write = |to: &To<'_>, content: Option<Content>| -> anyhow::Result<()> {

@@ -23,8 +23,11 @@ pub fn backup(path: &Path, to: &Path) -> anyhow::Result<()> {
     file::private(to)
         .and_then(|copy| copy.sync_all())
         .with_context(|| format!("{}: the copy cannot be written", to.display()))?;
-    connection
-        .execute("VACUUM INTO ?1", [name])
-        .with_context(|| format!("{}: the copy cannot be written", to.display()))?;
+    let copied = connection.execute("VACUUM INTO ?1", [name]);
+    if copied.is_err() {
+        // The part of a copy must not be taken for a backup.
+        let _ = std::fs::remove_file(to);
+    }
+    copied.with_context(|| format!("{}: the copy cannot be written", to.display()))?;
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use otel_usage_schema::Contract;
 use rusqlite::{Connection, ErrorCode};
 use sha2::{Digest as _, Sha256};
@@ -49,7 +48,7 @@ pub struct Core {
 pub(crate) enum Trouble {
     /// It may pass: the disk is full, or a file may not grow.
     Passing(rusqlite::Error),
-    /// What the disk holds is unknown, so nothing may be promised any more.
+    /// The content of the disk is unknown, so nothing may be promised any more.
     Fatal(rusqlite::Error),
 }
 
@@ -63,8 +62,6 @@ impl Core {
         let held = file::open(path)?;
         let shapes = Arc::new(Shapes::new(contracts));
         let known = Known::new();
-        let damaged =
-            || format!("{}: cannot be read: try `otel-usage serve check`", path.display());
         let mut core = Self {
             path: path.to_owned(),
             held,
@@ -76,8 +73,8 @@ impl Core {
             forgotten: HashSet::new(),
             spool: None,
         };
-        core.read_state().with_context(damaged)?;
-        core.project(now).with_context(damaged)?;
+        core.read_state().map_err(|error| file::unreadable(path, error))?;
+        core.project(now).map_err(|error| file::unreadable(path, error))?;
         Ok(core)
     }
 
@@ -111,7 +108,7 @@ impl Core {
                 .any(|id| self.forgotten.contains(&hash(id)))
     }
 
-    /// Appends messages as one batch, safely. What was deleted is left out.
+    /// Appends messages as one batch, safely. Those of deleted identities are left out.
     ///
     /// Messages of two days are two batches, because a day is kept or deleted as a whole.
     pub(crate) fn append(&mut self, messages: Vec<Kept>) -> Result<(), Trouble> {
@@ -175,7 +172,7 @@ impl Core {
         let pending = std::mem::take(&mut self.pending);
         let last = self.last;
         let done = self.write(&pending, last, now);
-        // What a failed transaction added to the memory is not in the file.
+        // The file does not have the rows that a failed transaction added to the memory.
         if done.is_err() {
             self.start_over();
         }
@@ -198,7 +195,7 @@ impl Core {
     }
 }
 
-/// What is in a batch.
+/// The content of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     pub(crate) heard: Vec<Heard>,

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SCHEMA;
 
@@ -130,10 +130,9 @@ pub(crate) fn lock(path: &Path) -> anyhow::Result<File> {
 }
 
 fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
-    let damaged = || format!("{}: cannot be read: try `otel-usage serve check`", path.display());
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| unreadable(path, &error))?;
+        .map_err(|error| unreadable(path, error))?;
     if tables == 0 {
         let application: i32 =
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -150,7 +149,7 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     }
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .with_context(damaged)?;
+        .map_err(|error| unreadable(path, error))?;
     if mode != "wal" {
         bail!("{}: SQLite cannot keep its log beside it: put it on a local disk", path.display());
     }
@@ -163,23 +162,28 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     if tables == 0 {
         let all = format!("BEGIN;{SCHEMA};COMMIT;");
-        connection
-            .execute_batch(&all)
-            .with_context(|| format!("{}: the tables cannot be made", path.display()))?;
+        connection.execute_batch(&all).map_err(|error| unreadable(path, error))?;
     }
     Ok(())
 }
 
-/// Says that nothing of a file can be read, and what to do.
-fn unreadable(path: &Path, error: &rusqlite::Error) -> anyhow::Error {
+/// Says why a file cannot be used, and what to do.
+pub(crate) fn unreadable(path: &Path, error: rusqlite::Error) -> anyhow::Error {
     let shown = path.display();
-    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
-        anyhow::anyhow!(
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => anyhow::anyhow!(
             "{shown}: it is no store of otel-usage, or its beginning is damaged: name another file with --data, or put a \
              backup in its place"
-        )
-    } else {
-        anyhow::anyhow!("{shown}: cannot be read ({error}): try `otel-usage serve check`")
+        ),
+        Some(ErrorCode::DiskFull) => anyhow::anyhow!("{shown}: the disk is full: make room on it"),
+        // SQLite keeps its log beside the file, also for a reader.
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            anyhow::anyhow!(
+                "{shown}: this user may not write to it or to its folder: run this as the user of the server"
+            )
+        }
+        _ => anyhow::Error::from(error)
+            .context(format!("{shown}: cannot be read: try `otel-usage serve check`")),
     }
 }
 
@@ -187,7 +191,7 @@ fn unreadable(path: &Path, error: &rusqlite::Error) -> anyhow::Error {
 pub(crate) fn check_format(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     let number = |name| -> anyhow::Result<i32> {
         let found = connection.pragma_query_value(None, name, |row| row.get(0));
-        found.map_err(|error| unreadable(path, &error))
+        found.map_err(|error| unreadable(path, error))
     };
     let shown = path.display();
     if number("application_id")? != APPLICATION {
@@ -225,4 +229,26 @@ fn columns(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
         "SELECT one.name || '.' || of.name FROM sqlite_schema one, pragma_table_info(one.name) of WHERE one.type = 'table'",
     )?;
     columns.query_map([], |row| row.get(0))?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn each_trouble_with_a_file_has_its_remedy() {
+        for (code, remedy) in [
+            (ffi::SQLITE_FULL, "the disk is full: make room on it"),
+            (ffi::SQLITE_READONLY, "run this as the user of the server"),
+            (ffi::SQLITE_CANTOPEN, "run this as the user of the server"),
+            (ffi::SQLITE_NOTADB, "put a backup in its place"),
+            (ffi::SQLITE_CORRUPT, "try `otel-usage serve check`"),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let told = unreadable(Path::new("usage.db"), error).to_string();
+            assert!(told.starts_with("usage.db: ") && told.ends_with(remedy), "{told}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::atomic::Ordering;
 
 use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::{Core, check, save};
+use otel_usage_serve::store::{Core, backup, check, save};
 
 use crate::running::{DAY, NOW, Place, Running, beat, picture, post_all, rows, settings};
 
@@ -111,6 +111,9 @@ async fn damaged_pages_are_named_and_the_rest_is_saved() {
     drop(file);
     let health = check(&place.data(), &[]).unwrap();
     assert!(!health.pages.is_empty() && health.lost.is_empty(), "{health:?}");
+    let copy = place.0.path().join("copy.db");
+    backup(&place.data(), &copy).unwrap_err();
+    assert!(!copy.exists(), "the part of a copy is left");
     let (lost, damaged) = save(&place.data()).unwrap();
     assert!(lost.iter().any(|what| what.contains("table session")), "{lost:?}");
     assert!(damaged.exists());

@@ -1,6 +1,7 @@
 //! Files that a server must not write to.
 
 use otel_usage_serve::Server;
+use otel_usage_serve::page::render;
 use otel_usage_serve::store::{Core, open_to_read};
 
 use crate::running::{NOW, Place, beat, clock, settings};
@@ -32,6 +33,10 @@ async fn a_file_of_something_else_is_refused() {
     drop(other);
     let error = Core::open(&place.data(), &[], NOW).unwrap_err();
     assert!(error.to_string().contains("it is no store of otel-usage"), "{error:#}");
+    let pages = place.0.path().join("pages");
+    let error = render(&place.data(), &pages, NOW).unwrap_err();
+    assert!(error.to_string().contains("it is no store of otel-usage"), "{error:#}");
+    assert!(!pages.exists(), "pages of another program's file are written");
     // Another program has made it and has no tables yet.
     std::fs::remove_file(place.data()).unwrap();
     let other = rusqlite::Connection::open(place.data()).unwrap();
