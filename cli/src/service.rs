@@ -6,6 +6,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::{exit, output};
+
 /// Starts the log.
 pub(crate) fn log() {
     // A sender could fill the log with what the libraries below tell of its connections.
@@ -47,23 +49,54 @@ fn large_files_are_errors() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns a future that is ready when this process receives SIGTERM or SIGINT.
-#[cfg(unix)]
+/// Returns a future that is ready when this process is asked to stop. If it is asked a second time, it ends at once,
+/// because a person at a terminal may not want to wait for the requests in progress.
 pub(crate) fn stop() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut asked = Asked::new()?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        asked.again().await;
+        output::note(
+            "stopping when the requests in progress are answered; a second signal stops at once",
+        );
+        tokio::spawn(async move {
+            asked.again().await;
+            output::note("stopped at once; the senders of requests in progress got no answer");
+            std::process::exit(exit::ERROR.into())
+        });
     })
 }
 
+/// The signals that ask this process to stop: SIGTERM and SIGINT.
+#[cfg(unix)]
+struct Asked(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Asked {
+    fn new() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    }
+
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C.
 #[cfg(not(unix))]
-pub(crate) fn stop() -> anyhow::Result<impl Future<Output = ()>> {
-    Ok(async {
+struct Asked;
+
+#[cfg(not(unix))]
+impl Asked {
+    #[expect(clippy::unnecessary_wraps, reason = "the same on every system")]
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn again(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
-    })
+    }
 }

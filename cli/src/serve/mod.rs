@@ -4,6 +4,7 @@
 
 mod clickhouse;
 mod files;
+mod welcome;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -84,7 +85,7 @@ impl Own {
 /// The file of the store.
 #[derive(Debug, clap::Args)]
 struct Data {
-    /// The file that keeps everything [default: otel-usage.db in $XDG_STATE_HOME/otel-usage/serve]
+    /// The file that keeps everything [default: otel-usage/serve/otel-usage.db in $XDG_STATE_HOME, or in ~/.local/state]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
 }
@@ -155,17 +156,9 @@ async fn serve(settings: &Settings) -> anyhow::Result<bool> {
     // Signals are handled before the ports open, because an open port shows that the server is ready.
     let stop = service::stop()?;
     let server = Server::bind(settings, clock()).await?;
-    for address in server.addresses()? {
-        output::note(&format!("listening on {address}"));
+    for line in welcome::lines(settings, &server.addresses()?, &server.maintainers()?) {
+        output::note(&line);
     }
-    for address in server.maintainers()? {
-        output::note(&format!("for maintainers: http://{address}"));
-    }
-    let file = settings.data.display();
-    output::note(&match settings.clickhouse {
-        None => format!("keeping everything in {file}"),
-        Some(_) => format!("keeping everything in ClickHouse, and what waits for it in {file}"),
-    });
     server.serve(stop).await
 }
 

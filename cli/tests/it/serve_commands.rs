@@ -26,6 +26,17 @@ fn a_server_without_arguments_shows_at_once_what_engines_post_today() {
     let mut command = command(PROGRAM);
     command.arg("serve").env("HOME", home.path());
     let server = Serve::start_as_it_is(command, home.path());
+    // The lines of the start stand below each other, and name addresses that a browser opens.
+    let log = server.log();
+    let at: Vec<usize> = ["http://", "http://", "http://", "/"]
+        .iter()
+        .zip(log.lines())
+        .map(|(begin, line)| line.find(begin).unwrap())
+        .collect();
+    assert!(at.iter().all(|column| *column == at[0]), "{log}");
+    for part in ["(from this machine only)", "open it in a browser", "VLLM_USAGE_STATS_SERVER="] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
     let mut client = server.client();
     assert!(text(&server.for_maintainers("/")).contains("No engine has reported yet"));
     let mut posted = 0;

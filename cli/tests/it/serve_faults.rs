@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -268,4 +270,22 @@ fn a_planted_address_is_in_no_log_and_no_file() {
         }
     }
     assert!(files >= 2);
+}
+
+#[test]
+fn a_second_signal_ends_a_server_that_waits_for_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Serve::start(folder.path());
+    assert_eq!(server.client().beat(&uuid(1)), Some(200));
+    // Its body never comes, and a stop waits eight seconds for it.
+    let mut begun = TcpStream::connect(&server.address).unwrap();
+    begun.write_all(b"POST / HTTP/1.1\r\nhost: usage\r\ncontent-length: 9\r\n\r\n").unwrap();
+    let id = Pid::from_child(&server.child);
+    for said in ["stopping when the requests in progress are answered", "stopped at once"] {
+        kill_process(id, Signal::TERM).unwrap();
+        wait(said, || server.log().contains(said).then_some(()));
+    }
+    assert_eq!(server.child.wait().unwrap().code(), Some(1));
+    drop(begun);
+    assert_eq!(kept(folder.path()).len(), 1);
 }

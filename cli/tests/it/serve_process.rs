@@ -72,10 +72,13 @@ impl Serve {
         let mut started = Self { child, address, maintainers: String::new(), folder };
         (started.address, started.maintainers) = wait("a start", || {
             let text = started.log();
-            let after = |words| text.lines().find_map(|line| line.strip_prefix(words));
-            let address = after("otel-usage: listening on ")?;
-            let maintainers = after("otel-usage: for maintainers: http://")?;
-            text.contains("keeping everything")
+            let after = |words| {
+                let line = text.lines().find_map(|line| line.strip_prefix(words))?;
+                line.trim_start().strip_prefix("http://")?.split(' ').next()
+            };
+            let address = after("otel-usage: engines report to ")?;
+            let maintainers = after("otel-usage: maintainers' page ")?;
+            text.contains("otel-usage: ready;")
                 .then(|| (address.to_owned(), maintainers.to_owned()))
         });
         started
