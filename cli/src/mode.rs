@@ -27,7 +27,7 @@ pub(crate) fn run(mode: Consent) -> anyhow::Result<u8> {
     let written = files::replace(&path, &format!("{}\n", mode.as_str())).with_context(|| {
         format!("{} cannot be written: make it writable, or set {}", path.display(), instead(mode))
     });
-    // What can be deleted is deleted also if the switch cannot be written.
+    // Data is deleted also if the switch cannot be written.
     let gone = off.then(|| spool::purge(inspection.settings().spool.as_deref(), None));
     let mut failed = Failures::default();
     failed.of(forbidden);

@@ -13,11 +13,11 @@ use crate::exit;
 
 /// A heading, or the name of what the lines below are about.
 pub(crate) const HEADING: Style = Style::new().bold();
-/// What is as most people want it.
+/// A state that most people want.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// What people should look at.
+/// A state that people should look at.
 pub(crate) const CAUTION: Style = AnsiColor::Yellow.on_default().bold();
-/// What failed or is off.
+/// A failure, or something that is off.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Returns `text` in a style, for [`show`] and [`note`].

@@ -50,7 +50,7 @@ struct Document<'a> {
     contracts: &'a [Status],
 }
 
-/// What an engine with one contract would do.
+/// The behaviour of an engine with one contract.
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) contract: String,
@@ -66,7 +66,7 @@ pub(crate) struct Status {
     /// The folder of messages that wait on disk; the same for every contract, too.
     #[serde(skip)]
     pub(crate) spool: Option<String>,
-    /// What requires TLS; the same for every contract, too.
+    /// The setting that requires TLS; the same for every contract, too.
     #[serde(skip)]
     require_tls: Option<String>,
     /// The journal of what is sent; the same for every contract, too.

@@ -51,7 +51,7 @@ pub struct Settings {
     pub rate: u32,
     /// How long batches and sessions are kept.
     pub keep: Days,
-    /// What a number needs to be published.
+    /// The rules that a published number obeys.
     pub rules: Rules,
     /// Where messages are kept, if not in the file. The file is their spool then.
     pub clickhouse: Option<Keeper>,

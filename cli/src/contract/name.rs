@@ -34,7 +34,7 @@ pub(crate) enum Name {
     LmcacheDoc,
     /// The multi-process server of LMCache (lmcache/1)
     LmcacheMp,
-    /// What the multi-process server of LMCache sends at every interval
+    /// The messages that the multi-process server of LMCache sends at every interval
     LmcacheMpInterval,
 }
 

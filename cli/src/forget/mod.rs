@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 const LIMITS: &str = "\
-What was sent is not deleted by this. Ask the receivers, and name the identities above.
+This deletes nothing that was sent. Ask the receivers, and name the identities above.
 Identities of earlier runs are random, and are known here only from waiting messages, the journal, and the local
 file of an engine (usage_stats.json), which stays.
 An engine that runs keeps its identities until it ends. LMCache makes a new machine_id unless collection is off.

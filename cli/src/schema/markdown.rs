@@ -52,7 +52,7 @@ its scope is `otel_usage`.
 If this process lost records, attributes or messages, each later span also carries how many so far, for each reason:
 `otel_usage.dropped.<reason>`, an integer. All exporters of the process count. The reasons are `abandoned`, `expired`,
 `foreign_contract`, `forked`, `io`, `not_finite`, `panicked`, `probe`, `queue_full`, `refused`, `too_late`, `too_long`,
-`undeclared_attribute`, `unknown_record` and `wrong_type`. What lacking consent dropped is not counted there.
+`undeclared_attribute`, `unknown_record` and `wrong_type`. Messages that lacking consent dropped are not counted there.
 
 Flat JSON never contains any of these.
 ";

@@ -97,7 +97,7 @@ fn row<'a>(file: &'a SpoolFile, judge: &Judge) -> Row<'a> {
     }
 }
 
-/// What a group of messages is together.
+/// The sums of a group of messages.
 #[derive(Default)]
 struct Sum {
     count: usize,

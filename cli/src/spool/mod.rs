@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Send the messages that wait on disk now
     ///
     /// Sends what engines that are started in the environment of this shell would send, each message
-    /// once. What a running engine owns is left to it. Refuses if collection is off or local.
+    /// once. Messages of a running engine are left to it. Refuses if collection is off or local.
     ///
     /// Exit code: 0 nothing is left that these settings would send; 3 collection is local; 4
     /// collection is off; 7 messages are left that these settings would send.

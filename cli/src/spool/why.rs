@@ -7,7 +7,7 @@ use super::now;
 use crate::contract::Installed;
 use crate::look::look;
 
-/// What becomes of a message that waits.
+/// The future of a message that waits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Why {
     /// Engines that start here send it to this destination.

@@ -72,7 +72,7 @@ fn identities_are_printed_before_everything_is_removed() {
     let place = |text: &str| ran.out.find(text).unwrap_or_else(|| panic!("{text}: {ran:?}"));
     let removed = place("removed ");
     assert!(wanted.iter().all(|identity| place(identity) < removed), "{ran:?}");
-    place("What was sent is not deleted by this.");
+    place("This deletes nothing that was sent.");
     assert!(!id.exists() && !journal.exists());
     assert_eq!(waiting::messages(shell), Vec::<PathBuf>::new());
     let again = shell.run("forget");

@@ -39,7 +39,7 @@ fn a_killed_receiver_delivers_everything_that_it_answered() {
     // The room of what was delivered is free a moment later.
     wait("room", || (server.client().beat(&uuid(1_000_000)) == Some(200)).then_some(()));
     answered.insert(uuid(1_000_000));
-    // What is left is delivered before the end.
+    // The rest is delivered before the end.
     assert!(server.terminate().success());
     assert_eq!(arrived(), answered);
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();

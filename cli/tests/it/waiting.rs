@@ -40,7 +40,7 @@ pub(crate) fn otlp_engine(shell: &Shell, url: &str) -> Usage {
     builder.with_environment(environment).on_notice(to_test_runner).try_init().unwrap()
 }
 
-/// What a server that is away says. The engine tries again after the commands of a test have run.
+/// The answer of a server that is away. The engine tries again after the commands of a test have run.
 const AWAY: Answer = Answer::Status(503, "Retry-After: 4\r\n");
 
 /// Starts a server that is away for the attempt of [`leave_one`].

@@ -1,4 +1,4 @@
-//! What the disk holds and what it costs: a sync, bytes a record, a rebuild, memory for many sessions.
+//! Measures the disk: a sync, bytes a record, a rebuild, memory for many sessions.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};

@@ -56,7 +56,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) records: u64,

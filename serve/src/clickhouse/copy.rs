@@ -19,7 +19,7 @@ const ROWS: usize = 20_000;
 /// Days before the last closed one whose sessions are known as counted.
 const KNOWN: i64 = 20;
 
-/// What was copied.
+/// The counts of a copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
@@ -29,7 +29,7 @@ pub struct Copied {
     pub refused: usize,
 }
 
-/// What else the questions need, as queries of the file: the table in ClickHouse, and the columns of a row.
+/// The other tables that the questions need, as queries of the file: the table in ClickHouse, and the columns of a row.
 const REST: [(&str, &str, &[&str]); 4] = [
     (
         "usage_origin",

@@ -79,7 +79,7 @@ impl Days for ClickHouse {
 
     fn late(&self, closed: Option<i64>) -> anyhow::Result<Vec<i64>> {
         let Some(closed) = closed else { return Ok(Vec::new()) };
-        // What an earlier close could not erase is not late.
+        // Networks that an earlier close could not erase are not late.
         self.erase(closed)?;
         let days =
             format!("SELECT DISTINCT day FROM usage_origin WHERE day <= {closed} ORDER BY day");

@@ -39,7 +39,7 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-/// What became of the next part.
+/// The end of the next part's delivery.
 enum Done {
     /// Nothing waits.
     Nothing,

@@ -109,7 +109,7 @@ FORMAT JSONCompactEachRow",
     )
 }
 
-/// What each engine counts that started in a network with many starts.
+/// The weight of each engine that started in a network with many starts.
 const WEIGHTS: &str =
     "SELECT session AS id, min(weight) AS weight FROM usage_weight GROUP BY session";
 

@@ -12,7 +12,7 @@ pub(crate) enum Site {
     Files,
 }
 
-/// Reads the query of an address. What it does not know, it ignores, so that an old link still shows a page.
+/// Reads the query of an address. Unknown parameters are ignored, so that an old link still shows a page.
 pub(crate) fn filter_of(query: &str) -> Filter {
     let mut filter = Filter::default();
     for pair in query.split('&') {

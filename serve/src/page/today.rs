@@ -1,4 +1,4 @@
-//! What was heard of in the last days, for maintainers: also the engines that have just started and are in no figure yet.
+//! The engines that were heard of in the last days, for maintainers: also those that have just started and are in no figure yet.
 
 use maud::{Markup, html};
 use rusqlite::Connection;

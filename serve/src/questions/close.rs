@@ -1,7 +1,7 @@
 //! Closes days: counts on a connection that only reads, and writes what was counted in short transactions, because
 //! messages wait for the connection that writes.
 //!
-//! What is counted is one state of the file. A message that comes between it and the write is a late one: its origin is
+//! One state of the file is counted. A message that comes between it and the write is a late one: its origin is
 //! not erased, so a revision takes it.
 
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ pub fn count(connection: &Connection, rules: &Rules, now: i64) -> anyhow::Result
     count_in(&Sqlite(&state), &state, rules, now)
 }
 
-/// Counts the next day in another database. What was published before is in the file.
+/// Counts the next day in another database. The file has the numbers that were published before.
 ///
 /// # Errors
 ///
@@ -91,10 +91,10 @@ pub(crate) fn count_in(
     Ok(None)
 }
 
-/// What each start of a network counts, as far as that is less than one.
+/// The weight of each start of a network, where it is less than one.
 pub(crate) type Starts = [(Engine, Network, f64)];
 
-/// What the file needs of a closed day: what its starts count by session, as far as that is less than one, and the
+/// The parts of a closed day that the file needs: the weights of its starts by session, where they are less than one, and the
 /// sessions whose networks are erased.
 pub(crate) type InFile = (Vec<(i64, f64)>, Vec<i64>);
 

@@ -1,4 +1,4 @@
-//! What was counted of a day, and how it is written: in short transactions, the numbers in one of them.
+//! A counted day, and how it is written: in short transactions, the numbers in one of them.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -14,7 +14,7 @@ const PIECE: usize = 5_000;
 /// Days for which it is kept what a start counts: longer than any figure follows it.
 const FOLLOWED: i64 = 40;
 
-/// What was done.
+/// The result of a close.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "two numbers")]
 pub struct Closed {
@@ -27,14 +27,14 @@ pub struct Closed {
 /// The last closed day, and the number of the last revision.
 pub(crate) type Seen = (Option<i64>, i64);
 
-/// What was counted of one day and is not written yet.
+/// The counts of one day that are not written yet.
 #[derive(Debug)]
 pub struct Counted {
     day: i64,
-    /// What the file said about closed days; if that has changed, the count is of no use.
+    /// The closed days of the file when the count began; if they have changed, the count is of no use.
     seen: Seen,
     kind: Kind,
-    /// What the starts of the day count, by session, as far as that is less than one.
+    /// The weights of the starts of the day, by session, where they are less than one.
     pub(crate) weights: Vec<(i64, f64)>,
     /// Numbered changes of a closed day.
     pub(crate) revisions: Vec<revise::Revision>,

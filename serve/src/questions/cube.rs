@@ -10,7 +10,7 @@ use super::rules::Cell;
 use super::support::Support;
 use super::table::{Amount, Table};
 
-/// What a table without free text is called for a day, and one with it for a week.
+/// The end of a question's name in the cubes: a table without free text is of a day, and one with it of a week.
 pub(crate) const WEEK: &str = ".week";
 
 /// A row of the cubes: one measure of one cell.
@@ -169,7 +169,7 @@ pub(crate) fn read(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What rows of the cubes say about each cell and day.
+/// The content of the cubes, by cell and day.
 pub(crate) type Days = BTreeMap<i64, BTreeMap<String, Support>>;
 
 /// Returns the support of each cell of a table, by day, as far as the cubes know it.

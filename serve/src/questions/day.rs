@@ -13,12 +13,12 @@ use super::table::{Population, Privacy, TABLES, Table};
 use super::week::week;
 use super::weigh::Weights;
 
-/// What is known of a day once it is counted.
+/// A day that is counted.
 #[derive(Debug, Default)]
 pub(crate) struct Day {
     /// Every cell with its verdict. Of two rows of one cell the last one holds.
     pub(crate) rows: Vec<CubeRow>,
-    /// What a start of each network counts, as far as that is less than one.
+    /// The weight of a start of each network, where it is less than one.
     pub(crate) starts: Vec<(Engine, Network, f64)>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn count(
                 Population::StartedBefore(days) => day.saturating_sub(days),
                 _ => day,
             };
-            // What is published replaces a withheld cell of the same name, which is *other*.
+            // A published cell replaces a withheld one of the same name, which is *other*.
             for cell in cells {
                 counted.rows.extend(cube::rows((table, ""), (engine, at), cell, false));
             }

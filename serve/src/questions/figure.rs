@@ -26,7 +26,7 @@ pub struct Figure {
     pub engine: Engine,
     /// The heading.
     pub title: &'static str,
-    /// What is counted and how, in one or two sentences.
+    /// Says in one or two sentences what is counted, and how.
     pub sentence: &'static str,
     /// Of what: `served engines of vLLM`.
     pub denominator: &'static str,
@@ -45,7 +45,7 @@ pub struct Figure {
 /// One row of a figure.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Row {
-    /// What is counted in this row.
+    /// The name of what this row counts.
     pub label: String,
     /// A value for each column. `None`: not published, or there is no such day.
     pub values: Vec<Option<f64>>,

@@ -1,4 +1,4 @@
-//! What a reader of the report may choose. Every choice is among fixed tables: there is no free combination of them,
+//! The choices of a reader of the report. Every choice is among fixed tables: there is no free combination of them,
 //! because two published tables that overlap could be subtracted.
 
 /// The engines that the questions are about. The contracts of one engine have ids that begin with its name.
@@ -77,7 +77,7 @@ impl Window {
     }
 }
 
-/// What is shown.
+/// The part of the report that is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Filter {
     /// Only figures of this engine.

@@ -1,4 +1,4 @@
-//! Turns what engines report into the labels of a table. What is no word of a closed list, or may be a path, an address
+//! Turns what engines report into the labels of a table. Text that is no word of a closed list, or may be a path, an address
 //! or a token, gets no label and is counted under *other*.
 
 /// The label of a row: the upper and the lower level. `None` is counted under *other*.
@@ -8,7 +8,7 @@ pub(crate) struct Label {
     pub(crate) label: Option<String>,
 }
 
-/// What an engine reports: its contract, then the facets that the table names.
+/// The report of an engine: its contract, then the facets that the table names.
 pub(crate) type Reported<'a> = [Option<&'a str>];
 
 /// Stands for a facet that was not reported.

@@ -10,7 +10,7 @@ use super::table::{Population, Table, table};
 /// The classes of `life` whose engines have served.
 const SERVED: [&str; 2] = ["an hour to a day", "a day and more"];
 
-/// What was counted of an engine's day: cells before the rules, by table.
+/// The counts of an engine's day: cells before the rules, by table.
 pub(crate) type Today<'t> = [(&'t Table, Vec<Cell>)];
 
 /// Returns whether a block of a table may be shown beside the other tables of the day and of the days before.

@@ -1,10 +1,10 @@
-//! The questions of the report, as a table. What each counts, and by which query, is in `table` and `source`.
+//! The questions of the report, as a table. The modules `table` and `source` say what each counts, and by which query.
 
 use super::source::{Which, sql};
 use super::table::{Privacy, table};
 use super::{Engine, Form};
 
-/// What a figure shows of its table.
+/// The part of its table that a figure shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shows {
     /// A measure of each cell: `engines`, `devices`, `device-hours`.
@@ -26,7 +26,7 @@ pub struct Question {
     pub engine: Engine,
     /// The heading.
     pub title: &'static str,
-    /// What is counted and how.
+    /// Says what is counted, and how.
     pub sentence: &'static str,
     /// Of what.
     pub denominator: &'static str,

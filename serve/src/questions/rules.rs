@@ -1,6 +1,6 @@
 //! The rules under which a number is published, as functions of numbers.
 //!
-//! A table is a partition: each engine stands behind one cell. What fails the rule joins *other*, which obeys the same
+//! A table is a partition: each engine stands behind one cell. A cell that fails the rule joins *other*, which obeys the same
 //! rule, because the next smallest joins it until it does. So the total is the sum of the cells, and whatever a reader
 //! subtracts is a union of cells that each obey the rule.
 
@@ -11,7 +11,7 @@ use super::support::Support;
 /// The fewest engines behind a cell that a maintainer may set.
 const LEAST_K: u32 = 10;
 
-/// What a cell needs.
+/// The conditions of a published cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     /// Fewest served engines.

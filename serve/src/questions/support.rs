@@ -1,11 +1,11 @@
-//! What stands behind a number: engines, amounts, and the networks that they come from.
+//! The support of a number: engines, amounts, and the networks that they come from.
 
 use std::collections::BTreeMap;
 
 /// A network under a key: the number of the key, and 20 bits of a hash.
 pub(crate) type Network = (i64, i64);
 
-/// What stands behind a cell.
+/// The support of a cell.
 ///
 /// Networks are told apart under one key only. Of two keys, or of a day whose networks are erased, only bounds are
 /// known: as many networks as the larger, and a largest network with what both largest have.
@@ -13,7 +13,7 @@ pub(crate) type Network = (i64, i64);
 pub(crate) struct Support {
     /// Engines that are surely distinct.
     pub(crate) engines: f64,
-    /// What is shown: engines first, then other amounts of the same engines.
+    /// The amounts that are shown: engines first, then others of the same engines.
     pub(crate) amounts: Vec<f64>,
     networks: BTreeMap<Network, Vec<f64>>,
     /// Bounds for what has no networks any more.

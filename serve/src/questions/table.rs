@@ -16,7 +16,7 @@ pub(crate) enum Population {
     Unnamed,
 }
 
-/// What a table reads of an engine.
+/// The part of an engine's report that a table reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     /// A facet of its start reports.
@@ -31,7 +31,7 @@ pub(crate) enum Key {
     CacheLife,
 }
 
-/// What is summed beside the engines.
+/// An amount that is summed beside the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Amount {
     /// Visible accelerators.
@@ -40,7 +40,7 @@ pub(crate) enum Amount {
     DeviceHours,
 }
 
-/// What is published at which grain.
+/// The grain at which a table is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Privacy {

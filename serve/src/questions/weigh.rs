@@ -1,4 +1,4 @@
-//! What the engines of one network count, so that no operator and no flood of made-up engines decides a share.
+//! The weight of the engines of one network, so that no operator and no flood of made-up engines decides a share.
 //!
 //! A network counts as twenty engines at most, or as its part of all engines, whichever is more, and its devices as those
 //! of so many usual engines. Ten networks can then
@@ -14,11 +14,11 @@ use super::table::Table;
 pub(crate) const ENGINES: f64 = 20.0;
 /// The part of all engines that it may have beside: ten networks together stay below a hundredth.
 const PART: f64 = 1_500.0;
-/// What a network may add to a closed day, as a part of what it may have on time: messages may be late for a week, and
+/// The part of its bound that a network may add to a closed day: messages may be late for a week, and
 /// each day of it has other origins, so one network may come as seven.
 const LATE: f64 = 20.0;
 
-/// What an engine of each network counts: as an engine, then in each amount of its table.
+/// The weight of an engine of each network: as an engine, then in each amount of its table.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Weights(Vec<BTreeMap<Network, f64>>);
 

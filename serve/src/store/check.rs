@@ -26,7 +26,7 @@ pub struct Health {
     pub batches: u64,
     /// Messages in batches that can be read.
     pub messages: u64,
-    /// What is lost.
+    /// The batches that are lost.
     pub lost: Vec<Lost>,
     /// Messages by their contract, where no contract that is known here has them.
     pub strange: BTreeMap<String, u64>,
@@ -195,7 +195,7 @@ pub fn save(path: &Path) -> anyhow::Result<(Vec<String>, PathBuf)> {
             }
             Ok(())
         })?;
-        // What waits for ClickHouse. Its numbers go on, because they name inserts.
+        // The messages that wait for ClickHouse. Their numbers go on, because they name inserts.
         let spools = tables(&from)?.iter().any(|table| table == "spool");
         if spools {
             to.execute_batch(spool::TABLES)?;

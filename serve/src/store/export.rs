@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{file, line};
 
-/// What to write.
+/// The rows to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the command lists them")]
 pub enum Rows {

@@ -1,7 +1,7 @@
 //! Deletes what is known of an identity, and keeps it from coming back.
 //!
-//! The identity is random and known to its operator only, so knowing it is the right to delete it. What remains is its
-//! SHA-256, the tombstone, and counts in which it took part.
+//! The identity is random and known to its operator only, so knowing it is the right to delete it. Only its
+//! SHA-256, the tombstone, and counts in which it took part remain.
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use super::core::{Core, hash};
 use super::heard::identity;
 use super::line;
 
-/// What was deleted.
+/// The number of deleted rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forgotten {

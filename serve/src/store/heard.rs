@@ -37,7 +37,7 @@ pub(crate) struct Heard {
     pub(crate) tells: Tells,
 }
 
-/// What a message tells.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tells {
     Beat,
@@ -81,7 +81,7 @@ pub(crate) fn identity(text: &str) -> Option<[u8; 16]> {
     Uuid::try_parse(text.trim()).ok().map(Uuid::into_bytes)
 }
 
-/// What is found in one message.
+/// The values that are found in one message.
 struct Found<'s> {
     shape: &'s Shape,
     id: Option<[u8; 16]>,

@@ -1,4 +1,4 @@
-//! What the projection remembers of its own tables: sessions and words by their texts, so that most messages cost no
+//! The memory of the projection about its own tables: sessions and words by their texts, so that most messages cost no
 //! look-up. Everything here can be read again from the file.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What the store does from time to time: it takes note of what was refused, erases, deletes and packs.
+//! Maintains the store from time to time: takes note of refusals, erases, deletes and packs.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -56,7 +56,7 @@ impl Store {
         }
     }
 
-    /// Adds what was received and not kept to the counters of the day. What cannot be added waits for the next time.
+    /// Adds what was received and not kept to the counters of the day. A counter that cannot be written waits for the next time.
     async fn keep_notes(&self, now: i64) {
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         if notes.is_empty() {
@@ -84,7 +84,7 @@ impl Store {
     /// Closes and corrects days. It counts on a connection of its own, so new messages wait for the short writes only.
     async fn close_days(&self, rules: Rules, now: i64) -> anyhow::Result<Closed> {
         let mut done = Closed::default();
-        // What was received before belongs to the count: in the file, or in ClickHouse.
+        // Messages that were received before belong to the count: in the file, or in ClickHouse.
         self.run(|_| ()).await;
         if !self.closes.load(Ordering::Relaxed) || !self.is_delivered().await? {
             return Ok(done);

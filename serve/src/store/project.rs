@@ -16,7 +16,7 @@ use super::time;
 /// The slots of a day as bits.
 type Slots = [u8; 18];
 
-/// What some messages say, merged as far as it concerns the same rows.
+/// The content of some messages, merged as far as it concerns the same rows.
 #[derive(Debug, Default)]
 struct Merged {
     sessions: BTreeMap<i64, Touched>,
@@ -30,7 +30,7 @@ struct Merged {
     counts: HashMap<(i64, usize), [i64; 3]>,
 }
 
-/// What is new about a session.
+/// The news about a session.
 #[derive(Debug)]
 struct Touched {
     first: i64,

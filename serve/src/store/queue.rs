@@ -1,4 +1,4 @@
-//! What waits for the thread that writes. The thread is woken once for a whole batch, because waking it for each
+//! The queue before the thread that writes. The thread is woken once for a whole batch, because waking it for each
 //! message would cost more than the message.
 
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ pub(crate) type Run = Box<dyn FnOnce(&mut Core) + Send>;
 /// The messages of one request. The answer is whether they are safe.
 pub(crate) type Keep = (Vec<Kept>, oneshot::Sender<bool>);
 
-/// What the thread does next.
+/// The next job of the thread.
 pub(crate) enum Next {
     /// It writes one batch.
     Batch(Vec<Keep>),
@@ -85,7 +85,7 @@ impl Queue {
         !waiting.closed
     }
 
-    /// Takes nothing more. What is in the queue is still done.
+    /// Takes nothing more. The rest of the queue is still done.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
@@ -146,7 +146,7 @@ impl Queue {
             }
         }
         waiting.messages = waiting.messages.saturating_sub(messages);
-        // What comes after another job waits for its own time.
+        // A message after another job waits for its own time.
         waiting.since = (waiting.messages > 0).then(Instant::now);
         Next::Batch(batch)
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What a bucket holds, in seconds of the rate.
+/// The size of a bucket, in seconds of the rate.
 const HOLDS: i64 = 60;
 
 /// Fewest buckets of which the full ones are forgotten. There are at most as many as 20 bits have values.

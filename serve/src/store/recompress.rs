@@ -47,7 +47,7 @@ pub fn pack(path: &Path, now: i64) -> anyhow::Result<Option<Packed>> {
         let (id, count): (i64, i64) = (row.get(0)?, row.get(1)?);
         let frame = row.get_ref(2)?.as_blob().unwrap_or_default();
         let Ok(text) = line::decompress(frame) else {
-            // What is damaged stays as it is, for `serve check`, and is marked as packed by the number -1 of messages.
+            // A damaged batch stays as it is, for `serve check`, and is marked as packed by the number -1 of messages.
             if first == 0 {
                 return Ok(Some(Packed {
                     day,

@@ -29,7 +29,7 @@ type Counts = BTreeMap<(i64, usize), [i64; 3]>;
 pub(crate) struct Spool {
     /// Bytes after which nothing more is taken.
     most: u64,
-    /// What waits: messages, and bytes on disk.
+    /// The messages that wait, and their bytes on disk.
     waits: watch::Sender<(u64, u64)>,
     /// A random name of the file.
     name: String,
@@ -63,7 +63,7 @@ impl Spool {
     }
 }
 
-/// What is known of networks, once for each session and day.
+/// The networks of sessions, once for each session and day.
 #[derive(Default)]
 struct Networks {
     sessions: BTreeSet<(i64, [u8; 16], i64, u32)>,

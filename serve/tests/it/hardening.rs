@@ -1,4 +1,4 @@
-//! What a usage server does after a mistake of its own.
+//! A usage server after a mistake of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,7 +27,7 @@ async fn a_panic_of_the_thread_that_writes_ends_the_server() {
     assert_eq!(done, None);
     let why = tokio::time::timeout(PATIENCE, store.stopped()).await.unwrap();
     assert!(why.to_string().contains("by a mistake of this program"), "{why}");
-    // What comes later does not wait for a thread that is gone.
+    // A later message does not wait for a thread that is gone.
     assert_eq!(tokio::time::timeout(PATIENCE, store.run(|_| ())).await.unwrap(), None);
 }
 

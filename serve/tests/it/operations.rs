@@ -150,7 +150,7 @@ async fn messages_go_after_90_days_and_sessions_after_400() {
     }
     assert_eq!(count("presence"), 0);
     assert_eq!(rows(&place.read(), "SELECT value FROM meta WHERE key = 'kept_from'").len(), 1);
-    // What is remembered of the session is gone too.
+    // The memory about the session is gone too.
     server
         .post("/", format!("{{\"uuid\": \"{}\", \"log_time\": 0}}", uuid::Uuid::from_u128(7)))
         .await;

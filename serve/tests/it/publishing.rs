@@ -152,7 +152,7 @@ async fn a_server_with_clickhouse_publishes_what_a_server_with_a_file_publishes(
     second.close((day + 4) * DAY + 20 * HOUR).await;
     assert!(second.cubes().is_empty());
 
-    // What is forgotten is gone from ClickHouse.
+    // A forgotten engine is gone from ClickHouse.
     let id = uuid::Uuid::from_u128(5).to_string();
     let forget = other.server.client.post(format!("{}/forget", other.server.maintainers));
     let answer = forget.body(id.clone()).send().await.unwrap().text().await.unwrap();

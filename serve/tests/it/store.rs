@@ -1,4 +1,4 @@
-//! What is posted is in the file: as lines, and as rows for the questions.
+//! Messages that are posted are in the file: as lines, and as rows for the questions.
 
 use crate::running::{Place, goldens, rows};
 

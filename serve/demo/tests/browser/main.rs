@@ -27,7 +27,7 @@ const FORCED: Look =
 const NARROW: Look =
     Look { name: "320 px", width: 320, features: &[("prefers-color-scheme", "light")] };
 
-/// What is measured in a page after it is loaded.
+/// The measures of a page after it is loaded.
 #[derive(Debug, Deserialize)]
 struct Measured {
     /// Cumulative layout shift.
@@ -113,7 +113,7 @@ fn a_page_is_the_same_without_scripts(site: &Site, tab: &mut Tab) {
     }
 }
 
-/// What the Tab key can reach, in the order of the page, and the element that has the focus.
+/// The elements that the Tab key can reach, in the order of the page, and the one that has the focus.
 const REACHABLE: &str =
     "[...document.querySelectorAll('a[href], button, select, summary, [tabindex=\"0\"]')]
     .filter(element => element.checkVisibility()).length";

@@ -109,7 +109,7 @@ fn days(columns: &[String]) -> Vec<(Place, &String)> {
 
 /// Shortens a name that is too long for its place. The table has it whole.
 fn short(label: &str, letters: usize) -> String {
-    // What is in brackets tells two of a name apart, and the colour does so too.
+    // The part in brackets tells two rows of one name apart, and the colour does so too.
     let label = match label.split_once(" (") {
         Some((name, _)) if label.chars().count() > letters => name,
         _ => label,
