@@ -1,6 +1,6 @@
 //! Says at the start of a server where everything is, for somebody who has never seen one.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use otel_usage_serve::Settings;
 
@@ -16,7 +16,11 @@ pub(super) fn lines(
     let url = |address: &SocketAddr| styled(HEADING, format!("http://{address}"));
     let mut rows = Vec::new();
     for address in public {
-        let reach = if address.ip().is_loopback() { "  (from this machine only)" } else { "" };
+        let reach = match address.ip() {
+            ip if ip.is_loopback() => "  (from this machine only)",
+            ip if ip.is_unspecified() => "  (at every address of this machine)",
+            _ => "",
+        };
         rows.push(("engines report to", format!("{}{reach}", url(address))));
     }
     if !clickhouse.is_some_and(|keeper| keeper.receive_only) {
@@ -43,10 +47,44 @@ pub(super) fn lines(
     let mut lines: Vec<String> =
         rows.into_iter().map(|(name, what)| format!("{name:<width$}  {what}")).collect();
     if let Some(address) = public.first() {
+        let mut at = *address;
+        if at.ip().is_unspecified() {
+            // It listens at every address and is the name of none.
+            at.set_ip(if at.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
         lines.push(format!(
-            "try it: start an engine with VLLM_USAGE_STATS_SERVER=http://{address} or LMCACHE_USAGE_TRACK_URL=http://{address}"
+            "try it: start an engine with VLLM_USAGE_STATS_SERVER=http://{at} or LMCACHE_USAGE_TRACK_URL=http://{at}"
         ));
     }
     lines.push("ready; Ctrl-C stops it".to_owned());
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_stands_for_all_is_explained_and_an_open_listener_of_maintainers_is_warned_of()
+     {
+        let [all, own, local] =
+            ["0.0.0.0:8080", "10.0.0.1:8081", "127.0.0.1:8081"].map(|text| text.parse().unwrap());
+        let shown = |maintainers| {
+            let lines = lines(&Settings::new("usage.db"), &[all], &[maintainers]).join("\n");
+            anstream::adapter::strip_str(&lines).to_string()
+        };
+        let text = shown(own);
+        for part in [
+            "http://0.0.0.0:8080  (at every address",
+            "SERVER=http://127.0.0.1:8080 ",
+            "(it has no password",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!shown(local).contains("it has no password"), "{text}");
+    }
 }
