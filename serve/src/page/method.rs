@@ -75,7 +75,7 @@ fn rules(quality: &str) -> Markup {
         h2 #rules { "When a number is published" }
         ul {
             li { "At least 20 served engines stand behind it (a server may be told another number, never below 10), from at least three networks, and no network has more than half of them." }
-            li { "What fails this joins " em { "other" } ", which obeys the same rule: if it fails too, the next smallest joins it. So no withheld number can be found by subtraction." }
+            li { "A row that fails this joins " em { "other" } ", which obeys the same rule: if it fails too, the next smallest joins it. So no withheld number can be found by subtraction." }
             li {
                 "A network counts as at most twenty engines, or as a fifteen-hundredth of all where that is more, and has at "
                 "most the devices that so many engines of a typical (median) network have. Of late engines it counts a "

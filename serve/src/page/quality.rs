@@ -18,6 +18,9 @@ use crate::store::time;
 /// Days that are shown.
 const DAYS: i64 = 28;
 
+/// Points by which a share can be off at most.
+const ANYTHING: f64 = 100.0;
+
 /// Most messages of one process that are told to be missing. A client may number its messages as it likes.
 const MISSING: i64 = 10_000;
 
@@ -88,7 +91,7 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
         div.intro {
             h1 { "How good the numbers are" }
             p {
-                "What arrived in the last " (DAYS) " days, and what of it was not counted as it came."
+                "The messages of the last " (DAYS) " days, and those of them that were not counted as they came."
                 @if !shell.internal { " Sums over all engines, rounded; a day appears when it is closed." }
             }
         }
@@ -129,8 +132,12 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
                 ul {
                     @for (engine, day, points) in &quality.flood {
                         li {
-                            (engine.title()) ", " (date(*day)) ": no share is off by more than "
-                            b { (format!("{points:.1}")) } " points."
+                            (engine.title()) ", " (date(*day)) ": "
+                            @if *points < ANYTHING {
+                                "no share is off by more than " b { (format!("{points:.1}")) } " points."
+                            } @else {
+                                "so few engines are counted that any share may be wrong."
+                            }
                         }
                     }
                 }
@@ -238,7 +245,8 @@ mod tests {
                  INSERT INTO quality VALUES (100, 'skewed', 'vllm/current', 3);
                  INSERT INTO quality VALUES (99, 'received', 'vllm/current report', 555000);
                  INSERT INTO quality VALUES (102, 'received', 'vllm/current report', 777);
-                 INSERT INTO cube VALUES ('versions/engines', 100, 'vllm', 'other', 2700, 2700, 99, 9, 1, 0);
+                 INSERT INTO cube VALUES ('versions/engines', 100, 'vllm', 'other', 2700, 2700, 99, 9, 1, 0),
+                    ('versions/engines', 100, 'lmcache', 'other', 60, 60, 99, 9, 1, 0);
                  INSERT INTO interval VALUES (1, 1, 1, 3, 101, '{}'), (1, 1, 1, 7, 102, '{}'), (2, 1, 1, 5, 102, '{}');
                  INSERT INTO revision VALUES (1, 100, 8900000000, 'late messages');",
             )
@@ -256,6 +264,10 @@ mod tests {
         // Of the day before no count of engines is published.
         assert!(!public.contains("560,000") && !public.contains("555,000"), "{public}");
         assert!(public.contains("no share is off by more than <b>10.0</b> points"), "{public}");
+        assert!(
+            public.contains("LMCache, 1970-04-11: so few engines are counted that any share"),
+            "{public}"
+        );
     }
 
     #[test]

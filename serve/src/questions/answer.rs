@@ -91,7 +91,7 @@ fn fill(figure: &mut Figure, numbers: &dyn Numbers, values: Values, days: &[i64]
             .into_iter()
             .map(|(label, row)| Row {
                 label,
-                values: days.iter().map(|day| row.get(day).copied()).collect(),
+                values: days.iter().map(|day| row.get(day).copied().or(numbers.absent())).collect(),
             })
             .collect();
     }

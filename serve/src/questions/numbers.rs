@@ -33,6 +33,9 @@ pub(crate) trait Numbers {
     /// Returns whether a day has ended, and `later` more days after it. `last` is the last day that is shown.
     fn is_over(&self, day: i64, later: i64, last: i64) -> bool;
 
+    /// Returns the value of a cell that a column does not have.
+    fn absent(&self) -> Option<f64>;
+
     /// Makes a number ready to be shown.
     fn shown(&self, value: f64) -> f64;
 }
@@ -79,6 +82,11 @@ impl Numbers for Public<'_> {
         true
     }
 
+    fn absent(&self) -> Option<f64> {
+        // It may be withheld.
+        None
+    }
+
     fn shown(&self, value: f64) -> f64 {
         rounded(value)
     }
@@ -118,6 +126,10 @@ impl Numbers for Live<'_> {
             }
         }
         Ok(values)
+    }
+
+    fn absent(&self) -> Option<f64> {
+        Some(0.0)
     }
 
     fn shown(&self, value: f64) -> f64 {

@@ -124,6 +124,10 @@ fn maintainers_see_every_engine_at_once() {
             ("0.9 (vllm/current)", Some(7.0))
         ]
     );
+    // A day without an engine is known to have none.
+    let report = live(&store, &week(), (MONDAY + 7) * DAY + 1).unwrap();
+    let last = column(figure(&report, "vllm-versions"), 6);
+    assert!(last.len() == 3 && last.iter().all(|(_, count)| *count == Some(0.0)), "{last:?}");
 }
 
 #[test]
