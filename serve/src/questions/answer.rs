@@ -86,12 +86,13 @@ fn fill(figure: &mut Figure, numbers: &dyn Numbers, values: Values, days: &[i64]
             })
             .collect();
     } else {
+        let absent = numbers.absent();
         figure.columns = days.iter().map(|day| date(*day)).collect();
         figure.rows = values
             .into_iter()
             .map(|(label, row)| Row {
                 label,
-                values: days.iter().map(|day| row.get(day).copied().or(numbers.absent())).collect(),
+                values: days.iter().map(|day| row.get(day).copied().or(absent)).collect(),
             })
             .collect();
     }
