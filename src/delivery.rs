@@ -1,4 +1,4 @@
-//! What was sent: the last attempts of an exporter to deliver a message.
+//! Keeps the last attempts of an exporter to deliver a message.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

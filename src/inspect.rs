@@ -13,7 +13,7 @@ use crate::export::{ExportRecord, ExporterName, SpanRecord};
 use crate::run::{Made, RunContext};
 use crate::settings::Settings;
 
-/// What an engine with these settings would do here, as [`Builder::inspect`](crate::Builder::inspect)
+/// The behaviour of an engine with these settings here, as [`Builder::inspect`](crate::Builder::inspect)
 /// finds it.
 #[derive(Debug)]
 pub struct Inspection {

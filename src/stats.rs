@@ -124,8 +124,8 @@ impl Counters {
         sum
     }
 
-    /// Returns how many messages were lost, and records that never became one. What an opt-out or a newer
-    /// message dropped is no loss, and what became of an attribute is none of a message.
+    /// Returns how many messages were lost, and records that never became one. A message that an
+    /// opt-out or a newer message dropped is not counted, and neither is an attribute.
     pub(crate) fn lost_messages(&self) -> u64 {
         let records =
             self.lost.of(|loss| matches!(loss, Loss::QueueFull | Loss::Panicked | Loss::TooLate));

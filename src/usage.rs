@@ -58,8 +58,8 @@ pub struct Usage {
 pub enum Flush {
     /// No message waits, and none was lost since the last flush.
     Settled,
-    /// What still waits for its server is on disk, and survives the end of the process and a power cut. The
-    /// next process with the same destination sends it, unless it is then too late for it.
+    /// The messages that still wait for their server are on disk, and survive the end of the process and a power cut.
+    /// The next process with the same destination sends them, unless it is then too late for them.
     Durable,
     /// This many messages wait in memory. They are lost if the process dies now.
     Memory(usize),
@@ -264,7 +264,7 @@ impl Usage {
 
     /// Waits until every message so far is delivered, lost or on disk, at most `wait`.
     ///
-    /// What waits is tried once more, and what cannot be sent then goes to disk.
+    /// Messages that wait are tried once more, and go to disk if they cannot be sent then.
     pub fn flush(&self, wait: Duration) -> Flush {
         let left = self.live().map(|live| live.queue.settle(wait, &live.context.clock));
         let lost = self.live().map_or(0, |live| live.queue.take_lost());

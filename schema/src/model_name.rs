@@ -1,7 +1,7 @@
 //! Tells names of models that a public hub accepts from paths and hosts of the operator.
 //!
 //! A name is `[organisation/]name[:tag][@revision]`, or a listed registry before up to three parts. Letters of
-//! every script count, because hubs accept them. What may also be a path, a host or an address is no name: a
+//! every script count, because hubs accept them. A text that may also be a path, a host or an address is no name, because a
 //! hidden name costs the receiver a value, and a sent path costs the operator a secret.
 
 use crate::sanitize::{SCHEMES, TEXT};

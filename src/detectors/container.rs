@@ -171,7 +171,7 @@ mod tests {
             ("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/01/hosts", "containerd"),
         ] {
             assert_eq!(by_mount(&line(source, "/etc/hosts")), Some(expected), "{source}");
-            // What a host shows of the containers it runs does not put it into one.
+            // A host that shows mounts of its containers is not in a container itself.
             assert_eq!(by_mount(&line(source, "/mnt/hosts")), None, "{source}");
         }
         let root =

@@ -26,7 +26,7 @@ const FILES: Duration = Duration::from_secs(1);
 /// for its machine at most.
 const DEVICES: Duration = Duration::from_secs(4);
 
-/// What the engine knows about itself and its devices. It wins over what is found on the machine.
+/// The facts that the engine knows about itself and its devices. They win over those that are found on the machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EngineFacts {
     pub(crate) version: Option<String>,

@@ -27,7 +27,7 @@ pub struct Step<'step> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reading {
-    /// What was asked.
+    /// The question.
     pub asked: Asked,
     /// Path or name; never a value.
     pub name: String,

@@ -45,7 +45,7 @@ impl Wake {
     }
 }
 
-/// What a caller needs of a turn.
+/// The needs of the caller of a turn.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Need {
     /// A pause between attempts is skipped once.

@@ -25,7 +25,7 @@ pub struct ExportRecord {
     resource: Arc<ResourceValues>,
     record: Arc<SpanRecord>,
     direct: bool,
-    /// What was lost in this run before the record was made. Only a span carries it.
+    /// The losses in this run before the record was made. Only a span carries it.
     losses: Arc<BTreeMap<Loss, u64>>,
 }
 

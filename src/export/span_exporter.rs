@@ -34,7 +34,7 @@ pub struct UsageSpanExporter {
     clock: Clock,
     process: Process,
     shut_down: AtomicBool,
-    /// Whether the time of the shutdown passed while another thread exported. What waits is then lost.
+    /// Whether the time of the shutdown passed while another thread exported. Records that wait are then lost.
     given_up: AtomicBool,
 }
 
@@ -157,7 +157,7 @@ impl SpanExporter for UsageSpanExporter {
         self.send(false)
     }
 
-    /// Sends what waits, within `timeout`. What then still waits is counted as lost.
+    /// Sends what waits, within `timeout`. Records that then still wait are counted as lost.
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         if self.shut_down.swap(true, Ordering::AcqRel) {
             return Err(OTelSdkError::AlreadyShutdown);

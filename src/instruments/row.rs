@@ -62,7 +62,7 @@ impl Buckets {
     pub(super) fn under(&self, sample: f64) -> Option<&AtomicU64> {
         // Counting without an early exit lets the compiler compare several bounds at once.
         if self.form == Form::UpTo {
-            // What is no number is up to no bound.
+            // A sample that is no number is below no bound.
             let within = self.bounds.iter().filter(|bound| sample <= **bound).count();
             return self.counts.get(self.bounds.len().saturating_sub(within));
         }

@@ -48,7 +48,7 @@ pub(super) struct Ended {
     status: Option<u16>,
 }
 
-/// What is left of a line that was forgotten: its time, by which the age of a file is known.
+/// The rest of a line that was forgotten: its time, which tells the age of a file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Forgotten {
     unix_millis: i64,

@@ -12,7 +12,7 @@ use crate::files;
 /// Most bytes of each file that are read. The journal's own limits are lower.
 pub(super) const BYTES: u64 = 4 * 1024 * 1024;
 
-/// What the journal says of one attempt to deliver a message.
+/// The journal's account of one attempt to deliver a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {

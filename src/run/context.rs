@@ -1,4 +1,4 @@
-//! What one run knows before anything happens, and the records that the library makes from it.
+//! The facts that one run knows before anything happens, and the records that the library makes from them.
 //!
 //! The worker and a preview make records with the same context, and therefore get the same bytes.
 
@@ -161,7 +161,7 @@ impl RunContext {
         lost: &mut dyn FnMut(Loss, &str),
     ) -> Option<SpanRecord> {
         let duration = self.clock.between(self.start.instant, now);
-        // What the engine says itself comes later and is kept.
+        // The engine's own values come later and are kept.
         let known = [
             KeyValue::new(run::START_TIME, self.start.local.clone()),
             KeyValue::new(run::DURATION, seconds(duration)),

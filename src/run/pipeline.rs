@@ -27,7 +27,7 @@ use crate::notifier::Notifier;
 use crate::settings::Settings;
 use crate::stats::Counters;
 
-/// What a pipeline is made of. The worker makes the pipeline, so that initialisation stays cheap.
+/// The parts of a pipeline. The worker makes the pipeline, so that initialisation stays cheap.
 #[derive(Debug)]
 pub(crate) struct PipelineParts {
     pub(crate) context: Arc<RunContext>,
@@ -237,7 +237,7 @@ impl Pipeline {
     /// Begins a new instance with an identity of its own, because the process was restored from a checkpoint,
     /// perhaps not for the only time.
     ///
-    /// What waits in memory and what was counted belongs to the instance before, and each copy would send it.
+    /// Messages in memory and counts belong to the instance before, and each copy would send them.
     pub(crate) fn begin_again(&mut self) {
         self.context = Arc::new(self.context.again());
         self.resource = None;

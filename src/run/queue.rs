@@ -79,7 +79,7 @@ struct Caller {
     told: bool,
 }
 
-/// What is left when a caller stops to wait.
+/// The messages that are left when a caller stops waiting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Left {
     /// Messages in memory.
@@ -88,7 +88,7 @@ pub(crate) struct Left {
     pub(crate) spooled: usize,
 }
 
-/// What the worker takes from the queue.
+/// The work that the worker takes from the queue.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) spans: VecDeque<SpanData>,

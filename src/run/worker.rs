@@ -18,7 +18,7 @@ use crate::thread;
 struct Worker {
     queue: Arc<Queue>,
     pipeline: Pipeline,
-    /// What the answer to a request calls.
+    /// Wakes the worker when the answer to a request comes.
     wake: Wake,
     life: Life,
     next_retry: Option<Instant>,

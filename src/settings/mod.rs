@@ -30,7 +30,7 @@ pub(crate) use operator::Operator;
 use crate::cutoff::Cutoff;
 use crate::export::ExporterName;
 
-/// What the builder sets. Each value wins over the environment.
+/// The values that the builder sets. Each wins over the environment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides {
     pub(crate) exporters: Option<Vec<ExporterName>>,
@@ -69,7 +69,7 @@ pub struct Settings {
     pub config_file: Option<PathBuf>,
     /// Mistakes. Each names the variable or the place in the file, and its remedy.
     pub warnings: Vec<String>,
-    /// What may not be meant and is no mistake, such as a key of the configuration file without an effect.
+    /// Settings that are no mistake but may not be meant, such as a key of the configuration file without an effect.
     pub notes: Vec<String>,
     #[cfg(feature = "http")]
     pub(crate) proxies: otel_usage_schema::Proxies,
@@ -83,7 +83,7 @@ pub struct Settings {
     pub(crate) cutoff: Cutoff,
     /// The wire names to leave out, each with the place that names it.
     pub(crate) omitted: Vec<(String, String)>,
-    /// What the operator's interval variable holds.
+    /// The text of the operator's interval variable.
     pub(crate) interval: Option<String>,
 }
 

@@ -11,7 +11,7 @@ const VARIABLE: &str = "OTEL_USAGE_RECEIPTS";
 /// Longest file with a mode that is read; `bodies` and a newline take seven bytes.
 const BYTES: u64 = 64;
 
-/// What the journal records of each attempt to deliver a message.
+/// How much the journal records of each attempt to deliver a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReceiptsMode {
@@ -47,7 +47,7 @@ impl ReceiptsMode {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiptsSettings {
-    /// What is recorded, if consent allows anything to be sent.
+    /// How much is recorded, if consent allows anything to be sent.
     pub mode: ReceiptsMode,
     /// The place that decided it, in words.
     pub because: String,

@@ -187,7 +187,7 @@ struct Claim(PathBuf);
 impl Claim {
     fn new(path: &Path) -> Option<Self> {
         let mut held = lock_unless_forked(&HELD)?;
-        // What a parent held is nothing to its child.
+        // A child does not hold the locks of its parent.
         held.retain(|(process, _)| !process.is_forked());
         if held.iter().any(|(_, other)| other == path) {
             return None;

@@ -170,7 +170,7 @@ pub(super) fn purge(disk: &dyn Disk, contracts: Option<&[&str]>) -> io::Result<V
             let _ = disk.remove(&lock_of(&owner));
         }
     }
-    // What was deleted must not come back with a power cut.
+    // A deleted file must not come back with a power cut.
     let synced = disk.sync_folder();
     result.and(synced).map(|()| gone)
 }

@@ -1,4 +1,4 @@
-//! What processes left that ended: which of it this one takes over, and what an opt-out deletes.
+//! Takes over the files that ended processes left, and deletes them after an opt-out.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -109,7 +109,7 @@ impl Spool {
             held => held,
         };
         let Ok(Some(_held)) = held else { return 0 };
-        // What cannot be deleted now is deleted at a later look.
+        // A file that cannot be deleted now is deleted at a later look.
         let deleted = old.iter().filter(|(_, found)| self.disk.remove(&found.name).is_ok());
         let deleted = deleted.count();
         // While it is held, so that it is not the lock of another. The process that takes over what is left makes one.
@@ -128,7 +128,7 @@ impl Spool {
                 Ok(bytes) => match Entry::decode(&bytes) {
                     Ok(entry) if entry.contract != self.contract || !mine(&entry.address) => None,
                     Ok(entry) => match self.cutoff.allows(entry.time, now) {
-                        // What cannot be compared stays until it is too old for anybody.
+                        // A message whose time cannot be compared stays until it is too old for every process.
                         None => None,
                         Some(false) => Some(Loss::Consent),
                         Some(true) if entry.is_late(now) => {
@@ -175,7 +175,7 @@ impl Spool {
         let mut locks: BTreeMap<String, Lock> =
             held.into_iter().map(|owner| (owner.name, owner.lock)).collect();
         let listing = self.disk.list()?;
-        // What is listed is deleted, and the rest by a later purge.
+        // The listed files are deleted now, and the rest by a later purge.
         let mut result = listing.check();
         let mut names: Vec<String> = listing.files.into_iter().map(|found| found.name).collect();
         // A lock sorts after the entries that it guards.

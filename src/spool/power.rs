@@ -30,15 +30,15 @@ struct Engine {
     safe: BTreeMap<u32, String>,
 }
 
-/// What two engines and those after them do with one folder, and what is safe.
+/// The life of a folder with two engines and those after them, and the messages that are safe.
 struct Life {
     disk: Simulated,
     engines: [Engine; 2],
     random: Random,
     next: u32,
-    /// What was acknowledged to an engine that ended, and was not delivered.
+    /// Messages that were acknowledged to an engine that ended, and were not delivered.
     left: BTreeSet<u32>,
-    /// What may have been delivered, or was never acknowledged.
+    /// Messages that may have been delivered, or were never acknowledged.
     perhaps: BTreeSet<u32>,
 }
 

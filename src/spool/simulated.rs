@@ -37,7 +37,7 @@ const SECTOR: usize = 512;
 
 #[derive(Debug, Clone, Default)]
 struct Content {
-    /// What a power cut leaves for certain.
+    /// The bytes that a power cut leaves for certain.
     synced: Option<Vec<u8>>,
     written: Vec<u8>,
     /// Whether a sync failed. The system then takes the content for clean, and no later sync writes it.

@@ -88,7 +88,7 @@ impl Spool {
         }
     }
 
-    /// Sets the time of the last opt-out. What is older is deleted and not sent.
+    /// Sets the time of the last opt-out. Older messages are deleted and not sent.
     pub(crate) fn with_cutoff(mut self, cutoff: Cutoff) -> Self {
         self.cutoff = cutoff;
         self
@@ -141,7 +141,7 @@ impl Spool {
         if let Some(own) = &mut self.own {
             own.files.extend(names.iter().cloned());
         }
-        // Processes that save at the same moment do not see each other's files before. What cannot be deleted now
+        // Processes that save at the same moment do not see each other's files before. A file that cannot be deleted now
         // makes room for the next save.
         let _ = self.make_room(0, 0);
         Ok(names)

@@ -181,7 +181,7 @@ mod tests {
         let own = [("HIP_VISIBLE_DEVICES", "0"), ("CUDA_VISIBLE_DEVICES", "0,1")];
         assert_eq!(count(&own), Some((Some(1), whole)));
         assert_eq!(count(&[("HIP_VISIBLE_DEVICES", "-1")]), None);
-        // What only ROCm understands: neither a number nor a first device, as they differ.
+        // Only ROCm understands these: there is neither a number nor a first device, because they differ.
         for list in ["GPU-1234", "", "0,GPU-1234"] {
             assert_eq!(count(&[("ROCR_VISIBLE_DEVICES", list)]), Some((None, None)), "{list:?}");
         }

@@ -174,7 +174,7 @@ impl Run {
             }
             Step::Withdraw => self.turn(false, false, Consent::Off),
             Step::Restart => {
-                // What the ending process has in flight is in no account here.
+                // A message that the ending process has in flight is in no account here.
                 *self = Self::new(self.disk.after_kill());
             }
         }
@@ -198,7 +198,7 @@ impl Run {
         let outbox = self.outbox.0.lock().unwrap();
         let (memory, flying, disk) = outbox.places();
         assert_eq!((account.queued, account.in_flight, account.spooled), (memory, flying, disk));
-        // What the exporter takes over it accepts, too.
+        // The exporter accepts, too, the messages that it takes over.
         assert!(account.accepted >= self.accepted);
         self.accepted = account.accepted;
     }

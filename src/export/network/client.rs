@@ -51,7 +51,7 @@ pub(super) struct Request {
     pub(super) is_taken_over: bool,
 }
 
-/// What an encoding asks of the client.
+/// The wishes of an encoding to the client.
 #[derive(Debug)]
 pub(super) struct Manner {
     pub(super) user_agent: &'static str,

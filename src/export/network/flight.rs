@@ -33,7 +33,7 @@ pub(super) trait Post: Send + Sync + Debug {
     fn begin_again(&self) {}
 }
 
-/// What became of a request.
+/// The end of a request.
 #[derive(Debug)]
 pub(super) enum Landed {
     /// The meaning of the answer, and its status if there is one.
@@ -41,7 +41,7 @@ pub(super) enum Landed {
     Panicked,
 }
 
-/// The time of an answer that is no longer usual. What waits is then saved, as after a failed attempt.
+/// The time of an answer that is no longer usual. Messages that wait are then saved, as after a failed attempt.
 const SLOW: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]

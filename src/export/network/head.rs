@@ -19,7 +19,7 @@ pub(super) fn head(request: &Request, proxy: Option<&Destination>, user_agent: &
     let mut head = Head::new("POST", to, &format!("{}{query}", to.uri().path()), proxy);
     head.add("content-length", request.entry.body.len().to_string().as_bytes());
     for (name, value) in &request.headers {
-        // What frames the request is not the operator's to choose.
+        // The operator does not choose the headers that frame the request.
         if !matches!(name.as_str(), "content-length" | "host" | "transfer-encoding") {
             head.add(name.as_str(), value.as_bytes());
         }

@@ -11,7 +11,7 @@ const WITH_TIME: u32 = 7 * 24 * HOUR;
 /// A message without its time counts for the day on which it arrives.
 const WITHOUT_TIME: u32 = 24 * HOUR;
 
-/// What becomes of a message that waits.
+/// The fate of a message that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lateness {
     /// The time for which it is worth sending. Unit: seconds.

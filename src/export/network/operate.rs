@@ -1,5 +1,5 @@
-//! What the `otel-usage` command asks of the network exporters: who would send a message that waits, and to send it
-//! now.
+//! Answers the `otel-usage` command for the network exporters: which of them would send a message that waits. Sends
+//! the message now if the command asks for it.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Inspection {
     }
 
     /// Sends the messages that wait on disk and that an engine with these settings would send, each once, within
-    /// a time limit. What a running engine owns is left to it. Sends nothing if consent does not allow it.
+    /// a time limit. Messages of a running engine are left to it. Sends nothing if consent does not allow it.
     #[must_use]
     pub fn deliver(&self, within: Duration) -> Delivered {
         let mut settings = self.settings.clone();

@@ -72,7 +72,7 @@ impl Outbox {
         self.urgent = false;
     }
 
-    /// Begins anew in a restored process. What is on disk stays there, for whichever process takes it over.
+    /// Begins anew in a restored process. Messages on disk stay there, for the process that takes them over.
     pub(super) fn begin_again(&mut self) {
         self.waiting.release();
         // The thread of the request is that of the process before.
@@ -147,7 +147,7 @@ impl Outbox {
         }
     }
 
-    /// Drops what was made before an opt-out that this process did not see. What is on its way completes.
+    /// Drops what was made before an opt-out that this process did not see. A request on its way completes.
     fn drop_withdrawn(&mut self, turn: &mut Turn<'_>) {
         if self.waiting.drop_withdrawn(turn)
             && let Some(flight) = &mut self.flight
@@ -208,7 +208,7 @@ impl Outbox {
         }
     }
 
-    /// Deletes the contract's messages on disk, because consent was withdrawn. What was delivered counts.
+    /// Deletes the contract's messages on disk, because consent was withdrawn. A delivered message stays counted.
     fn withdraw(&mut self, turn: &mut Turn<'_>) {
         self.waiting.purge();
         if let Some(landed) = self.flight.as_ref().and_then(Flight::landed) {

@@ -44,7 +44,7 @@ const UNREACHED_PAUSES: [Duration; 2] = [Duration::from_secs(60), Duration::from
 /// Time after which an attempt without a result is forgotten. It is longer than an attempt takes.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// What an attempt met.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
     /// The server answered, be it with a refusal.
@@ -65,7 +65,7 @@ pub(super) struct Wait {
     pub(super) failing: bool,
 }
 
-/// What is known of one host.
+/// The state of one host, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
     state: State,

@@ -40,7 +40,7 @@ pub enum Reached {
     Failed {
         /// The part of the way that failed.
         stage: Stage,
-        /// What happened, in words.
+        /// The event, in words.
         what: String,
     },
 }

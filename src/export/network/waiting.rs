@@ -121,7 +121,7 @@ impl Waiting {
     }
 
     /// Counts what was dropped since the last turn, notes the time of what is new, and drops what would falsify
-    /// statistics if it were delivered now. What is on its way stays.
+    /// statistics if it were delivered now. A message on its way stays.
     pub(super) fn drop_late(&mut self, turn: &mut Turn<'_>, in_flight: bool) {
         for loss in std::mem::take(&mut self.dropped) {
             turn.dropped(loss);
@@ -139,7 +139,7 @@ impl Waiting {
         }
     }
 
-    /// Writes to disk what waits and is not there yet. What cannot be written waits in memory.
+    /// Writes to disk what waits and is not there yet. A message that cannot be written waits in memory.
     ///
     /// With `look` it looks first whether other processes deleted files to make room.
     pub(super) fn save(&mut self, look: bool) {
@@ -188,7 +188,7 @@ impl Waiting {
         }
         self.look = now.checked_add(LOOK);
         match spool.adopt(seconds(turn.unix_nanos())) {
-            // What an earlier look left stays known until its messages are asked for.
+            // Files that an earlier look left stay known until their messages are asked for.
             Ok(more) => self.more |= more,
             Err(error) => {
                 tracing::debug!(target: "otel_usage::spool", %error, "messages on disk wait");

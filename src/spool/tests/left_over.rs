@@ -1,4 +1,4 @@
-//! What is deleted, kept and taken over of what other processes left.
+//! Checks which files of other processes are deleted, kept and taken over.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a single-process LMCache engine says about itself at start: the record, and the row of each of
+//! The report of a single-process LMCache engine about itself at start: the record, and the row of each of
 //! its fields.
 
 use super::{ENGINE, FMT};
@@ -10,7 +10,7 @@ use Literal::{Bool, Float, Int};
 use Privacy::Configuration;
 
 typed_record! {
-    /// What a single-process LMCache engine says about itself at start.
+    /// The report of a single-process LMCache engine about itself at start.
     ///
     /// Fill it with `..Default::default()`, so that a field added later does not break the engine.
     pub struct Engine = ENGINE {

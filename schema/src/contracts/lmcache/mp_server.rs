@@ -1,4 +1,4 @@
-//! What a multi-process LMCache server says about itself at start: the record, and the row of each of
+//! The report of a multi-process LMCache server about itself at start: the record, and the row of each of
 //! its fields.
 
 use super::MP_SERVER;
@@ -8,7 +8,7 @@ use crate::contracts::table::{FALSE, ZERO, text, typed_record};
 use Literal::{Bool, Int};
 
 typed_record! {
-    /// What a multi-process LMCache server says about itself at start.
+    /// The report of a multi-process LMCache server about itself at start.
     ///
     /// Fill it with `..Default::default()`, so that a field added later does not break the engine.
     pub struct MpServer = MP_SERVER {

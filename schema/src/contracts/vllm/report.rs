@@ -1,4 +1,4 @@
-//! What a vLLM engine says about itself at start: the record, and the row of each of its fields.
+//! The report of a vLLM engine about itself at start: the record, and the row of each of its fields.
 
 use opentelemetry::Value;
 
@@ -14,7 +14,7 @@ const EXAMPLE_SETTINGS: &str = "{\"VLLM_USE_MODELSCOPE\": false, \
     \"VLLM_USE_TRITON_AWQ\": false, \"VLLM_ENABLE_V1_MULTIPROCESSING\": true}";
 
 typed_record! {
-    /// What a vLLM engine says about itself at start.
+    /// The report of a vLLM engine about itself at start.
     ///
     /// Every value is the engine's own resolved setting; `None` is `null` on the wire. Fill it
     /// with `..Default::default()`, so that a field added later does not break the engine.

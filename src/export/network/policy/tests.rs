@@ -181,7 +181,7 @@ fn urgent_callers_and_other_exporters_make_no_further_attempt_at_a_host_that_nob
     for day in 0..3 {
         assert!(one.between(HOUR + day * DAY, HOUR + (day + 1) * DAY) <= 1, "{:?}", one.attempts);
     }
-    // What is left of the first three is not kept for later.
+    // Attempts that are left of the first three are not kept for later.
     let mut one = Simulation::new();
     one.attempt(true, Met::Unreached, 5);
     one.now += 2 * HOUR;
