@@ -35,6 +35,7 @@ mod network;
 mod omit;
 mod otlp;
 mod preview;
+mod process_limits;
 mod receipts;
 mod receiver;
 mod secrets;
