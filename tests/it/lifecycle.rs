@@ -84,20 +84,24 @@ fn an_engine_without_records_sends_nothing() {
 
 #[test]
 fn finish_does_not_wait_for_a_server_that_never_answers() {
-    let server = Receiver::scripted(Vec::new(), Answer::Hang);
-    let operator = Operator::new()
-        .with("VLLM_USAGE_STATS_SERVER", server.url())
-        .with("OTEL_USAGE_EXPORTERS", "server");
-    let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
-    usage.record(sample::vllm_report());
-    let _ = server.next();
-    let finished = usage.clone();
-    returns(move || finished.finish());
-    // The message is neither delivered nor lost, because its POST is still open.
-    let account = exporter(&usage.stats(), "server");
-    assert_eq!((account.accepted, account.delivered), (1, 0));
-    assert_eq!(account.queued + account.in_flight + account.spooled, 1);
-    returns(move || drop(usage));
+    // Without a folder for messages, waiting would have no end: a message on disk ends it after ten seconds.
+    for folder in ["", "none"] {
+        let server = Receiver::scripted(Vec::new(), Answer::Hang);
+        let operator = Operator::new()
+            .with("VLLM_USAGE_STATS_SERVER", server.url())
+            .with("OTEL_USAGE_EXPORTERS", "server")
+            .with("OTEL_USAGE_SPOOL_DIR", folder);
+        let usage = operator.engine(&vllm::V0_4_0).try_init().unwrap();
+        usage.record(sample::vllm_report());
+        let _ = server.next();
+        let finished = usage.clone();
+        returns(move || finished.finish());
+        // The message is neither delivered nor lost, because its POST is still open.
+        let account = exporter(&usage.stats(), "server");
+        assert_eq!((account.accepted, account.delivered), (1, 0));
+        assert_eq!(account.queued + account.in_flight + account.spooled, 1);
+        returns(move || drop(usage));
+    }
 }
 
 #[test]

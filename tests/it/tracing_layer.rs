@@ -281,9 +281,16 @@ fn the_global_provider_stays_unchanged() {
     let (provider, backend) = engines_own_tracing();
     opentelemetry::global::set_tracer_provider(provider);
     let (usage, collected, _home) = engine(&lmcache::V1);
+    // By the handle, by an event, and by a span, for which the layer has a provider of its own.
     usage.record(Attributes::new("lmcache.engine"));
+    tracing::subscriber::with_default(registry().with(usage.layer()), || {
+        event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 1);
+        drop(info_span!(target: "otel_usage", "lmcache.engine", lmcache.chunk_size = 2));
+    });
     settled(&usage);
-    assert_eq!(collected.messages().len(), 3);
+    let messages = collected.messages();
+    let engines = messages.iter().filter(|message| message["message_type"] == "EngineMessage");
+    assert_eq!(engines.count(), 3);
     assert!(backend.0.lock().unwrap().is_empty(), "a record went through the global provider");
     drop(opentelemetry::global::tracer("engine").start("own"));
     assert_eq!(backend.0.lock().unwrap().len(), 1, "the engine's provider is still the global one");

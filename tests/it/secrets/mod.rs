@@ -1,12 +1,14 @@
-//! Checks that no exporter, log or error holds a secret.
+//! Checks that no exporter, log or error holds a secret. `process` does so for those of the operator, and for a whole
+//! process.
 //!
 //! A secret stands in every place outside the contract and in every field and attribute whose
 //! sanitizers do more than limit the length. Without the sanitizers of one field its secret must come
 //! through, which proves that the test looks at the right places.
 
+mod process;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -19,13 +21,11 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 use otel_usage::export::ExporterName;
 use otel_usage::schema::sanitize::Sanitizer;
 use otel_usage::schema::{RESOURCE_ATTRIBUTES, lmcache, transport};
-use otel_usage::{Builder, Contract};
+use otel_usage::{Builder, Contract, Usage};
 use otel_usage_testing::world::everything;
 use otel_usage_testing::{Collected, Operator, decode, export};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-
-use crate::receiver::Receiver;
 
 /// A password, two tokens, a mail address, a host, a home and two addresses.
 const SECRETS: [&str; 8] = [
@@ -252,166 +252,6 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
-/// What an operator trusts us with: password and query of a URL, a header, and what HTTP makes of the first.
-const CREDENTIALS: [&str; 4] = [
-    "Gq7-operators-password-4h",
-    "Wv2.operators.query.token.9k",
-    "Zr5_operators_otlp_header_3m",
-    "b3A6R3E3LW9wZXJhdG9ycy1wYXNzd29yZC00aA",
-];
-
-/// Returns the first piece of a credential that `out` holds. A log may break a text into rows of 16.
-fn credential_in(out: &str) -> Option<&'static str> {
-    let pieces =
-        CREDENTIALS.iter().flat_map(|text| (0..=text.len() - 8).map(|at| &text[at..at + 8]));
-    pieces.into_iter().find(|piece| out.contains(piece))
-}
-
-#[test]
-fn debug_forms_hold_no_credential() {
-    let [password, query, header, _] = CREDENTIALS;
-    let url = format!("http://op:{password}@127.0.0.1:9/x?t={query}");
-    let operator = Operator::new()
-        .with("OTEL_USAGE_EXPORTERS", "server,otlp")
-        .with("LMCACHE_USAGE_TRACK_URL", &url)
-        .with("OTEL_USAGE_OTLP_ENDPOINT", &url)
-        .with("OTEL_USAGE_OTLP_HEADERS", format!("authorization=Bearer%20{header}"))
-        .with("http_proxy", &url)
-        .with("https_proxy", format!("op:{password}@127.0.0.1:9"));
-    let builder = operator.engine(&lmcache::V1);
-    let inspection = builder.inspect().unwrap();
-    let settings = inspection.settings();
-    assert_eq!(settings.exporters, [ExporterName::Otlp, ExporterName::Server]);
-    let usage = operator.engine(&lmcache::V1).try_init().unwrap();
-    let exporter = operator.engine(&lmcache::V1).span_exporter().unwrap();
-    let destination = otel_usage::schema::Destination::parse(&url).unwrap();
-    let otlp = &settings.otlp;
-    let out = format!(
-        "{:?} {builder:?} {inspection:?} {settings:?} {otlp:?} {usage:?} {exporter:?} {destination:?}",
-        operator.env(),
-    );
-    assert_eq!(credential_in(&out), None, "{out}");
-}
-
-/// The variable that names the server of the next test's child.
-const CHILD: &str = "OTEL_USAGE_TEST_SECRETS_URL";
-
-#[test]
-fn a_process_that_logs_everything_writes_no_secret_anywhere() {
-    // One for each run of the child, because a server gets a limited number of requests a second.
-    let runs = contracts().len() * SECRETS.len();
-    let servers: Vec<Receiver> = (0..runs).map(|_| Receiver::start()).collect();
-    let url = |server: &Receiver| {
-        format!("http://op:{}@{}/?t={}", CREDENTIALS[0], server.address, CREDENTIALS[1])
-    };
-    let urls: Vec<String> = servers.iter().map(url).collect();
-    let home = tempfile::tempdir().unwrap();
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "secrets::child_that_logs_everything", "--ignored", "--nocapture"])
-        .env(CHILD, urls.join(" "))
-        .env("HOME", home.path())
-        .output()
-        .unwrap();
-    let mut out = String::from_utf8_lossy(&child.stderr).into_owned();
-    assert!(child.status.success(), "{out}");
-    // It holds the notice, the console's output, and the logs of the exporter and its HTTP client.
-    for part in ["otel-usage preview", "\"message_type\"", "DEBUG otel_usage::loss", "ureq::"] {
-        assert!(out.contains(part), "{part}");
-    }
-    out.push_str(&String::from_utf8_lossy(&child.stdout));
-    let place = credential_in(&out).and_then(|piece| out.find(piece));
-    assert_eq!(place.map(|at| &out[at.saturating_sub(300)..at + 8]), None);
-    for file in ["usage.jsonl", "usage.log"] {
-        let text = std::fs::read_to_string(home.path().join(file)).unwrap();
-        assert!(text.len() > 10_000, "{file}");
-        out.push_str(&text);
-    }
-    let journals = journals(home.path());
-    for part in ["\"exporter\":\"server\"", "\"exporter\":\"otlp\"", "\"body\":", "\"status\":200"]
-    {
-        assert!(journals.iter().all(|text| text.contains(part)), "{part}");
-    }
-    for text in journals {
-        let place = credential_in(&text).and_then(|piece| text.find(piece));
-        assert_eq!(place.map(|at| &text[at.saturating_sub(300)..at + 8]), None);
-        out.push_str(&text);
-    }
-    let mut requests = 0;
-    for request in servers.iter().flat_map(|server| server.requests.try_iter()) {
-        let sent = format!("{} {:?} ", request.path, request.headers);
-        assert!(sent.contains(CREDENTIALS[1]) && sent.contains(CREDENTIALS[3]), "{sent}");
-        out.push_str(&sent);
-        out.push_str(&request.text());
-        requests += 1;
-    }
-    assert!(requests > 100, "{requests}");
-    for secret in SECRETS {
-        let place = out.find(secret).map(|at| out.get(at.saturating_sub(300)..at));
-        assert_eq!(place, None, "{secret}");
-    }
-}
-
-/// Returns the journals of what was sent, one for each run of the child.
-fn journals(home: &std::path::Path) -> Vec<String> {
-    let folders = std::fs::read_dir(home.join("state")).unwrap();
-    let journals = folders.map(|folder| folder.unwrap().path().join("otel-usage/receipts.jsonl"));
-    let texts: Vec<String> = journals.map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    assert_eq!(texts.len(), contracts().len() * SECRETS.len());
-    texts
-}
-
-#[test]
-#[ignore = "the other process of the test above"]
-fn child_that_logs_everything() {
-    let Ok(urls) = std::env::var(CHILD) else { return };
-    let mut urls = urls.split(' ');
-    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    tracing::subscriber::set_global_default(log.with_writer(std::io::stderr).finish()).unwrap();
-    tracing_log::LogTracer::init().unwrap();
-    let home = std::path::PathBuf::from(std::env::var_os("HOME").unwrap());
-    for contract in &contracts() {
-        for (round, secret) in SECRETS.into_iter().enumerate() {
-            let url = urls.next().unwrap();
-            let header = format!("x-key={}", CREDENTIALS[2]);
-            // Without an older part, so that no line is lost to the limits.
-            let state =
-                home.join("state").join(format!("{round} {}", contract.id.replace('/', " ")));
-            let operator = Operator::new()
-                .with("OTEL_USAGE_OTLP_HEADERS", header)
-                .with("XDG_STATE_HOME", state.to_str().unwrap())
-                .with("OTEL_USAGE_RECEIPTS", "bodies");
-            let engine = told(contract, operator.engine(contract), secret)
-                .with_exporters([
-                    ExporterName::Server,
-                    ExporterName::Otlp,
-                    ExporterName::File,
-                    ExporterName::Console,
-                ])
-                .with_server(url)
-                .with_otlp_endpoint(url);
-            let engine = if round % 2 == 0 {
-                engine.with_file(home.join("usage.jsonl"))
-            } else {
-                engine.with_local_log(home.join("usage.log"))
-            };
-            println!("{}", run(contract, engine, secret, round));
-            let usage = told(contract, operator.engine(contract), secret)
-                .with_exporters([ExporterName::Console])
-                .try_init()
-                .unwrap();
-            for kind in contract.messages.iter().map(|spec| spec.record.to_string()) {
-                let attributes = span(contract, &kind, secret, round).attributes;
-                usage.record(otel_usage_testing::Given(kind, attributes.clone()));
-                usage.record(otel_usage_testing::Given(secret.to_owned(), attributes));
-            }
-            usage.counter(secret).add(1);
-            let _ = usage.series(secret, secret);
-            usage.finish();
-            println!("{usage:?} {:?}", usage.stats());
-        }
-    }
-}
-
 #[test]
 fn warnings_and_errors_hold_no_secret() {
     for secret in SECRETS {
@@ -426,19 +266,25 @@ fn warnings_and_errors_hold_no_secret() {
             let error = error.expect("not a URL that can be used");
             assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
         }
-        for variable in [
-            "LMCACHE_USAGE_TRACK_URL",
-            "OTEL_USAGE_OTLP_ENDPOINT",
-            "OTEL_USAGE_OTLP_HEADERS",
-            "HTTP_PROXY",
-            "HTTPS_PROXY",
+        // Only a destination on another machine needs a proxy, and each scheme has a variable of its own.
+        let (plain, tls) = ("http://stats.example", "https://stats.example");
+        for (variable, server) in [
+            ("LMCACHE_USAGE_TRACK_URL", ""),
+            ("OTEL_USAGE_OTLP_ENDPOINT", plain),
+            ("OTEL_USAGE_OTLP_HEADERS", plain),
+            ("HTTP_PROXY", plain),
+            ("HTTPS_PROXY", tls),
         ] {
             let operator = Operator::new()
                 .with("OTEL_USAGE_EXPORTERS", "server,otlp")
                 .with("OTEL_USAGE_OTLP_ENDPOINT", "http://127.0.0.1:9")
+                .with("LMCACHE_USAGE_TRACK_URL", server)
                 .with(variable, format!("\u{7f}{url}"));
-            let settings = operator.engine(&lmcache::V1).inspect().unwrap().settings().clone();
-            assert!(!settings.warnings.join("\n").contains(secret), "{:?}", settings.warnings);
+            let inspection =
+                Usage::builder(&lmcache::V1).with_environment(operator.env()).inspect();
+            let warnings = inspection.unwrap().settings().warnings.join("\n");
+            assert!(warnings.contains(variable), "{variable}: {warnings:?}");
+            assert!(!warnings.contains(secret), "{warnings:?}");
         }
     }
 }
