@@ -58,7 +58,7 @@ def main(runs: int) -> None:
     for run in range(runs):
         end = ("none", "finish", "thread", "error")[run % 4]
         program = [sys.executable, "-c", SCRIPT, end]
-        done = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0 or done.stderr:
             sys.exit(f"run {run}, {end}: status {done.returncode}: {done.stderr}")
     print(json.dumps({"python": sys.version.split()[0], "exits": runs}))

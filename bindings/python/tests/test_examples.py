@@ -20,7 +20,7 @@ def test_each_example_runs_and_says_nothing_wrong(python, name):
         env=python.variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=python.patience,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

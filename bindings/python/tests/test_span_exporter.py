@@ -33,7 +33,7 @@ def test_the_sdk_finds_the_exporter_by_its_name(python, server):
     )
     (message,) = server.wait(1)
     assert message["model_architecture"] == "LlamaForCausalLM" and "hf_x" not in json.dumps(message)
-    process.communicate("", 60)
+    process.communicate("", python.patience)
     assert process.returncode == 0 and len(server.messages) == 1
 
 

@@ -126,7 +126,7 @@ def test_run_starts_an_engine_that_reports_through_this_package(python, engine, 
 
 
 def test_run_without_the_operators_word_changes_nothing_and_says_so(python, engine, server):
-    out, errors = run(python, sys.executable, "-c", CALL).communicate("", 60)
+    out, errors = run(python, sys.executable, "-c", CALL).communicate("", python.patience)
     assert out.strip() == "['asked', 'LlamaForCausalLM']"
     assert errors == "warning: OTEL_USAGE_TAKE_OVER is not 1, so that the engine keeps its own reports\n"
     assert server.messages == []
@@ -164,7 +164,7 @@ if __name__ == "__main__":
 
 def test_run_without_a_program_says_what_to_write(python):
     process = run(python)
-    _, errors = process.communicate("", 60)
+    _, errors = process.communicate("", python.patience)
     assert process.returncode == 2
     assert errors == "error: there is no program to start: write python -m otel_usage run -- vllm serve <model>\n"
 

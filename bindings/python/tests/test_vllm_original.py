@@ -29,7 +29,7 @@ def wheel():
     return found[0]
 
 
-def play(server, script, wheel, scenario, home, variables):
+def play(server, script, wheel, scenario, home, variables, patience):
     """Return the message of the start."""
     home.mkdir(exist_ok=True)
     path = home / "scenario.json"
@@ -46,7 +46,7 @@ def play(server, script, wheel, scenario, home, variables):
     )
     try:
         (message,) = server.wait(1)
-        _, errors = process.communicate("", 60)
+        _, errors = process.communicate("", patience)
         assert process.returncode == 0, errors
     finally:
         process.kill()
@@ -57,9 +57,9 @@ def play(server, script, wheel, scenario, home, variables):
     return message
 
 
-def compare(servers, wheel, scenario, tmp_path, variables):
-    theirs = play(servers(), WIRE / "vllm_original.py", wheel, scenario, tmp_path / "theirs", variables)
-    ours = play(servers(), WIRE / "vllm_package.py", wheel, scenario, tmp_path / "ours", variables)
+def compare(servers, wheel, scenario, tmp_path, variables, patience):
+    theirs = play(servers(), WIRE / "vllm_original.py", wheel, scenario, tmp_path / "theirs", variables, patience)
+    ours = play(servers(), WIRE / "vllm_package.py", wheel, scenario, tmp_path / "ours", variables, patience)
     assert list(ours) == list(theirs)
     different = {key: (theirs[key], ours[key]) for key in theirs if theirs[key] != ours[key] and key not in RANDOM}
     assert different == {}
@@ -72,8 +72,8 @@ def scenario(name):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "rocm", "tpu", "xpu"])
-def test_a_report_equals_that_of_the_original(servers, wheel, tmp_path, variables, name):
-    compare(servers, wheel, scenario(name), tmp_path, variables)
+def test_a_report_equals_that_of_the_original(servers, wheel, tmp_path, variables, patience, name):
+    compare(servers, wheel, scenario(name), tmp_path, variables, patience)
 
 
 def odd(name):
@@ -109,5 +109,5 @@ def odd(name):
 
 
 @pytest.mark.parametrize("name", ["settings", "wrapped", "numbers", "absent"])
-def test_odd_configurations_equal_those_of_the_original(servers, wheel, tmp_path, variables, name):
-    compare(servers, wheel, odd(name), tmp_path, variables)
+def test_odd_configurations_equal_those_of_the_original(servers, wheel, tmp_path, variables, patience, name):
+    compare(servers, wheel, odd(name), tmp_path, variables, patience)

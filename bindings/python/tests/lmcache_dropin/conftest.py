@@ -1,5 +1,6 @@
 """An engine with LMCache, as far as its usage reporting can tell, and a usage server on this machine."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,25 +16,49 @@ from otel_usage._declared import Undeclared
 
 STANDINS = Path(__file__).parent / "standins"
 #: Seconds after which something that should have come will not come any more.
-PATIENCE = 60
+PATIENCE = 300
 
 
 class Server(ThreadingHTTPServer):
     """Keeps what is posted. With ``hangs`` it reads and never answers."""
 
     daemon_threads = True
+    #: Connections wait while this process stands still. With a full backlog a client would find no server.
+    request_queue_size = 128
+    accepted = 0
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.posts, self.news = [], threading.Condition()
+        self.connections, self.requests, self.news = {}, [], threading.Condition()
         self.hangs, self.over = False, threading.Event()
+        super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
+    def get_request(self):
+        accepted = super().get_request()
+        self.connections[accepted[1]] = self.accepted = self.accepted + 1
+        return accepted
+
+    @property
+    def posts(self):
+        """The path and body of each message, in the order of their clients.
+
+        A message that a process sends twice in a row stands here once. It comes again if this server, on a machine that
+        is busy or stood still, does not answer within five seconds.
+        """
+        found, last = [], {}
+        # A client has one connection at a time, but the thread of an older one may be slower.
+        for _, path, body in sorted(self.requests, key=lambda request: request[0]):
+            session = body.get("session_id")
+            if last.get(session) != (path, body):
+                found.append((path, body))
+            last[session] = path, body
+        return found
+
     def wait_for(self, count):
-        """Return the path and body of the first posts, as soon as there are so many."""
+        """Return the first posts, as soon as there are so many."""
         with self.news:
             assert self.news.wait_for(lambda: len(self.posts) >= count, PATIENCE), self.posts
-            return list(self.posts)
+            return self.posts
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,13 +67,18 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.news:
-            self.server.posts.append((self.path, body))
+            self.server.requests.append((self.server.connections[self.client_address], self.path, body))
             self.server.news.notify_all()
         if self.server.hangs:
             self.server.over.wait()
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def handle(self):
+        # A client that gives up, or that was ended, breaks a connection off.
+        with contextlib.suppress(ConnectionError, json.JSONDecodeError):
+            super().handle()
 
     def log_message(self, *_):
         pass
@@ -95,6 +125,12 @@ def server(monkeypatch):
     server.over.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def patience():
+    """Seconds after which a test fails."""
+    return PATIENCE
 
 
 @pytest.fixture

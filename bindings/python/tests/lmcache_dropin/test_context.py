@@ -48,7 +48,7 @@ def test_a_servers_report(sender, mp_config, storage):
     assert {url for url, _ in sender.sent} == {"http://127.0.0.1:1/context"}
 
 
-def test_the_engines_start_does_not_wait_for_a_callers_sender(config, metadata):
+def test_the_engines_start_does_not_wait_for_a_callers_sender(config, metadata, patience):
     free, sent = threading.Event(), threading.Semaphore(0)
 
     class Slow(UsageMessageSender):
@@ -61,7 +61,7 @@ def test_the_engines_start_does_not_wait_for_a_callers_sender(config, metadata):
     assert "lmcache-usage-report" in names
     free.set()
     for _ in range(3):
-        assert sent.acquire(timeout=60)
+        assert sent.acquire(timeout=patience)
 
 
 def test_our_own_sender_starts_no_thread_of_python(server, config, metadata, monkeypatch):

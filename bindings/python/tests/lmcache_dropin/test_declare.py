@@ -72,7 +72,7 @@ def test_a_setting_that_the_configuration_lacks_is_left_out(server, config, meta
 
 
 def test_an_undeclared_member_is_dropped_counted_and_named_once(server, config, metadata, lines):
-    for _ in range(2):
+    for config.chunk_size in (1, 2):
         message = EngineMessage.from_config(config, metadata)
         message.secret = "hf_x"
         report([message], DeploymentMode.SINGLE_PROCESS)

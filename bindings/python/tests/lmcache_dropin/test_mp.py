@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -316,7 +315,7 @@ def test_the_interval_of_a_server(monkeypatch, text, seconds):
     assert flush.usage_flush_interval_seconds() == seconds
 
 
-def test_a_plain_thread_where_lmcache_is_not_loaded(monkeypatch):
+def test_a_plain_thread_where_lmcache_is_not_loaded(monkeypatch, patience):
     for name in [name for name in sys.modules if name.partition(".")[0] == "lmcache"]:
         monkeypatch.delitem(sys.modules, name)
     ran = threading.Semaphore(0)
@@ -329,8 +328,8 @@ def test_a_plain_thread_where_lmcache_is_not_loaded(monkeypatch):
     assert "lmcache-usage-l1" in [one.name for one in threading.enumerate()]
     for _ in range(2):
         thread.wake()
-        assert ran.acquire(timeout=60)
-    thread.stop(timeout=60)
+        assert ran.acquire(timeout=patience)
+    thread.stop(timeout=patience)
     assert "lmcache-usage-l1" not in [one.name for one in threading.enumerate()]
 
 
@@ -348,7 +347,7 @@ def test_a_server_reports_to_a_server(bus, traffic, server):
 
 def test_the_end_has_sent_everything_when_the_server_answers(bus, traffic, server, monkeypatch):
     # However slow this machine is.
-    monkeypatch.setattr(flush, "_END", 60.0)
+    monkeypatch.setattr(flush, "_END", 3600.0)
     start_all(bus)
     bus.stop()
     assert len(server.posts) == 4
@@ -376,10 +375,12 @@ def test_all_ends_share_a_quarter_of_a_second(bus, sender, threads, monkeypatch)
     assert max(waits) == pytest.approx(0.25)
 
 
-def test_a_server_that_hangs_does_not_hold_up_the_end(bus, server):
+def test_a_server_that_hangs_does_not_hold_up_the_end(bus, server, turns):
     server.hangs = True
     start_all(bus)
-    begun = time.monotonic()
-    bus.stop()
-    # Upstream takes five seconds for each message.
-    assert time.monotonic() - begun < 5
+    made = {}
+    exec(turns, made)
+    with made["Turns"]() as counted:
+        bus.stop()
+    # Upstream takes five seconds for each message, which are 500 turns.
+    assert counted.count < 500

@@ -13,7 +13,7 @@ def report(number):
                save_decode_cache=False, enable_blending=False, blend_min_tokens=1)
     metadata = N(model_name="m", world_size=1, worker_id=0, kv_dtype="torch.half", kv_shape=(1,))
     assert InitializeUsageContext(config, metadata) is not None
-    _core.flush(60)
+    _core.flush(3600)
     return get_usage_identity().session_id
 """
 
@@ -103,18 +103,23 @@ def test_threads_that_come_at_once_report_under_one_identity_and_lose_nothing(se
 sys.setswitchinterval(1e-6)
 barrier = threading.Barrier(4)
 seen = set()
-def run():
+def run(number):
     barrier.wait()
-    seen.add(report(1))
-threads = [threading.Thread(target=run) for _ in range(4)]
+    seen.add(report(number))
+threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
 for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(seen == {{report(1)}})
+print(seen == {{report(4)}})
+from otel_usage.lmcache import _core
+print(sum(native.stats()["exporters"]["server"]["delivered"] for _, native in _core._handles.values()))
 """
-    assert process(code) == ["True"]
-    assert len({body["session_id"] for _, body in server.wait_for(15)}) == 1
+    # Three messages of each of five reports.
+    assert process(code) == ["True", "15"]
+    bodies = [body for _, body in server.posts]
+    assert len({body["session_id"] for body in bodies}) == 1
+    assert {body["chunksize"] for body in bodies if "chunksize" in body} == {0, 1, 2, 3, 4}
 
 
 def test_the_plug_in_puts_our_modules_in_place(process):
