@@ -142,7 +142,7 @@ mod tests {
             let _lock = crate::sys::lock(&rotated).unwrap();
             sender.send(()).unwrap();
         });
-        locked.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        locked.recv_timeout(std::time::Duration::from_secs(120)).unwrap();
         drop(of_child);
     }
 

@@ -104,7 +104,7 @@ mod in_time {
             let read = |wait, call: Box<dyn FnOnce() -> io::Result<u8> + Send>| {
                 within(wait, &COUNT, call).map_err(|error| error.kind())
             };
-            let long = Duration::from_secs(20);
+            let long = Duration::from_secs(120);
             let (release, held) = mpsc::channel::<()>();
             let hang = move || {
                 let _ = held.recv();

@@ -51,7 +51,7 @@ mod tests {
     use crate::settings::Env;
     use crate::{Flush, Usage};
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
     fn a_restored_process_is_noticed_once() {

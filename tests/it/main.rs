@@ -41,4 +41,6 @@ mod receiver;
 mod secrets;
 mod span_exporter;
 mod spool;
+#[cfg(target_os = "linux")]
+mod stopped;
 mod tracing_layer;

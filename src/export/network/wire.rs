@@ -6,9 +6,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// The time of the last look for an answer, after the time of a request is up.
+const LAST_LOOK: Duration = Duration::from_millis(250);
 
 /// The head of the next request. The client sends one request at a time.
 #[derive(Clone, Default)]
@@ -50,7 +54,7 @@ impl<In: Transport> Connector<In> for HeadConnector {
             Some(lines) if details.config.proxy().is_none() => Role::Tunnel(lines.clone()),
             _ => Role::Requests(self.next.clone()),
         };
-        Ok(chained.map(|inner| HeadTransport { inner, role, held: None }))
+        Ok(chained.map(|inner| HeadTransport { inner, role, held: None, has_looked: false }))
     }
 }
 
@@ -69,6 +73,8 @@ pub(super) struct HeadTransport<In> {
     role: Role,
     /// The real head, and the client's as far as it has come.
     held: Option<(Vec<u8>, Vec<u8>)>,
+    /// Whether there was a last look for the answer to this request.
+    has_looked: bool,
 }
 
 impl<In> fmt::Debug for HeadTransport<In> {
@@ -100,6 +106,7 @@ impl<In: Transport> Transport for HeadTransport<In> {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         const END: &[u8] = b"\r\n\r\n";
+        self.has_looked = false;
         if self.held.is_none() {
             self.held = match &self.role {
                 Role::Requests(next) => next.take().map(|head| (head, Vec::new())),
@@ -128,7 +135,14 @@ impl<In: Transport> Transport for HeadTransport<In> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.inner.await_input(timeout)
+        match self.inner.await_input(timeout) {
+            // A process that stood still for that time finds the answer there, and would send its request again.
+            Err(Error::Timeout(_)) if !self.has_looked => {
+                self.has_looked = true;
+                self.inner.await_input(NextTimeout { after: LAST_LOOK.into(), ..timeout })
+            }
+            result => result,
+        }
     }
 
     fn is_open(&mut self) -> bool {
