@@ -133,6 +133,9 @@ fn an_engine_that_will_be_killed() {
     wait_for_the_end();
 }
 
+/// Time after which an engine that finds nothing more to take over leaves the rest to the next one.
+const A_TURN: Duration = Duration::from_secs(5);
+
 /// Delivers what others left, as many messages as an engine may send in one go.
 #[test]
 #[ignore = "a process of another test"]
@@ -142,7 +145,7 @@ fn an_engine_that_takes_over() {
     usage.record(numbered(numbers.start));
     let begun = Instant::now();
     let delivered = || usage.stats().exporters.first().map_or(0, |exporter| exporter.delivered);
-    while delivered() < 30 && !messages(&home).is_empty() && begun.elapsed() < PATIENCE / 4 {
+    while delivered() < 30 && !messages(&home).is_empty() && begun.elapsed() < A_TURN {
         let _ = usage.flush(Duration::from_millis(100));
     }
     usage.finish();
@@ -303,8 +306,8 @@ fn processes_with_more_records_than_room_stay_within_their_memory_and_disk() {
             let (now, threads_now, _) = life(engines[*one].id());
             samples += 1;
             growth = growth.max(now.saturating_sub(*memory));
-            // A request has a thread of its own for as long as it lasts.
-            assert!(threads_now <= *threads + 1, "{threads_now} threads, {threads} at first");
+            // A request has a thread of its own for as long as it lasts, and that of the one before may still be ending.
+            assert!(threads_now <= *threads + 2, "{threads_now} threads, {threads} at first");
             assert!(growth <= GROWTH_KIB, "{growth} KiB more than at the first record");
         }
     }

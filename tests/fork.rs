@@ -19,6 +19,7 @@ use otel_usage::schema::Loss;
 use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Env;
 use otel_usage::{Attributes, Consent, Flush, Usage};
+use otel_usage_testing::PATIENCE;
 use tracing_subscriber::prelude::*;
 
 #[test]
@@ -35,7 +36,7 @@ fn a_forked_child_neither_reports_nor_hangs() {
         .try_init()
         .unwrap();
     usage.record(Attributes::new("lmcache.engine"));
-    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Settled);
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     let before = std::fs::read(&log).unwrap();
 
     // SAFETY: the child only records, drops and leaves by `_exit`; the C library keeps its allocator
@@ -44,7 +45,7 @@ fn a_forked_child_neither_reports_nor_hangs() {
     if child == 0 {
         usage.record(Attributes::new("lmcache.engine"));
         let counted = usage.stats().lost.get(&Loss::Forked) == Some(&1);
-        let flushed = usage.flush(Duration::from_secs(20)) == Flush::Settled;
+        let flushed = usage.flush(PATIENCE) == Flush::Settled;
         usage.finish();
         drop(usage);
         // SAFETY: ends the child without running the parent's exit handlers.
@@ -55,7 +56,7 @@ fn a_forked_child_neither_reports_nor_hangs() {
     // The alarm ends the test if the child hangs.
     // SAFETY: `alarm` and `waitpid` with a pointer to a live integer.
     let waited = unsafe {
-        libc::alarm(60);
+        libc::alarm(600);
         let waited = libc::waitpid(child, &raw mut status, 0);
         libc::alarm(0);
         waited
@@ -66,7 +67,7 @@ fn a_forked_child_neither_reports_nor_hangs() {
 
     // The parent is unaffected.
     usage.record(Attributes::new("lmcache.engine"));
-    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Settled);
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     assert!(std::fs::read(&log).unwrap().len() > before.len());
 }
 
@@ -77,7 +78,7 @@ fn in_fork(child: impl FnOnce() -> bool) {
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         // SAFETY: the alarm ends a child that hangs.
-        unsafe { libc::alarm(20) };
+        unsafe { libc::alarm(600) };
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
         // SAFETY: ends the child without running the parent's exit handlers.
         unsafe { libc::_exit(i32::from(!passed.unwrap_or(false))) }
@@ -199,7 +200,7 @@ fn a_child_that_is_forked_while_the_worker_saves_waits_for_nothing_and_may_begin
             in_fork(|| {
                 usage.record(vllm::Report::default());
                 usage.set_heartbeat(Attributes::new(""));
-                let flushed = usage.flush(Duration::from_secs(60)) == Flush::Settled;
+                let flushed = usage.flush(PATIENCE) == Flush::Settled;
                 usage.withdraw();
                 usage.finish();
                 let counted = usage.stats().lost.get(&Loss::Forked) >= Some(&1);
@@ -305,6 +306,6 @@ fn below_a_first_process() {
         std::process::id() == 1
             && !usage.is_enabled()
             && usage.stats().lost.get(&Loss::Forked) == Some(&1)
-            && usage.flush(Duration::from_secs(60)) == Flush::Settled
+            && usage.flush(PATIENCE) == Flush::Settled
     });
 }

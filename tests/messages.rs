@@ -59,6 +59,8 @@ fn the_notice_precedes_the_first_byte_and_each_loss_is_logged_once() {
         usage.record(Attributes::new("vllm.report").with("made.up", 1));
         assert_ne!(usage.flush(Duration::from_millis(200)), Flush::Settled);
     }
+    // The first attempt is over.
+    otel_usage_testing::until(|| !heard("otel_usage::http").is_empty());
     let notices = heard("otel_usage::notice");
     assert_eq!(notices.len(), 1, "{notices:?}");
     let notice = &notices[0];

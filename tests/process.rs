@@ -18,13 +18,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
 
 use opentelemetry::{Array, KeyValue, Value};
 use otel_usage::Usage;
 use otel_usage::export::{ExportRecord, Exporter, Outcome};
 use otel_usage::schema::{Loss, lmcache, vllm};
-use otel_usage_testing::{Given, Operator, settled};
+use otel_usage_testing::{Given, Operator, PATIENCE, settled};
 
 /// The variable that tells a process that it is the child of a test.
 const CHILD: &str = "OTEL_USAGE_TEST_CHILD";
@@ -206,7 +205,7 @@ fn threads_of_ours_have_stacks_of_their_own_size() {
             // The detectors read this machine, on the thread of their own.
             let usage = operator.engine(&vllm::CURRENT).try_init().unwrap();
             usage.record(vllm::Report::default());
-            let _ = usage.flush(Duration::from_secs(2));
+            let _ = usage.flush(PATIENCE);
             assert_eq!(usage.stats().recorded, 1);
             assert_eq!(usage.stats().lost.get(&Loss::Panicked), None);
             assert_eq!(usage.stats().lost.get(&Loss::Probe), None);

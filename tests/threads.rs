@@ -5,8 +5,6 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the test fails by panicking")]
 
-use std::time::Duration;
-
 use otel_usage::schema::lmcache::{self, usage};
 use otel_usage::settings::Env;
 use otel_usage::{Attributes, Flush, Usage};
@@ -48,6 +46,6 @@ fn init_starts_no_thread() {
 
         event!(name: "lmcache.engine", target: "otel_usage", Level::INFO, lmcache.chunk_size = 256);
     });
-    assert_eq!(usage.flush(Duration::from_secs(20)), Flush::Settled);
+    assert_eq!(usage.flush(otel_usage_testing::PATIENCE), Flush::Settled);
     assert_eq!(our_threads(), 1, "the first record starts the worker");
 }

@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 const SCRIPT: &str = r#"
 exec 3<>/dev/fuse || exit 77
 mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 dead "$0" || exit 77
-exec timeout --signal KILL 60 "$@"
+exec timeout --signal KILL 600 "$@"
 "#;
 
-/// Runs a program, for which `folder` is dead, in an environment of `variables` only. After a minute it is
-/// killed.
+/// Runs a program, for which `folder` is dead, in an environment of `variables` only. After ten minutes it
+/// is killed.
 ///
 /// Returns `None` where this user may make no such mount.
 pub fn run(

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
@@ -17,8 +18,9 @@ use tempfile::TempDir;
 
 use crate::{sample, schemas};
 
-/// Bounds every wait of a test. A passing test never waits that long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Bounds every wait of a test. A passing test never waits that long, also on a machine that is busy or stands still
+/// for a while.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The environment of an engine: a temporary home and variables.
 #[derive(Debug)]
@@ -170,6 +172,39 @@ pub fn returns(call: impl FnOnce() + Send + 'static) {
         let _ = done.send(());
     });
     returned.recv_timeout(PATIENCE).expect("the call returns");
+}
+
+/// Waits until it is so, at most [`PATIENCE`].
+pub fn until(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it does not happen");
+        std::thread::park_timeout(PAUSE);
+    }
+}
+
+/// The time of a turn of [`turns`].
+const TURN: Duration = Duration::from_millis(10);
+
+/// Runs a call, and returns with its result how many turns of ten milliseconds another thread had meanwhile.
+///
+/// A call that waits for something leaves that thread its turns. A machine that is busy or stands still gives it none,
+/// so that a test can tell how long a call waits without a look at the clock.
+pub fn turns<T>(call: impl FnOnce() -> T) -> (T, u64) {
+    let (count, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                std::thread::park_timeout(TURN);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let result = call();
+        let counted = count.load(Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
+        counting.thread().unpark();
+        (result, counted)
+    })
 }
 
 /// Exports spans on this thread, as a stock span processor does.

@@ -56,7 +56,7 @@ pub mod upstream;
 #[cfg(feature = "checks")]
 pub use engine::{
     Collected, Given, Operator, PATIENCE, export, numbered, returns, settled, to_test_runner,
-    vllm_at,
+    turns, until, vllm_at,
 };
 
 /// Says what a test could not compare with, and why. Under CI nothing may be missing.

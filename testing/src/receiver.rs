@@ -6,6 +6,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub struct Receiver {
     pub address: SocketAddr,
     /// The requests in the order in which they arrived.
     pub requests: Channel<Request>,
+    is_away: Arc<AtomicBool>,
 }
 
 impl Receiver {
@@ -47,8 +49,32 @@ impl Receiver {
         Self::on(listener, script, finally)
     }
 
+    /// Starts a server that gives this answer to every request until it has come back. How often an engine tries
+    /// meanwhile depends on the machine.
+    pub fn away(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
+        Self::start_on(listener, Vec::new(), Answer::Status(200, ""), Some(answer))
+    }
+
+    /// Lets the server that was away come back, and forgets the requests that it had until now.
+    pub fn come_back(&self) {
+        self.is_away.store(false, Ordering::SeqCst);
+        let _ = self.requests.try_iter().count();
+    }
+
     /// Starts a server on a listener, so that a test knows the address before the server is up.
     pub fn on(listener: TcpListener, script: Vec<Answer>, finally: Answer) -> Self {
+        Self::start_on(listener, script, finally, None)
+    }
+
+    fn start_on(
+        listener: TcpListener,
+        script: Vec<Answer>,
+        finally: Answer,
+        away: Option<Answer>,
+    ) -> Self {
+        let is_away = Arc::new(AtomicBool::new(away.is_some()));
+        let until_back = Arc::clone(&is_away);
         let address = listener.local_addr().expect("a bound address");
         let (sender, requests) = channel();
         let script = Arc::new(Mutex::new(script.into_iter()));
@@ -56,8 +82,12 @@ impl Receiver {
             for stream in listener.incoming().flatten() {
                 let (sender, script, finally) =
                     (sender.clone(), Arc::clone(&script), finally.clone());
+                let (away, is_away) = (away.clone(), Arc::clone(&until_back));
                 std::thread::spawn(move || {
-                    let next = || script.lock().ok()?.next();
+                    let next = || {
+                        let away = away.clone().filter(|_| is_away.load(Ordering::SeqCst));
+                        away.or_else(|| script.lock().ok()?.next())
+                    };
                     let _ = serve(&stream, |request| {
                         let answer = next().unwrap_or_else(|| finally.clone());
                         let _ = sender.send(request);
@@ -66,7 +96,7 @@ impl Receiver {
                 });
             }
         });
-        Self { address, requests }
+        Self { address, requests, is_away }
     }
 
     /// Returns the URL without a path.
@@ -74,9 +104,9 @@ impl Receiver {
         format!("http://{}", self.address)
     }
 
-    /// Waits for the next request, 20 s at most.
+    /// Waits for the next request, two minutes at most.
     pub fn next(&self) -> Request {
-        self.requests.recv_timeout(Duration::from_secs(20)).expect("a request")
+        self.requests.recv_timeout(Duration::from_secs(120)).expect("a request")
     }
 
     /// Waits for the next `count` requests.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 use opentelemetry::{KeyValue, SpanId, TraceId};
@@ -24,6 +25,11 @@ use crate::{otlp, unflatten};
 /// Returns a configuration: a free port, collection on, no file of this machine.
 pub fn config() -> Config {
     let mut config = Config::default();
+    // No answer of a test may depend on how busy its machine is. A test of a limit sets its own.
+    let limits = &mut config.limits;
+    for limit in [&mut limits.read, &mut limits.post, &mut limits.deliver, &mut limits.drain] {
+        *limit = Duration::from_secs(600);
+    }
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.operator = operator(Env::given([("OTEL_USAGE_MODE", "on"), ("HOME", "/nonexistent")]));
     config

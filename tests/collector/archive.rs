@@ -47,7 +47,7 @@ fn an_archive_is_readable_by_its_owner_only() {
     let archive = Otelcol::new(&binary, "archive.yaml").started();
     client::run(&vllm::CURRENT, archive.http, sample::vllm_report());
     let folder = archive.state.path().join("archive");
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(120);
     while !folder.join("usage.jsonl").exists() {
         assert!(Instant::now() < until, "no archive");
     }

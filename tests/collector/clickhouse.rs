@@ -15,7 +15,7 @@ use crate::otelcol::{Otelcol, find, free, root};
 use crate::{client, peers};
 
 /// Time limit of a query on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A ClickHouse process with an HTTP port. It ends when dropped, and its tables stay in `folder`.
 struct Server(Child);

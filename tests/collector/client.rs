@@ -117,7 +117,7 @@ pub(crate) fn get(from: SocketAddr, path: &str) -> Option<u16> {
 
 fn exchange(with: SocketAddr, request: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(with).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(120))).ok()?;
     stream.write_all(request).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -28,7 +28,7 @@ impl Broker {
             .spawn()
             .unwrap();
         let broker = Self(child);
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(120);
         while TcpStream::connect(at).is_err() {
             assert!(Instant::now() < until, "the broker does not listen");
             std::thread::sleep(Duration::from_millis(20));

@@ -21,7 +21,7 @@ use crate::{client, peers};
 pub(crate) const GATE: &str = "--feature-gates=ottl.set.allowNil";
 
 /// Time limit for a collector to start or end on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Returns the collector to test with. Without one it prints a line and returns `None`, and fails under CI.
 pub(crate) fn find() -> Option<PathBuf> {

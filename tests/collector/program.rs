@@ -58,7 +58,7 @@ impl Program {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(120);
         while client::get(self.at, "/healthz") != Some(200) {
             assert!(Instant::now() < until, "{:?} does not say that it runs", self.arguments);
             std::thread::sleep(Duration::from_millis(20));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use otel_usage::Flush;
 use otel_usage::export::{ExportRecord, Exporter, Outcome};
 use otel_usage::schema::{Loss, lmcache, vllm};
-use otel_usage_testing::{Collected, Operator, PATIENCE, sample, settled};
+use otel_usage_testing::{Collected, Operator, PATIENCE, sample, settled, until};
 
 use crate::exporters::exporter;
 use crate::receiver::{Answer, Receiver};
@@ -48,8 +48,9 @@ fn flush_returns_how_many_messages_wait() {
     let usage = operator.engine(&lmcache::V1).try_init().unwrap();
     usage.record(sample::lmcache_engine());
     let _ = server.next();
-    assert_eq!(usage.flush(Duration::from_millis(300)), Flush::Memory(3));
-    assert_eq!(exporter(&usage.stats(), "server").queued, 3);
+    // The first one is on its way until its answer has arrived.
+    until(|| usage.flush(Duration::from_millis(300)) == Flush::Memory(3));
+    until(|| exporter(&usage.stats(), "server").queued == 3);
 }
 
 #[test]
@@ -81,17 +82,14 @@ fn a_full_outbox_loses_the_oldest_and_no_flush_calls_that_durable() {
             // One after another, because the span queue is drained at once.
             let _ = usage.flush(Duration::from_millis(if number == 0 { 300 } else { 0 }));
         }
-        let mut flush = usage.flush(Duration::from_millis(500));
-        if let Flush::Lost(_) = flush {
-            flush = usage.flush(Duration::from_millis(500));
-        }
+        let safe = place != "none";
+        let wanted = if safe { Flush::Durable } else { Flush::Memory(16) };
+        until(|| usage.flush(Duration::from_millis(500)) == wanted);
         let account = exporter(&usage.stats(), "server");
         assert_eq!(account.accepted, 20);
         assert_eq!(account.dropped.get(&Loss::QueueFull), Some(&4), "{place}: {account:?}");
         let waiting = account.queued + account.in_flight + account.spooled;
         assert_eq!((waiting, account.delivered), (16, 0), "{place}");
-        let safe = place != "none";
-        assert_eq!(flush, if safe { Flush::Durable } else { Flush::Memory(16) }, "{place}");
         usage.withdraw();
     }
 }
@@ -108,6 +106,8 @@ fn withdrawal_drops_waiting_messages_and_later_records() {
     usage.withdraw();
     settled(&usage);
     assert_eq!(exporter(&usage.stats(), "server").dropped[&Loss::Consent], 1);
+    // On a slow machine it was tried again before the withdrawal.
+    let _ = server.requests.try_iter().count();
     let file = operator.path(".config/vllm/usage_stats.json");
     let size = std::fs::metadata(&file).unwrap().len();
     usage.record(sample::vllm_report());

@@ -9,17 +9,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use otel_usage::Usage;
 use otel_usage::schema::vllm;
 use otel_usage::settings::Env;
 use otel_usage_mock_server::{Event, MockServer, Script};
 use otel_usage_testing::resolver::NeverResolves;
-use otel_usage_testing::{PATIENCE, sample, skipped};
+use otel_usage_testing::{PATIENCE, sample, skipped, turns};
 
-/// An end may take 250 ms. This leaves a loaded machine time, and is less than the client's limit of 5 s.
-const BOUND: Duration = Duration::from_secs(4);
+/// An end may take 250 ms, which are 25 turns. This leaves a loaded machine time, and is less than the client's limit
+/// of five seconds.
+const BOUND: u64 = 400;
 
 /// Reports once, and ends as it is told when its standard input ends.
 #[test]
@@ -37,15 +37,16 @@ fn an_engine_that_ends() {
     usage.record(sample::vllm_report());
     std::io::stdout().flush().unwrap();
     let _ = std::io::stdin().lines().count();
-    let begun = Instant::now();
-    match variable("TEST_END").as_str() {
-        "finish" => usage.finish(),
-        "drop" => {}
-        // The process ends with the handle as it is.
-        _ => std::process::exit(0),
-    }
-    drop(usage);
-    println!("\nended {}", begun.elapsed().as_millis());
+    let ((), waited) = turns(move || {
+        match variable("TEST_END").as_str() {
+            "finish" => usage.finish(),
+            "drop" => {}
+            // The process ends with the handle as it is.
+            _ => std::process::exit(0),
+        }
+        drop(usage);
+    });
+    println!("\nended {waited}");
 }
 
 /// Runs an engine that ends in this way while `hangs` says that its request hangs.
@@ -66,14 +67,16 @@ fn end(how: &str, url: &str, environment: &[(&str, &Path)], hangs: impl FnOnce()
     // The first attempt follows the notice.
     assert!(said.any(|line| line == "notice"), "{how} {url}");
     hangs();
-    let begun = Instant::now();
-    drop(child.stdin.take());
-    let took = said.find_map(|line| line.strip_prefix("ended ")?.parse::<u64>().ok());
-    assert!(child.wait().unwrap().success(), "{how} {url}");
-    assert!(begun.elapsed() < BOUND, "{how} {url}: the process took {:?}", begun.elapsed());
+    let ((took, ended), waited) = turns(|| {
+        drop(child.stdin.take());
+        let took = said.find_map(|line| line.strip_prefix("ended ")?.parse::<u64>().ok());
+        (took, child.wait().unwrap())
+    });
+    assert!(ended.success(), "{how} {url}");
+    assert!(waited < BOUND, "{how} {url}: the process took {waited} turns");
     assert_eq!(took.is_some(), how != "exit");
-    let took = Duration::from_millis(took.unwrap_or_default());
-    assert!(took < BOUND, "{how} {url}: the call took {took:?}");
+    let took = took.unwrap_or_default();
+    assert!(took < BOUND, "{how} {url}: the call took {took} turns");
 }
 
 /// Runs an engine whose server hangs at this stage.

@@ -12,14 +12,15 @@ use otel_usage::export::ExporterStats;
 use otel_usage::schema::vllm;
 use otel_usage::{Flush, Usage};
 use otel_usage_mock_server::{Connection, Event, FAULTS, MockServer, Request, Script, status};
-use otel_usage_testing::{Operator, PATIENCE, sample, settled};
+use otel_usage_testing::{Operator, PATIENCE, sample, settled, turns};
 
 use crate::exporters::exporter;
 
 /// A server that misbehaves, and what happened in it.
 struct Mock {
     server: MockServer,
-    events: mpsc::Receiver<Event>,
+    /// What happened, and when.
+    events: mpsc::Receiver<(Instant, Event)>,
 }
 
 impl Mock {
@@ -28,7 +29,7 @@ impl Mock {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sender, events) = mpsc::channel();
         let tell = move |event| {
-            let _ = sender.send(event);
+            let _ = sender.send((Instant::now(), event));
         };
         let server = MockServer::start(listener, Script::new(faults).unwrap(), tell).unwrap();
         Self { server, events }
@@ -37,11 +38,15 @@ impl Mock {
     /// Waits for the first event for which `find` returns something.
     fn wait<T>(&self, find: impl Fn(Event) -> Option<T>) -> T {
         loop {
-            let event = self.events.recv_timeout(PATIENCE).expect("an event of the server");
-            if let Some(found) = find(event) {
+            if let (_, Some(found)) = self.next(&find) {
                 return found;
             }
         }
+    }
+
+    fn next<T>(&self, find: impl Fn(Event) -> Option<T>) -> (Instant, Option<T>) {
+        let (when, event) = self.events.recv_timeout(PATIENCE).expect("an event of the server");
+        (when, find(event))
     }
 
     fn request(&self) -> (usize, Request) {
@@ -147,7 +152,7 @@ fn meet(fault: &str) -> End {
     let requests: Vec<(usize, Request)> = mock
         .events
         .try_iter()
-        .filter_map(|event| match event {
+        .filter_map(|(_, event)| match event {
             Event::Request(connection, request) => Some((connection, request)),
             _ => None,
         })
@@ -185,12 +190,14 @@ fn recording_is_not_delayed_while_a_server_hangs() {
                 let (_operator, usage) = engine(&mock.server.url());
                 usage.record(sample::vllm_report());
                 mock.begun();
-                for _ in 0..1000 {
-                    usage.record(sample::vllm_report());
-                }
-                // The first attempt has not ended yet: then it would be delivered or on disk.
-                let account = account(&usage);
-                assert_eq!((account.delivered, account.spooled), (0, 0), "{fault}: {account:?}");
+                let ((), waited) = turns(|| {
+                    for _ in 0..1000 {
+                        usage.record(sample::vllm_report());
+                    }
+                });
+                // The first attempt ends after five seconds.
+                assert!(waited < 400, "{fault}: {waited}");
+                assert_eq!(account(&usage).delivered, 0, "{fault}");
                 usage.finish_detached();
             });
         }
@@ -260,11 +267,21 @@ fn the_time_that_a_server_asks_for_is_waited_for() {
     let mock = Mock::start(&["status:429:4", "ok"]);
     let (_operator, usage) = engine(&mock.server.url());
     usage.record(sample::vllm_report());
-    let (_, first) = mock.request();
-    let begun = Instant::now();
+    let request = || {
+        loop {
+            let found = mock.next(|event| match event {
+                Event::Request(_, request) => Some(request),
+                _ => None,
+            });
+            if let (when, Some(request)) = found {
+                break (when, request);
+            }
+        }
+    };
+    let (begun, first) = request();
     // Without the wish of the server the first pause is two seconds at most.
-    let (_, second) = mock.request();
-    assert!(begun.elapsed() >= Duration::from_secs(4), "{:?}", begun.elapsed());
+    let (ended, second) = request();
+    assert!(ended - begun >= Duration::from_secs(4), "{:?}", ended - begun);
     assert_eq!(first.body, second.body);
     settled(&usage);
     assert_eq!(account(&usage).delivered, 1);

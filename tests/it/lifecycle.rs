@@ -8,7 +8,7 @@ use otel_usage::schema::{Contract, Field, Trigger, Type, lmcache, vllm};
 use otel_usage::{Attributes, Usage};
 use otel_usage_testing::json::keys;
 use otel_usage_testing::sample;
-use otel_usage_testing::{Collected, Operator, returns, settled};
+use otel_usage_testing::{Collected, Operator, returns, settled, turns};
 
 use crate::exporters::exporter;
 use crate::receiver::{Answer, Receiver};
@@ -113,8 +113,8 @@ fn the_last_drop_does_not_wait_for_an_exporter_that_hangs() {
 
 #[test]
 fn drop_after_finish_does_not_wait() {
-    // Each `finish` waits a quarter of a second, all at the same time. If the drops waited as well, one
-    // after another, they would take longer than `returns` allows.
+    // Each `finish` waits a quarter of a second, all at the same time. If the drops waited as well, one after
+    // another, that would be 2500 turns.
     let engines: Vec<_> = (0..100).map(|_| held()).collect();
     std::thread::scope(|scope| {
         for (_, usage) in &engines {
@@ -123,7 +123,8 @@ fn drop_after_finish_does_not_wait() {
         }
     });
     let (_releases, handles): (Vec<_>, Vec<_>) = engines.into_iter().unzip();
-    returns(move || drop(handles));
+    let ((), waited) = turns(move || drop(handles));
+    assert!(waited < 1000, "{waited}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use otel_usage::settings::{Env, Settings};
 use otel_usage::{Builder, Contract, Usage};
 use otel_usage_testing::sample;
 use otel_usage_testing::tls::private_server;
-use otel_usage_testing::{Operator, settled, to_test_runner};
+use otel_usage_testing::{Operator, settled, to_test_runner, until};
 
 use crate::receiver::Receiver;
 
@@ -186,9 +186,10 @@ fn a_private_authority_is_trusted_and_an_unknown_one_is_one_warning() {
         if variable.is_some() {
             settled(&usage);
         } else {
-            for _ in 0..3 {
+            until(|| {
                 let _ = usage.flush(Duration::from_millis(300));
-            }
+                !warnings.lock().unwrap().is_empty()
+            });
         }
         let delivered = usage.stats().exporters[0].delivered;
         let warnings = warnings.lock().unwrap().clone();

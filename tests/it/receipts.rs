@@ -286,7 +286,7 @@ fn the_variable_wins_over_the_configuration_file_and_that_over_the_file_of_the_c
 #[test]
 fn a_message_of_a_process_that_ended_has_its_name_and_identity_in_both_receipts() {
     // It is away for the first engine, and back for the second.
-    let server = Receiver::scripted(vec![Answer::Status(503, ""); 2], Answer::Status(200, ""));
+    let server = Receiver::away();
     let operator = operator(server.address)
         .with("OTEL_USAGE_EXPORTERS", "server")
         .with("OTEL_USAGE_RECEIPTS", "on");
@@ -295,9 +295,10 @@ fn a_message_of_a_process_that_ended_has_its_name_and_identity_in_both_receipts(
     assert_eq!(usage.flush(PATIENCE), Flush::Durable);
     usage.finish();
     drop(usage);
+    server.come_back();
     let next = engine(&operator);
     next.record(sample::vllm_report());
-    let _ = server.take(4);
+    let _ = server.take(2);
     settled(&next);
     let first = receipts(&operator).remove(0).delivery;
     assert_eq!((first.outcome, first.status), (DeliveryOutcome::Failed, Some(503)));

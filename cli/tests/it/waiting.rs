@@ -40,18 +40,17 @@ pub(crate) fn otlp_engine(shell: &Shell, url: &str) -> Usage {
     builder.with_environment(environment).on_notice(to_test_runner).try_init().unwrap()
 }
 
-/// The answer of a server that is away. The engine tries again after the commands of a test have run.
-const AWAY: Answer = Answer::Status(503, "Retry-After: 4\r\n");
+/// The answer to an engine of a server that is away. The engine tries again after the test.
+const AWAY: Answer = Answer::Status(503, "Retry-After: 3600\r\n");
 
-/// Starts a server that is away for the attempt of [`leave_one`].
+/// Starts a server that is away until a test lets it come back.
 pub(crate) fn away_at_first() -> Receiver {
-    Receiver::scripted(vec![AWAY], Answer::Status(200, ""))
+    Receiver::away(Answer::Status(503, ""))
 }
 
 /// Starts a server that an engine tries once, and others reach.
 pub(crate) fn away_for_an_engine() -> Receiver {
-    let away = Answer::Status(503, "Retry-After: 3600\r\n");
-    Receiver::scripted(vec![away], Answer::Status(200, ""))
+    Receiver::scripted(vec![AWAY], Answer::Status(200, ""))
 }
 
 /// Starts an engine, of which one message is left on disk. Returns it with the body of the message.

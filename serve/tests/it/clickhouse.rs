@@ -22,7 +22,7 @@ use crate::fleet::DAY;
 
 const BEGIN: i64 = 20_003;
 /// Time limit of the start on a slow machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// A ClickHouse process with an HTTP port. It ends when dropped.
 pub(crate) struct Server(Child, pub(crate) SocketAddr);

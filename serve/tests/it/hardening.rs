@@ -11,7 +11,7 @@ use otel_usage_serve::store::{Core, Days, Store};
 use crate::running::{DAY, NOW, Place, clock, rows};
 
 /// Longest wait for what happens at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A heartbeat of vLLM, as a line of its own file.
 fn heartbeat(uuid: u128, time: i64) -> String {

@@ -15,7 +15,7 @@ use crate::running::{NOW, Place, Running, rows, settings};
 
 const BEATS: &str = "usage_vllm_current_heartbeat";
 /// Time limit of what a slow machine does at last.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn with(place: &Place, clickhouse: &ClickHouse) -> Settings {
     let mut settings = settings(&place.data());

@@ -74,7 +74,7 @@ fn ours(scenario: &Value, environment: Variables) -> Vec<Request> {
     engine.run();
     let usage = &engine.usage;
     usage.finish_detached();
-    let flush = usage.flush(Duration::from_secs(20));
+    let flush = usage.flush(Duration::from_secs(120));
     assert_eq!(flush, Flush::Settled, "{:?}", usage.stats());
     server.requests.try_iter().collect()
 }

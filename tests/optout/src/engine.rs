@@ -18,7 +18,7 @@ use tracing_subscriber::prelude::*;
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// Longest wait for a local file. There is no wait for a server, because none exists.
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(120);
 
 /// Returns the contract with this id, with its usage server replaced by [`NOWHERE`].
 pub(crate) fn contract(id: &str) -> Option<Contract> {
