@@ -94,7 +94,7 @@ impl Delivery {
             self.write(*bit, lines, &mut tasks, &mut verdict).await;
         }
         if let Some(store) = &self.store {
-            self.keep(store, catalog, sender, &mut tasks, &mut verdict, until).await;
+            self.keep(store, catalog, sender, &mut tasks, &mut verdict).await;
         }
         if let Some(server) = &self.server {
             server.post(catalog, &mut tasks, &mut verdict, until).await;
@@ -146,6 +146,10 @@ impl Delivery {
     }
 
     /// Gives the store the messages that it does not have yet.
+    ///
+    /// It waits for the store as long as that takes. A sender that waits for too long is answered by the limit on the
+    /// whole request, and its records stay claimed until the store has said whether it has them, so that a repeated
+    /// request cannot store them twice.
     async fn keep(
         &self,
         store: &Arc<dyn Store>,
@@ -153,7 +157,6 @@ impl Delivery {
         sender: IpAddr,
         tasks: &mut [Task],
         verdict: &mut Verdict,
-        until: tokio::time::Instant,
     ) {
         let mut wanted: Vec<&mut Task> =
             tasks.iter_mut().filter(|task| task.held.done.exporters & STORE == 0).collect();
@@ -170,23 +173,19 @@ impl Delivery {
         if messages.is_empty() {
             return;
         }
-        match tokio::time::timeout_at(until, store.keep(sender, messages)).await {
-            Ok(Ok(())) => {
+        match store.keep(sender, messages).await {
+            Ok(()) => {
                 self.metrics.deliver("store", wanted.len());
                 wanted.iter_mut().for_each(|task| task.held.done.exporters |= STORE);
             }
-            Ok(Err(Refusal::TooMany(pause))) => {
+            Err(Refusal::TooMany(pause)) => {
                 self.metrics.postpone("too_many", wanted.len());
                 verdict.too_many = true;
                 verdict.postpone(Some(pause));
             }
-            Ok(Err(Refusal::Later(pause))) => {
+            Err(Refusal::Later(pause)) => {
                 self.metrics.postpone("store", wanted.len());
                 verdict.postpone(Some(pause));
-            }
-            Err(_) => {
-                self.metrics.postpone("store", wanted.len());
-                verdict.postpone(None);
             }
         }
     }

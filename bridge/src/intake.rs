@@ -5,10 +5,11 @@
 
 use std::io::Read;
 
-use axum::body::{Body, HttpBody as _};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, HeaderName};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use hyper::body::Body;
 
 use crate::answer::{Answer, Form};
 use crate::config::Limits;
@@ -64,7 +65,7 @@ impl Coding {
 impl Raw {
     /// Reads the body.
     pub(crate) async fn read(
-        mut body: Body,
+        mut body: impl Body<Data = Bytes> + Unpin,
         coding: Coding,
         form: Form,
         limits: &Limits,

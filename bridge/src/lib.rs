@@ -46,6 +46,7 @@ mod serve;
 mod signal;
 mod store;
 mod strangers;
+mod to_the_end;
 mod unflatten;
 mod value;
 mod verdict;

@@ -26,6 +26,7 @@ use crate::part::Part;
 use crate::proxies::{self, Network};
 use crate::reader::Reader;
 use crate::signal::Signal;
+use crate::to_the_end::ToTheEnd;
 
 /// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub(crate) struct Pipeline {
     places: Arc<Shares>,
     /// Permits to decode large requests, one for each core.
     decoders: Semaphore,
-    /// Deliveries in progress. They go on if their sender hangs up.
+    /// Deliveries that go on although their sender has hung up.
     pub(crate) deliveries: TaskTracker,
 }
 
@@ -118,7 +119,7 @@ impl Pipeline {
 
     /// Flattens and delivers a request whose body is complete.
     ///
-    /// A task of its own does it, so that a sender that hangs up does not stop a delivery half way.
+    /// A sender that hangs up does not stop a delivery half way.
     pub(crate) async fn take(
         self: &Arc<Self>,
         ask: Ask,
@@ -132,7 +133,7 @@ impl Pipeline {
             return Answer::busy("too many requests at once");
         }
         let shared = Arc::clone(self);
-        let delivery = self.deliveries.spawn(async move {
+        let delivery = async move {
             let _place = place;
             shared.metrics.requests_in_flight.inc();
             let decoded = if raw.is_small() {
@@ -159,8 +160,9 @@ impl Pipeline {
             };
             shared.metrics.requests_in_flight.dec();
             answer
-        });
-        delivery.await.unwrap_or(Answer::busy("a delivery failed"))
+        };
+        let done = ToTheEnd::new(delivery, &self.deliveries).await;
+        done.unwrap_or(Answer::busy("a delivery failed"))
     }
 
     /// Returns the flat messages of a request.

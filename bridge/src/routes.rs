@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::http::{HeaderValue, Method, Request, Response};
+use axum::routing::{any, get};
+use hyper::body::Incoming;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
@@ -21,58 +22,97 @@ use crate::metrics::{Answered, MEDIA_TYPE, add};
 use crate::pipeline::{Ask, Pipeline};
 use crate::signal::Signal;
 
-/// The path of a service of gRPC.
-const fn service(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+const HTTP_TRACES: &str = "/v1/traces";
+const HTTP_LOGS: &str = "/v1/logs";
+const GRPC_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const GRPC_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const HEALTH: &str = "/healthz";
+const METRICS: &str = "/metrics";
+
+/// What stands at each path.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    pipeline: Arc<Pipeline>,
+    flat_posts: bool,
+    metrics: bool,
+    /// All but reports.
+    others: Router,
+}
+
+impl Routes {
+    pub(crate) fn new(pipeline: &Arc<Pipeline>, config: &Config) -> Self {
+        Self {
+            pipeline: Arc::clone(pipeline),
+            flat_posts: config.flat_posts,
+            metrics: config.metrics,
+            others: others(pipeline, config),
+        }
+    }
+
+    /// Answers a request of `sender`.
+    ///
+    /// A report is not looked up in the router, which takes longer than to compare a few paths, and there are many of
+    /// them.
+    pub(crate) async fn answer(
+        &self,
+        sender: &Arc<Sender>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        match self.report(&request) {
+            Some((ask, grpc)) => answer(&self.pipeline, ask, grpc, sender, request).await,
+            None => {
+                let answer = self.others.clone().oneshot(request.map(Body::new)).await;
+                answer.unwrap_or_else(|never| match never {})
+            }
+        }
+    }
+
+    /// Returns what a request with a report asks for, and whether over gRPC. `None` if it is another request.
+    fn report<B>(&self, request: &Request<B>) -> Option<(Ask, bool)> {
+        if request.method() != Method::POST {
+            return None;
+        }
+        match request.uri().path() {
+            HTTP_TRACES => Some((Ask::Otlp(Signal::Traces), false)),
+            HTTP_LOGS => Some((Ask::Otlp(Signal::Logs), false)),
+            GRPC_TRACES => Some((Ask::Otlp(Signal::Traces), true)),
+            GRPC_LOGS => Some((Ask::Otlp(Signal::Logs), true)),
+            HEALTH => None,
+            METRICS if self.metrics => None,
+            _ => self.flat_posts.then_some((Ask::Flat, false)),
+        }
     }
 }
 
-/// Returns the router with every path.
-pub(crate) fn routes(pipeline: &Arc<Pipeline>, config: &Config) -> Router {
-    let only = |path: MethodRouter<Arc<Pipeline>>, method: &'static str| {
-        path.fallback(move |request: Request| async move {
-            wrong(&Answer::NoSuchMethod(method), &request)
-        })
+/// Returns the router of every request that is no report.
+fn others(pipeline: &Arc<Pipeline>, config: &Config) -> Router {
+    let wrong_method = |method: &'static str| {
+        move |request: Request<Body>| async move { wrong(&Answer::NoSuchMethod(method), &request) }
     };
-    let otlp = |signal, grpc| {
-        let take = move |State(pipeline): State<Arc<Pipeline>>, request: Request| async move {
-            answer(&pipeline, Ask::Otlp(signal), grpc, request).await
-        };
-        only(post(take), "POST")
-    };
-    let (flat_posts, site) = (config.flat_posts, config.site.clone());
-    let other = move |State(pipeline): State<Arc<Pipeline>>, request: Request| {
-        let site = site.clone();
-        async move {
-            match (request.method(), site) {
-                (&Method::POST, _) if flat_posts => {
-                    answer(&pipeline, Ask::Flat, false, request).await
-                }
-                (&Method::GET | &Method::HEAD, Some(site)) => {
-                    site.oneshot(request).await.unwrap_or_else(|never| match never {})
-                }
-                _ => wrong(&Answer::NoSuchPath, &request),
+    let site = config.site.clone();
+    let other = move |request: Request<Body>| async move {
+        match (request.method(), site) {
+            (&Method::GET | &Method::HEAD, Some(site)) => {
+                site.oneshot(request).await.unwrap_or_else(|never| match never {})
             }
+            _ => wrong(&Answer::NoSuchPath, &request),
         }
     };
     let mut router = Router::new();
     if config.metrics {
-        router = router.route("/metrics", only(get(metrics), "GET"));
+        router = router.route(METRICS, get(metrics).fallback(wrong_method("GET")));
+    }
+    for path in [HTTP_TRACES, HTTP_LOGS, GRPC_TRACES, GRPC_LOGS] {
+        router = router.route(path, any(wrong_method("POST")));
     }
     router
-        .route("/v1/traces", otlp(Signal::Traces, false))
-        .route("/v1/logs", otlp(Signal::Logs, false))
-        .route(service(Signal::Traces), otlp(Signal::Traces, true))
-        .route(service(Signal::Logs), otlp(Signal::Logs, true))
-        .route("/healthz", only(get(async || "ok\n"), "GET"))
+        .route(HEALTH, get(async || "ok\n").fallback(wrong_method("GET")))
         .fallback(other)
         .with_state(Arc::clone(pipeline))
 }
 
 /// Answers a request that is no OTLP, in its own form. A person who tries the bridge by hand can read JSON.
-fn wrong(answer: &Answer, request: &Request) -> Response<Body> {
+fn wrong(answer: &Answer, request: &Request<Body>) -> Response<Body> {
     answer.respond(Form::of(request.headers()).unwrap_or(Form::Json), Signal::Traces)
 }
 
@@ -88,7 +128,8 @@ async fn answer(
     pipeline: &Arc<Pipeline>,
     ask: Ask,
     grpc: bool,
-    request: Request,
+    sender: &Arc<Sender>,
+    request: Request<Incoming>,
 ) -> Response<Body> {
     let began = Instant::now();
     let form = match ask {
@@ -99,7 +140,7 @@ async fn answer(
     let answer = match form {
         Some(form) => {
             let whole = pipeline.limits.read.saturating_add(pipeline.limits.deliver);
-            let taken = timeout(whole, take(pipeline, ask, form, request)).await;
+            let taken = timeout(whole, take(pipeline, ask, form, sender, request)).await;
             taken.unwrap_or(Answer::busy("the request took too long"))
         }
         None if grpc => Answer::Unsupported("write `content-type: application/grpc`"),
@@ -118,12 +159,15 @@ async fn answer(
     answer.respond(form.unwrap_or(if grpc { Form::Grpc } else { Form::Json }), ask.signal())
 }
 
-async fn take(pipeline: &Arc<Pipeline>, ask: Ask, form: Form, request: Request) -> Answer {
+async fn take(
+    pipeline: &Arc<Pipeline>,
+    ask: Ask,
+    form: Form,
+    sender: &Arc<Sender>,
+    request: Request<Incoming>,
+) -> Answer {
     let Some(coding) = Coding::of(request.headers(), form) else {
         return Answer::Unsupported("compress with gzip or zstd, or not at all");
-    };
-    let Some(sender) = request.extensions().get::<Arc<Sender>>().cloned() else {
-        return Answer::busy("the connection is unknown");
     };
     let _asked = sender.asked();
     let client = pipeline.sender(sender.address, request.headers());

@@ -1,14 +1,20 @@
 //! Checks the limits that protect the bridge and its senders from each other.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use otel_usage_bridge::{Received, Refusal, Store};
 use otel_usage_testing::PATIENCE;
 use otel_usage_testing::served::{Served, beat, beats, gzip, to, to_url, zstd};
 use otel_usage_testing::upstream::{Reply, Upstream};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::codec::CompressionEncoding;
 
@@ -145,6 +151,45 @@ async fn a_request_that_takes_too_long_is_answered_in_time() {
     let answer = tokio::time::timeout(PATIENCE, served.send(&request)).await.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(upstream.posts().len() <= 3);
+}
+
+/// A store that says after a while that a message is safe.
+#[derive(Debug)]
+struct Slow {
+    asked: AtomicUsize,
+    safe: Arc<Semaphore>,
+}
+
+impl Store for Slow {
+    fn keep(&self, _: IpAddr, _: Vec<Received>) -> BoxFuture<'static, Result<(), Refusal>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let safe = Arc::clone(&self.safe);
+        Box::pin(async move {
+            safe.acquire().await.unwrap().forget();
+            Ok(())
+        })
+    }
+
+    fn note(&self, _: &'static str, _: usize) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_kept_once_although_its_sender_waits_for_too_long_and_repeats_it() {
+    let store = Arc::new(Slow { asked: AtomicUsize::new(0), safe: Arc::new(Semaphore::new(0)) });
+    let mut config = to_url("http://127.0.0.1:9");
+    config.exporters.server = false;
+    config.exporters.store = Some(Arc::clone(&store) as Arc<dyn Store>);
+    config.limits.read = Duration::from_secs(1);
+    config.limits.deliver = Duration::from_millis(100);
+    let served = Served::start(&config).await;
+    for _ in 0..2 {
+        assert_eq!(served.send(&beats([1])).await.status(), 503);
+        assert_eq!(store.asked.load(Ordering::SeqCst), 1);
+    }
+    store.safe.add_permits(1);
+    let kept = async { while served.send(&beats([1])).await.status() != 200 {} };
+    tokio::time::timeout(PATIENCE, kept).await.expect("it is known to be safe");
+    assert_eq!(store.asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
