@@ -39,6 +39,7 @@ fn main() {
         Some("serve") => serve(Path::new(&arguments[1])),
         Some("door") => door(),
         Some("remember") => disk::remember(Path::new(&arguments[1])),
+        Some("load") => load_for_a_profiler(&arguments[1], &arguments[2]),
         _ => measure(&arguments),
     }
 }
@@ -83,6 +84,13 @@ fn measure(arguments: &[String]) {
     disk::measure(&data);
     let memory = Process::own(&["remember", folder.path().join("many.db").to_str().unwrap()]);
     println!("{}", memory.line);
+}
+
+/// Posts for so many seconds to a server that runs already, for example below a profiler.
+fn load_for_a_profiler(address: &str, seconds: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let time = Duration::from_secs(seconds.parse().unwrap());
+    println!("{}", runtime.block_on(load::run(address, Phase::FlatOut, time)).records);
 }
 
 /// Runs a server, and prints its address.

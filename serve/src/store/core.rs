@@ -171,27 +171,27 @@ impl Core {
         }
         let pending = std::mem::take(&mut self.pending);
         let last = self.last;
-        let done = self.write(&pending, last, now);
-        // The file does not have the rows that a failed transaction added to the memory.
-        if done.is_err() {
-            self.start_over();
-        }
-        done
+        self.write(&pending, last, now)
     }
 
     /// Projects messages up to the batch `last`, in one transaction.
     pub(crate) fn write(&mut self, heard: &[Heard], last: i64, now: i64) -> rusqlite::Result<()> {
         let Self { held, shapes, known, .. } = self;
         let connection = &mut held.connection;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let written = connection.transaction().and_then(|transaction| {
+        let relaxed = connection.pragma_update(None, "synchronous", "NORMAL");
+        let written = relaxed.and_then(|()| connection.transaction()).and_then(|transaction| {
             project::project(&transaction, shapes, known, heard, now)?;
             let set = "INSERT OR REPLACE INTO meta (key, value) VALUES ('projected', ?1)";
             transaction.prepare_cached(set)?.execute([last])?;
             transaction.commit()
         });
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        written
+        let restored = connection.pragma_update(None, "synchronous", "FULL");
+        let done = written.and(restored);
+        // The file does not have the rows that a failed transaction added to the memory.
+        if done.is_err() {
+            self.start_over();
+        }
+        done
     }
 }
 

@@ -1,6 +1,6 @@
 //! The truth on disk: JSON lines in frames of zstd.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use serde_json::value::RawValue;
 
@@ -26,14 +26,15 @@ pub(crate) struct Broken;
 impl Line<'_> {
     /// Appends the line with its line feed. The body is one line, because our flattener writes it so.
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        let time = (self.time_nanos != 0).then_some(self.time_nanos);
-        let time = time.map_or_else(|| "null".to_owned(), |time| time.to_string());
-        let names = [self.contract, self.message]
-            .map(|name| serde_json::to_string(name).unwrap_or_else(|_| "\"\"".to_owned()));
-        let [contract, message] = names;
-        out.extend_from_slice(
-            format!("[{contract},{message},{},{time},", self.received).as_bytes(),
-        );
+        // Writing to a `Vec` cannot fail, and neither can a text as JSON.
+        out.push(b'[');
+        let _ = serde_json::to_writer(&mut *out, self.contract);
+        out.push(b',');
+        let _ = serde_json::to_writer(&mut *out, self.message);
+        let _ = match self.time_nanos {
+            0 => write!(out, ",{},null,", self.received),
+            time => write!(out, ",{},{time},", self.received),
+        };
         out.extend_from_slice(self.body.as_bytes());
         out.extend_from_slice(b"]\n");
     }
@@ -56,7 +57,7 @@ pub(crate) fn compress(lines: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
         // Large frames hold the same identities many times, far apart.
         encoder.long_distance_matching(true)?;
     }
-    std::io::Write::write_all(&mut encoder, lines)?;
+    encoder.write_all(lines)?;
     encoder.finish()
 }
 

@@ -13,8 +13,9 @@ use super::queue::{Keep, Next, Queue};
 
 /// Time without a message after which the projection is brought up to date.
 const IDLE: Duration = Duration::from_millis(50);
-/// The projection is brought up to date at the latest after this time, or this number of messages.
-const BEHIND: (Duration, usize) = (Duration::from_secs(1), 4_000);
+/// The projection is brought up to date at the latest after this time, or this number of messages. They change rows all
+/// over the file, so more messages at once cost fewer pages each.
+const BEHIND: (Duration, usize) = (Duration::from_secs(1), 16_000);
 
 /// The thread's state.
 struct Writer {
