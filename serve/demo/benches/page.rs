@@ -1,7 +1,10 @@
 //! Measures the front page of the usage server with the made-up month of the demo: its size, and the time of an answer
-//! beside that of a file of the same size, then with ten times as many sessions in the same store.
+//! beside that of a file of the same size, then with ten times as many sessions in the same store. Beside it the other
+//! pages that take long: the maintainers' report, and the checksums of all days.
 //!
 //! `cargo bench -p otel-usage-serve-demo --bench page`
+//!
+//! With the name of a file, the store is kept there and used again, and only its own sessions are measured.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -22,20 +25,31 @@ use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::routing::get;
 use otel_usage_serve::page;
-use otel_usage_serve_demo::{live, month, scratch};
+use otel_usage_serve_demo::{DAY, live, month, scratch};
 use rusqlite::Connection;
 use tokio::runtime::Runtime;
 
 /// Answers from memory. A page that is made anew costs more, so there are fewer of these.
 const AGAIN: usize = 4_000;
 const ANEW: usize = 400;
+const SLOW: usize = 20;
 
 fn main() {
     println!("load average {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
     let runtime = Runtime::new().unwrap();
+    let plan = month(20_773);
+    let fill = |file: &Path| runtime.block_on(live(file, plan, |_, _| {})).unwrap();
+    if let Some(file) = std::env::args().skip(1).find(|one| one != "--bench") {
+        let file = Path::new(&file);
+        if !file.exists() {
+            fill(file);
+        }
+        measure(&runtime, file, plan.begin + plan.days * DAY);
+        return;
+    }
     let folder = scratch().unwrap();
     let file = folder.path().join("otel-usage.db");
-    let now = runtime.block_on(live(&file, month(20_773), |_, _| {})).unwrap();
+    let now = fill(&file);
     let size = measure(&runtime, &file, now);
     multiply(&file, 10);
     assert_eq!(measure(&runtime, &file, now), size, "the page has changed");
@@ -81,15 +95,24 @@ fn measure(runtime: &Runtime, file: &Path, now: i64) -> usize {
     }
     serving.abort();
     serving_file.abort();
-    let anew = (0..ANEW).map(|_| {
-        // A server that has just started remembers no page.
-        let (address, serving) = serve(site());
-        let time = Client::new(address).time("/");
-        serving.abort();
-        time
-    });
-    let rows =
-        [("made anew", anew.collect()), ("from memory", ours), ("a file of that size", theirs)];
+    let anew = |times: usize, path: &str, site: &dyn Fn() -> Router| -> Vec<Duration> {
+        let once = |_| {
+            // A server that has just started remembers no page.
+            let (address, serving) = serve(site());
+            let time = Client::new(address).time(path);
+            serving.abort();
+            time
+        };
+        (0..times).map(once).collect()
+    };
+    let internal = || page::internal(file, Arc::new(move || now));
+    let rows = [
+        ("made anew", anew(ANEW, "/", &site)),
+        ("from memory", ours),
+        ("a file of that size", theirs),
+        ("the maintainers' report", anew(SLOW, "/", &internal)),
+        ("the checksums of all days", anew(SLOW, "/data/SHA256SUMS", &site)),
+    ];
     for (what, mut times) in rows {
         times.sort();
         let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e3;

@@ -88,7 +88,7 @@ impl Pages {
                 Ok(text.map(|text| Content { kind: Kind::Csv, text }))
             }
             To::Checksums => {
-                let text = self.source.read(files::checksums)?;
+                let text = self.source.checksums()?;
                 Ok(Some(Content { kind: Kind::Text, text }))
             }
             To::Quality => Ok(html(quality::page(&self.shell(now), &self.source.quality(now)?))),

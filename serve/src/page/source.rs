@@ -9,7 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::quality::{self, Quality};
 use crate::clickhouse::ClickHouse;
+use crate::questions::files::Checksums;
 use crate::questions::{self, Filter, Report};
+use crate::store::plan_once;
 
 /// How long a page waits for the writer of the file.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,11 +25,18 @@ pub(crate) struct Source {
     /// Where the messages are, if not in the file.
     clickhouse: Option<Arc<ClickHouse>>,
     idle: Mutex<Vec<Connection>>,
+    checksums: Mutex<Checksums>,
 }
 
 impl Source {
     pub(crate) fn new(data: &Path, internal: bool) -> Self {
-        Self { data: data.to_owned(), internal, clickhouse: None, idle: Mutex::default() }
+        Self {
+            data: data.to_owned(),
+            internal,
+            clickhouse: None,
+            idle: Mutex::default(),
+            checksums: Mutex::default(),
+        }
     }
 
     /// Makes the numbers of maintainers come from ClickHouse.
@@ -45,6 +54,17 @@ impl Source {
 
     pub(crate) fn quality(&self, now: i64) -> anyhow::Result<Quality> {
         self.read(|connection| Ok(quality::read(connection, now, self.internal)?))
+    }
+
+    /// Returns the checksums of the files of days.
+    pub(crate) fn checksums(&self) -> anyhow::Result<String> {
+        let mut known = self.checksums.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.read(|connection| known.text(connection));
+        if text.is_err() {
+            // The next connection may read another file.
+            *known = Checksums::default();
+        }
+        text
     }
 
     /// Reads from a connection that no other reader uses now.
@@ -70,6 +90,7 @@ impl Source {
         let connection = Connection::open_with_flags(&self.data, flags)
             .with_context(|| format!("cannot read {}", self.data.display()))?;
         connection.busy_timeout(PATIENCE)?;
+        plan_once(&connection)?;
         Ok(connection)
     }
 }

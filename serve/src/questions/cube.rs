@@ -169,6 +169,24 @@ pub(crate) fn read(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Calls `take` with day, cell and amount of each published row of a question from `first` to `last`, by day and cell.
+pub(crate) fn published(
+    connection: &Connection,
+    (question, engine): (&str, Engine),
+    (first, last): (i64, i64),
+    mut take: impl FnMut(i64, &str, f64),
+) -> anyhow::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT day, cell, amount FROM cube
+        WHERE question = ?1 AND day BETWEEN ?2 AND ?3 AND contract = ?4 AND published ORDER BY day, cell",
+    )?;
+    let mut rows = statement.query(params![question, first, last, engine.id()])?;
+    while let Some(row) = rows.next()? {
+        take(row.get(0)?, row.get_ref(1)?.as_str()?, row.get(2)?);
+    }
+    Ok(())
+}
+
 /// The content of the cubes, by cell and day.
 pub(crate) type Days = BTreeMap<i64, BTreeMap<String, Support>>;
 

@@ -1,14 +1,16 @@
 //! Reads the numbers of a figure: for the public from the cubes, for maintainers from the rows.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use rusqlite::Connection;
 
 use super::cells::cells;
 use super::cube::{self, WEEK, measure};
 use super::days::monday;
-use super::rules::rounded;
-use super::source::{Source, Which};
+use super::rules::{Cell, rounded};
+use super::source::Source;
 use super::table::{Privacy, Table};
 use super::weigh::Weights;
 use super::{Engine, Window};
@@ -65,14 +67,15 @@ impl Numbers for Public<'_> {
     ) -> anyhow::Result<Values> {
         let grain = if table.privacy == Privacy::FreeText { WEEK } else { "" };
         let question = format!("{}{grain}/{measure}", table.id);
-        let (Some(first), Some(last)) = (columns.first(), columns.last()) else {
-            return Ok(Values::new());
-        };
         let mut values = Values::new();
-        for row in cube::read(self.0, (&question, engine), (*first, *last))? {
-            if row.published {
-                values.entry(row.cell).or_default().insert(row.day, rounded(row.amount));
-            }
+        if let (Some(first), Some(last)) = (columns.first(), columns.last()) {
+            cube::published(self.0, (&question, engine), (*first, *last), |day, cell, amount| {
+                let amount = rounded(amount);
+                match values.get_mut(cell) {
+                    Some(days) => days.insert(day, amount),
+                    None => values.entry(cell.to_owned()).or_default().insert(day, amount),
+                };
+            })?;
         }
         Ok(values)
     }
@@ -95,8 +98,36 @@ impl Numbers for Public<'_> {
 /// The window that maintainers see. It is the shortest, because each day is counted from the rows for each page.
 pub(crate) const LIVE: Window = Window::Week;
 
+/// The cells of some days.
+type OfDays = Rc<Vec<(i64, Vec<Cell>)>>;
+/// The same by table, engine and these days.
+type Counted = BTreeMap<(&'static str, Engine, Vec<i64>), OfDays>;
+
 /// The numbers that maintainers see: every cell of the last days, as it is counted now.
-pub(crate) struct Live<'s>(pub(crate) &'s dyn Source);
+pub(crate) struct Live<'s> {
+    rows: &'s dyn Source,
+    /// The cells of the figures before, because several figures show the same table.
+    counted: RefCell<Counted>,
+}
+
+impl<'s> Live<'s> {
+    pub(crate) fn new(rows: &'s dyn Source) -> Self {
+        Self { rows, counted: RefCell::default() }
+    }
+
+    fn cells(&self, table: &Table, engine: Engine, days: &[i64]) -> anyhow::Result<OfDays> {
+        let key = (table.id, engine, days.to_vec());
+        if let Some(known) = self.counted.borrow().get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let groups = self.rows.of_days(table, engine, days)?.into_iter();
+        // Networks count fully.
+        let days = groups.map(|(day, groups)| (day, cells(table, &groups, &Weights::default())));
+        let days = Rc::new(days.collect());
+        self.counted.borrow_mut().insert(key, Rc::clone(&days));
+        Ok(days)
+    }
+}
 
 impl Numbers for Live<'_> {
     fn columns(&self, _: &Table, (first, last): (i64, i64)) -> Vec<i64> {
@@ -117,10 +148,8 @@ impl Numbers for Live<'_> {
         let at = table.amounts.iter().position(|amount| measure(*amount) == name);
         let at = at.map_or(0, |at| at.saturating_add(1));
         let mut values = Values::new();
-        for day in columns {
-            let groups = self.0.groups(table, engine, *day, Which::All)?;
-            // Networks count fully.
-            for cell in cells(table, &groups, &Weights::default()) {
+        for (day, cells) in &*self.cells(table, engine, columns)? {
+            for cell in cells {
                 let name = cube::name(cell.parent.as_deref(), cell.label.as_deref());
                 values.entry(name).or_default().insert(*day, cell.support.amount(at));
             }

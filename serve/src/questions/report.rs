@@ -45,7 +45,7 @@ pub fn live(connection: &Connection, filter: &Filter, now: i64) -> anyhow::Resul
 
 /// Makes the report that maintainers see from the rows of another database.
 pub(crate) fn live_in(rows: &dyn Source, filter: &Filter, now: i64) -> anyhow::Result<Report> {
-    made(&Live(rows), &Filter { window: LIVE, ..filter.clone() }, day(now), now)
+    made(&Live::new(rows), &Filter { window: LIVE, ..filter.clone() }, day(now), now)
 }
 
 fn made(numbers: &dyn Numbers, filter: &Filter, last: i64, now: i64) -> anyhow::Result<Report> {

@@ -1,5 +1,7 @@
 //! Counts the rows of the store for one table and day.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params};
 
 use super::Engine;
@@ -37,6 +39,17 @@ pub(crate) trait Source {
         day: i64,
         which: Which,
     ) -> anyhow::Result<Vec<Group>>;
+
+    /// Counts the engines of some days, for those who do not tell networks apart.
+    fn of_days(
+        &self,
+        table: &Table,
+        engine: Engine,
+        days: &[i64],
+    ) -> anyhow::Result<Vec<(i64, Vec<Group>)>> {
+        let of = |day: &i64| Ok((*day, self.groups(table, engine, *day, Which::All)?));
+        days.iter().map(of).collect()
+    }
 }
 
 /// A database that has the rows.
@@ -112,6 +125,54 @@ impl Source for Sqlite<'_> {
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+
+    fn of_days(
+        &self,
+        table: &Table,
+        engine: Engine,
+        days: &[i64],
+    ) -> anyhow::Result<Vec<(i64, Vec<Group>)>> {
+        if table.population != Population::Started {
+            let of = |day: &i64| Ok((*day, self.groups(table, engine, *day, Which::All)?));
+            return days.iter().map(of).collect();
+        }
+        // Only a look at every session finds those that began on a day, so there is one for all days.
+        let mut found: BTreeMap<i64, Vec<Group>> = days.iter().map(|day| (*day, vec![])).collect();
+        let mut statement = self.0.prepare_cached(&started(table))?;
+        let keys = table.keys.len();
+        let mut rows = statement.query(params![days.first(), days.last(), engine.id()])?;
+        while let Some(row) = rows.next()? {
+            let reported = (1..=keys.saturating_add(1)).map(|at| row.get(at));
+            let group = Group {
+                reported: reported.collect::<Result<_, _>>()?,
+                network: None,
+                engines: row.get(keys.saturating_add(2))?,
+                amounts: Vec::new(),
+            };
+            if let Some(groups) = found.get_mut(&row.get(0)?) {
+                groups.push(group);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// Returns the query of a table of engines that started, for the days from `?1` to `?2`. The engine is `?3`.
+fn started(table: &Table) -> String {
+    let keys = table.keys.iter().enumerate();
+    let keys: String = keys.map(|(n, key)| format!(", {} AS key{n}", sqlite_key(*key))).collect();
+    let names: String = (0..table.keys.len()).map(|number| format!(", key{number}")).collect();
+    format!(
+        "WITH engine AS (
+            SELECT session.id AS session, session.first, session.last, contract.text AS contract
+            FROM session JOIN word contract ON contract.id = session.contract
+            WHERE session.first / 86400000 BETWEEN ?1 AND ?2
+                AND session.engine = (SELECT id FROM word WHERE text = ?3)
+        ), answer AS MATERIALIZED (
+            SELECT first / 86400000 AS day, contract{keys} FROM engine
+        )
+        SELECT day, contract{names}, total(1) FROM answer GROUP BY day, contract{names}"
+    )
 }
 
 /// Returns the query of a table: the day is `?1`, the engine `?2`.
@@ -150,7 +211,8 @@ pub(crate) fn sql(table: &Table, which: Which) -> String {
         }
         _ => "1",
     };
-    // A session is under two keys if the server was started again on the day: the first one counts.
+    // A session is under two keys if the server was started again on the day: the first one counts. The keys of an engine
+    // are read once, and not again for the order of the groups.
     format!(
         "WITH engine AS (
             SELECT session.id AS session, session.first, session.last, {slots} AS slots,
@@ -161,7 +223,7 @@ pub(crate) fn sql(table: &Table, which: Which) -> String {
                 AND origin.key = (SELECT min(first.key) FROM origin first
                     WHERE first.day = ?1 AND first.session = session.id)
             WHERE {population} AND session.engine = (SELECT id FROM word WHERE text = ?2)
-        ), answer AS (
+        ), answer AS MATERIALIZED (
             SELECT contract, key, origin, slots, session{keys} FROM engine
         )
         SELECT contract{names}, key, origin, total({one}){amounts}

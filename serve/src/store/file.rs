@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SCHEMA;
@@ -97,7 +98,14 @@ pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    plan_once(&connection)?;
     Ok(connection)
+}
+
+/// Makes SQLite plan each statement once. It would else plan some again for each value that they are given, although it
+/// has no statistics of these tables to choose by.
+pub(crate) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 /// Returns where the lock of a file is: beside the file itself and not beside a link to it, because two servers may
@@ -159,6 +167,7 @@ fn prepare(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "cache_size", -32 * 1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    plan_once(connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     if tables == 0 {
         let all = format!("BEGIN;{SCHEMA};COMMIT;");

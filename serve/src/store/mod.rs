@@ -49,6 +49,7 @@ pub use self::check::{Health, Lost, check, save};
 pub use self::core::Core;
 pub use self::export::{Format, Rows, export};
 pub use self::file::open_to_read;
+pub(crate) use self::file::plan_once;
 pub use self::forget::{Forget, Forgotten};
 pub use self::import::{Imported, Taken};
 pub use self::recompress::{Packed, pack};

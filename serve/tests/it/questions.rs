@@ -218,7 +218,34 @@ fn each_closed_day_is_a_file_with_a_checksum() {
     }
     assert!(!monday.contains("secret") && !monday.contains("0.9"), "{monday}");
     assert_eq!(files::file(&store, MONDAY - 1).unwrap(), None);
-    let sums = files::checksums(&store).unwrap();
+    let mut checksums = files::Checksums::default();
+    let sums = checksums.text(&store).unwrap();
     assert_eq!(sums.lines().count(), 7);
     assert!(sums.lines().all(|line| line.len() == 64 + 2 + 14), "{sums}");
+    assert_eq!(checksums.text(&store).unwrap(), sums);
+}
+
+#[test]
+fn kept_checksums_follow_each_close_and_each_revision() {
+    let store = fleet();
+    let mut kept = files::Checksums::default();
+    let mut check = || {
+        let sums = kept.text(&store).unwrap();
+        assert_eq!(sums, files::Checksums::default().text(&store).unwrap());
+        sums
+    };
+    // The numbers of a week come into the file of its Monday when its Sunday is closed.
+    for day in -1..7 {
+        close(&store, &Rules::default(), (MONDAY + day + 3) * DAY).unwrap();
+        let days = usize::try_from(day + 1).unwrap();
+        assert_eq!(check().lines().count(), days);
+    }
+    let before = check();
+    let mut late = vllm(30, "0.11.0", "NVIDIA H100 80GB HBM3");
+    for (network, engine) in (100..).zip(&mut late) {
+        engine.days = vec![(MONDAY, Some(network))];
+    }
+    write(&store, &late);
+    assert_eq!(close(&store, &Rules::default(), NOW).unwrap().revisions, 1);
+    assert_ne!(check(), before);
 }
