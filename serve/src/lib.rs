@@ -11,6 +11,7 @@
 //! the answers. `docs/receiver/serve.md` explains how to run it.
 
 pub mod clickhouse;
+mod maintainers;
 mod own_names;
 pub mod page;
 pub mod questions;

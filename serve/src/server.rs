@@ -7,20 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
-use otel_usage_bridge::{Bridge, Config, Limits, MetricsText, Network, Operator};
+use otel_usage_bridge::{Bridge, Config, Limits, Network, Operator};
 use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use uuid::Uuid;
 
-use crate::clickhouse::{self, Delivery, Keeper};
-use crate::own_names;
+use crate::clickhouse::{Delivery, Keeper};
 use crate::page;
 use crate::questions::Rules;
-use crate::store::{Clock, Days, Forgotten, Store};
+use crate::store::{Clock, Days, Store};
+use crate::{maintainers, own_names};
 
 /// Requests in progress. Each waits for the sync of its batch, so a thousand a sync need many.
 const REQUESTS: usize = 4_096;
@@ -192,10 +188,11 @@ impl Server {
     ///
     /// The file cannot be trusted any more, so the server had to stop.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { bridge, store, pages, maintainers, keep, rules, mut delivery } = self;
+        let Self { bridge, store, pages, maintainers: listeners, keep, rules, mut delivery } = self;
         let (ended, ending) = watch::channel(false);
-        for listener in maintainers {
-            let router = for_maintainers(bridge.metrics(), &store).merge(pages.clone());
+        for listener in listeners {
+            let http = delivery.as_ref().map(Delivery::http);
+            let router = maintainers::router(bridge.metrics(), &store, http).merge(pages.clone());
             let router = own_names::only(router, listener.local_addr());
             let mut ending = ending.clone();
             tokio::spawn(async move {
@@ -251,50 +248,4 @@ impl Server {
             None => Ok(finished),
         }
     }
-}
-
-/// The paths of the maintainers' listener.
-fn for_maintainers(metrics: MetricsText, store: &Arc<Store>) -> Router {
-    let (store, waiting) = (Arc::clone(store), Arc::clone(store));
-    let forget = async move |headers: HeaderMap, id: String| {
-        // Only a browser names an origin, and a page of another site must not delete through a maintainer's browser.
-        if headers.contains_key(ORIGIN) {
-            return (StatusCode::FORBIDDEN, "a browser may not delete: use curl\n".to_owned());
-        }
-        let wrong = Uuid::try_parse(id.trim()).is_err();
-        let done = match &store.clickhouse {
-            None => store.forget(id).await,
-            Some(clickhouse) => clickhouse::forget(&store, clickhouse, id).await,
-        };
-        match done {
-            Ok(done) => {
-                let Forgotten { sessions, messages } = done;
-                (StatusCode::OK, format!("deleted {sessions} sessions and {messages} messages\n"))
-            }
-            Err(error) if wrong => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
-            Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}\n")),
-        }
-    };
-    let metrics = async move || {
-        let text = metrics.text();
-        match waiting.waits() {
-            Some(waits) => with_spool(&text, waits),
-            None => text,
-        }
-    };
-    Router::new().route("/metrics", get(metrics)).route("/forget", post(forget))
-}
-
-/// Puts what waits for ClickHouse before the end of the metrics.
-fn with_spool(metrics: &str, (messages, bytes): (u64, u64)) -> String {
-    let end = "# EOF\n";
-    let rest = metrics.strip_suffix(end).unwrap_or(metrics);
-    format!(
-        "{rest}# HELP otel_usage_serve_spool_messages Messages that wait for ClickHouse.\n\
-         # TYPE otel_usage_serve_spool_messages gauge\n\
-         otel_usage_serve_spool_messages {messages}\n\
-         # HELP otel_usage_serve_spool_bytes Bytes on disk of the messages that wait for ClickHouse.\n\
-         # TYPE otel_usage_serve_spool_bytes gauge\n\
-         otel_usage_serve_spool_bytes {bytes}\n{end}"
-    )
 }

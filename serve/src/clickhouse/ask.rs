@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 use super::ClickHouse;
 use super::forget::count;
 
+/// Settings of an insert that is no delivery. A replicated table would leave out rows that it has had before.
+pub(super) const OF_OWN: &str = "async_insert = 0, insert_deduplicate = 0";
+
 impl ClickHouse {
     /// Deletes rows, also from the disk once ClickHouse has written the rest again. Returns how many there were.
     pub(super) fn delete(&self, table: &str, rows: &str) -> anyhow::Result<usize> {
@@ -33,15 +36,29 @@ impl ClickHouse {
     }
 
     fn column<T: DeserializeOwned>(&self, sql: &str) -> anyhow::Result<Vec<T>> {
+        Ok(self.rows::<[T; 1]>(sql)?.into_iter().map(|[value]| value).collect())
+    }
+
+    /// Returns rows of several columns.
+    pub(super) fn rows<T: DeserializeOwned>(&self, sql: &str) -> anyhow::Result<Vec<T>> {
         let answer = self.run(&format!(
             "{sql} SETTINGS output_format_json_quote_64bit_integers = 0 FORMAT JSONCompactEachRow"
         ))?;
-        let row = |line: &str| -> anyhow::Result<T> {
-            let [value]: [T; 1] =
-                serde_json::from_str(line).with_context(|| format!("ClickHouse answers {line}"))?;
-            Ok(value)
+        let row = |line: &str| {
+            serde_json::from_str(line)
+                .with_context(|| format!("ClickHouse answers {:.200}", line.trim()))
         };
         answer.lines().filter(|line| !line.is_empty()).map(row).collect()
+    }
+
+    /// Inserts rows, each a JSON object. A row that comes again replaces itself, so ClickHouse does not look whether it
+    /// knows the insert.
+    pub(super) fn insert(&self, table: &str, rows: &[String]) -> anyhow::Result<()> {
+        self.run(&format!(
+            "INSERT INTO {table} SETTINGS {OF_OWN} FORMAT JSONEachRow\n{}\n",
+            rows.join("\n")
+        ))?;
+        Ok(())
     }
 
     pub(super) fn run(&self, sql: &str) -> anyhow::Result<String> {

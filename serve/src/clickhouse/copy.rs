@@ -10,14 +10,13 @@ use uuid::Uuid;
 
 use super::Keeper;
 use super::deliver::{deliver, insert, make};
+use crate::questions::known;
 use crate::store::{Aside, Core, Part};
 
 /// Messages that are sent together.
 const PART: i64 = 20_000;
 /// Rows that are sent together.
 const ROWS: usize = 20_000;
-/// Days before the last closed one whose sessions are known as counted.
-const KNOWN: i64 = 20;
 
 /// The counts of a copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,10 +43,10 @@ const REST: [(&str, &str, &[&str]); 4] = [
     ),
     (
         "usage_counted",
-        "SELECT day, uuid, (SELECT value FROM meta WHERE key = 'name') FROM presence
+        "SELECT day, uuid FROM presence
         JOIN session ON session.id = presence.session
         WHERE day BETWEEN ?1 - ?2 AND ?1",
-        &["day", "session", "receiver"],
+        &["day", "session"],
     ),
     (
         "usage_weight",
@@ -137,7 +136,7 @@ fn rows(core: &mut Core, query: &str, columns: &[&str]) -> anyhow::Result<Vec<St
     let mut select = core.connection().prepare(query)?;
     let mut found = match select.parameter_count() {
         0 => select.query([])?,
-        _ => select.query([closed, KNOWN])?,
+        _ => select.query([closed, known::COUNTED])?,
     };
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {

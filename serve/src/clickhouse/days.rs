@@ -4,41 +4,18 @@
 //! Which sessions are counted is written before the numbers are. If the server ends between the two, the day is counted
 //! again: a day that is closed counts every session, and late sessions of a correction are left out of it.
 
-use anyhow::bail;
-
-use super::{ClickHouse, sql};
+use super::ClickHouse;
+use super::ask::OF_OWN;
 use crate::questions::{Days, Engine, InFile, Starts};
 
-/// Days for which closed days are known, and for which starts count what they counted. Messages are late for ten at most,
-/// and the longest figure follows a start for thirty.
-const KNOWN: (i64, i64) = (20, 40);
-
 impl ClickHouse {
-    /// Erases the networks of closed days, but for those of late sessions, which wait for a correction.
-    ///
-    /// # Errors
-    ///
-    /// If ClickHouse cannot be asked.
-    pub fn erase(&self, closed: i64) -> anyhow::Result<()> {
-        let counted = format!(
-            "day <= {closed} AND (day, session) IN (SELECT day, session FROM usage_counted WHERE day <= {closed})"
-        );
-        self.delete("usage_origin", &counted)?;
-        self.delete("usage_start", &format!("day <= {closed}"))?;
-        let (sessions, starts) = (closed.saturating_sub(KNOWN.0), closed.saturating_sub(KNOWN.1));
-        self.delete("usage_counted", &format!("day < {sessions}"))?;
-        self.delete("usage_weight", &format!("day < {starts}"))?;
-        Ok(())
-    }
-
     /// Notes the sessions of a day as counted: those that were heard of on it, and those of a known network.
     fn note(&self, engine: Engine, day: i64) -> anyhow::Result<()> {
         self.run(&format!(
-            "INSERT INTO usage_counted SELECT DISTINCT {day}, id, '{}' FROM ({}) WHERE \
+            "INSERT INTO usage_counted (day, session) SELECT DISTINCT {day}, id FROM ({}) WHERE \
              (kind IN ('beat', 'interval') AND intDiv(time, 86400000) = {day}) \
-             OR id IN (SELECT session FROM usage_origin WHERE day = {day})",
-            self.receiver,
-            sql::heard_of(engine),
+             OR id IN (SELECT session FROM usage_origin WHERE day = {day}) SETTINGS {OF_OWN}",
+            self.messages.heard_of(engine),
         ))?;
         Ok(())
     }
@@ -58,9 +35,10 @@ impl ClickHouse {
     SELECT session AS id, min((key, origin)) AS network FROM usage_origin WHERE day = {day} GROUP BY session
 ) AS known INNER JOIN values('key Int64, origin UInt32, weight Float64', {}) AS weights
 ON known.network.1 = weights.key AND known.network.2 = weights.origin
-WHERE id IN (SELECT id FROM ({}) GROUP BY id HAVING intDiv(min(time), 86400000) = {day})",
+WHERE id IN (SELECT id FROM ({}) GROUP BY id HAVING intDiv(min(time), 86400000) = {day})
+SETTINGS {OF_OWN}",
                     some.join(", "),
-                    sql::heard_of(engine),
+                    self.messages.heard_of(engine),
                 ))?;
             }
         }
@@ -87,15 +65,6 @@ impl Days for ClickHouse {
     }
 
     fn closes(&self, day: i64, starts: &Starts) -> anyhow::Result<InFile> {
-        let other = format!(
-            "SELECT count() FROM usage_counted WHERE day = {day} AND receiver != '{}'",
-            self.receiver
-        );
-        if self.number(&other)? > Some(0) {
-            bail!(
-                "another server closes the days of this ClickHouse, and only one can: start all but one with --receive-only"
-            );
-        }
         self.weigh(day, starts)?;
         for engine in Engine::ALL {
             self.note(engine, day)?;
@@ -109,7 +78,6 @@ impl Days for ClickHouse {
     }
 
     fn forgets(&self, day: i64) -> anyhow::Result<()> {
-        self.delete("usage_origin", &format!("day = {day}"))?;
-        Ok(())
+        self.drop_day("usage_origin", day)
     }
 }

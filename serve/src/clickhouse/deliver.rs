@@ -28,7 +28,6 @@ pub(crate) struct Delivery {
     clock: Clock,
     /// Statements that make the tables, until they were run.
     tables: Vec<String>,
-    receive_only: bool,
     /// Whether the last attempt failed. Logs the change only.
     failing: bool,
 }
@@ -49,8 +48,12 @@ enum Done {
 
 impl Delivery {
     pub(crate) fn new(store: Arc<Store>, http: Http, keeper: &Keeper, clock: Clock) -> Self {
-        let (tables, receive_only) = (keeper.statements(), keeper.receive_only);
-        Self { store, http, clock, tables, receive_only, failing: false }
+        Self { store, http, clock, tables: keeper.statements(), failing: false }
+    }
+
+    /// Returns where ClickHouse is.
+    pub(crate) fn http(&self) -> Http {
+        self.http.clone()
     }
 
     /// Delivers for ever.
@@ -111,12 +114,17 @@ impl Delivery {
             tracing::error!(
                 rows = aside.len(),
                 table,
-                "ClickHouse refuses rows, which are put into the table `aside` of the spool's file: {why}"
+                "ClickHouse refuses rows, which are put aside: look at /aside of the maintainers' listener: {why}"
             );
         }
         let (messages, now) = (part.messages, (self.clock)());
         let ended = self.store.run(move |core| core.end_part(&part, &aside, now)).await;
-        ended.transpose().map_err(spool)?;
+        if let lost @ 1.. = ended.transpose().map_err(spool)?.unwrap_or(0) {
+            tracing::error!(
+                lost,
+                "there is no room for more refused rows, and they are thrown away"
+            );
+        }
         Ok(Done::Delivered(messages))
     }
 
@@ -124,7 +132,7 @@ impl Delivery {
         if !self.tables.is_empty() {
             make(&self.http, &self.tables).await?;
             self.tables.clear();
-            self.store.closes.store(!self.receive_only, Ordering::Relaxed);
+            self.store.ready.store(true, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -1,16 +1,21 @@
 //! Deletes what ClickHouse knows of an identity.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use uuid::Uuid;
 
-use super::{ClickHouse, sql};
+use super::ClickHouse;
+use super::sql::Identity;
 use crate::store::{Forgotten, Store};
 
-/// How often it is looked whether the spool holds older messages, and how many times.
-const LOOKS: (Duration, u32) = (Duration::from_millis(200), 150);
+/// Sessions that one statement names, because it has a largest size.
+const TOGETHER: usize = 1_000;
+
+/// The tables of what is known of sessions beside their messages. A close may take rows from the first to the second and
+/// back meanwhile.
+const NETWORKS: [&str; 5] =
+    ["usage_origin", "usage_erasing", "usage_origin", "usage_counted", "usage_weight"];
 
 /// Deletes what a server and its ClickHouse know of an identity, and keeps it from coming back to this server.
 ///
@@ -28,15 +33,10 @@ pub(crate) async fn forget(
     let closed = "the server ends";
     // Messages that wait may be of the identity.
     let last = store.run(move |core| core.forget_aside(id)).await.context(closed)??;
-    let mut looks = 0_u32;
-    while store.run(move |core| core.waits_until(last)).await.context(closed)?? {
-        looks = looks.saturating_add(1);
-        if looks > LOOKS.1 {
-            bail!(
-                "ClickHouse takes no messages, and some of this identity may wait for it: repeat this when it takes them again"
-            );
-        }
-        tokio::time::sleep(LOOKS.0).await;
+    if !store.is_delivered(last).await? {
+        bail!(
+            "ClickHouse takes no messages, and some of this identity may wait for it: repeat this when it takes them again"
+        );
     }
     let clickhouse = Arc::clone(clickhouse);
     let more = tokio::task::spawn_blocking(move || clickhouse.forget(id)).await??;
@@ -46,51 +46,68 @@ pub(crate) async fn forget(
 }
 
 impl ClickHouse {
-    /// Deletes the messages of a session, or of all sessions of a machine. They are gone from the disk when this returns.
+    /// Deletes the messages of a session, or of all sessions of a machine. No query finds them when this returns, and
+    /// ClickHouse removes the old parts from its disk some minutes later.
     ///
     /// # Errors
     ///
     /// If ClickHouse cannot be asked.
     pub(crate) fn forget(&self, id: Uuid) -> anyhow::Result<Forgotten> {
-        let tables = sql::identities();
+        let tables = self.messages.identities();
         let of_machine: Vec<String> = tables
             .iter()
-            .filter_map(|(table, session, machine)| {
-                let machine = machine.as_ref()?;
+            .filter_map(|Identity { table, session, machine }| {
+                let (session, machine) = session.as_ref().zip(machine.as_ref())?;
                 Some(format!(
                     "SELECT {session} AS id FROM {table} WHERE {machine} = toUUID('{id}')"
                 ))
             })
             .collect();
-        let found = self.texts(&format!(
-            "SELECT DISTINCT toString(id) FROM ({}) WHERE id != toUUIDOrZero('') ORDER BY 1",
-            of_machine.join(" UNION ALL ")
-        ))?;
         let mut ids = vec![id.hyphenated().to_string()];
-        ids.extend(found);
-        let ids = ids.iter().map(|id| format!("toUUID('{id}')")).collect::<Vec<_>>().join(", ");
-        let known: Vec<String> = tables
-            .iter()
-            .map(|(table, session, _)| format!("SELECT {session} AS id FROM {table}"))
-            .collect();
-        let sessions = format!(
-            "SELECT uniqExact(id) FROM ({}) WHERE id IN ({ids})",
-            known.join(" UNION ALL ")
-        );
-        let mut done =
-            Forgotten { sessions: count(self.number(&sessions)?), ..Forgotten::default() };
-        for (table, session, machine) in &tables {
-            let machine = machine.as_ref();
-            let machine = machine
-                .map(|machine| format!(" OR {machine} = toUUID('{id}')"))
-                .unwrap_or_default();
-            let gone = self.delete(table, &format!("{session} IN ({ids}){machine}"))?;
-            done.messages = done.messages.saturating_add(gone);
+        if !of_machine.is_empty() {
+            ids.extend(self.texts(&format!(
+                "SELECT DISTINCT toString(id) FROM ({}) WHERE id NOT IN (toUUIDOrZero(''), toUUID('{id}')) ORDER BY 1",
+                of_machine.join(" UNION ALL ")
+            ))?);
         }
-        for table in ["usage_origin", "usage_counted", "usage_weight"] {
-            self.delete(table, &format!("session IN ({ids})"))?;
+        let mut done = Forgotten::default();
+        for some in ids.chunks(TOGETHER) {
+            let ids: Vec<String> = some.iter().map(|id| format!("toUUID('{id}')")).collect();
+            self.forget_sessions(&tables, &ids.join(", "), &mut done)?;
+        }
+        for Identity { table, machine, .. } in &tables {
+            if let Some(machine) = machine {
+                let gone = self.delete(table, &format!("{machine} = toUUID('{id}')"))?;
+                done.messages = done.messages.saturating_add(gone);
+            }
         }
         Ok(done)
+    }
+
+    /// Deletes the rows of some sessions.
+    fn forget_sessions(
+        &self,
+        tables: &[Identity],
+        ids: &str,
+        done: &mut Forgotten,
+    ) -> anyhow::Result<()> {
+        let known = tables.iter().filter_map(|Identity { table, session, .. }| {
+            let session = session.as_ref()?;
+            Some((table, session, format!("SELECT {session} AS id FROM {table}")))
+        });
+        let known: Vec<_> = known.collect();
+        let all: Vec<&str> = known.iter().map(|(.., select)| select.as_str()).collect();
+        let sessions =
+            format!("SELECT uniqExact(id) FROM ({}) WHERE id IN ({ids})", all.join(" UNION ALL "));
+        done.sessions = done.sessions.saturating_add(count(self.number(&sessions)?));
+        for (table, session, _) in &known {
+            let gone = self.delete(table, &format!("{session} IN ({ids})"))?;
+            done.messages = done.messages.saturating_add(gone);
+        }
+        for table in NETWORKS {
+            self.delete(table, &format!("session IN ({ids})"))?;
+        }
+        Ok(())
     }
 }
 

@@ -6,26 +6,37 @@
 //!                                     └──► deliver: inserts, in order ─► ClickHouse ─► questions ─► cubes (SQLite)
 //! ```
 
+mod again;
 mod ask;
 mod copy;
 mod days;
 mod deliver;
+mod erase;
 mod forget;
 mod http;
 mod keeper;
+mod published;
+mod quality;
 mod sql;
 mod tables;
+mod take_over;
 
 use anyhow::Context as _;
+use otel_usage_schema::Contract;
 
 use crate::questions::{Engine, Group, Source, Table, Which};
 
+pub(crate) use self::again::{Sent, send_again};
 pub use self::copy::{Copied, copy};
 pub(crate) use self::deliver::Delivery;
 pub(crate) use self::forget::forget;
 pub(crate) use self::http::Http;
 pub use self::keeper::Keeper;
+pub(crate) use self::published::catch_up;
+pub(crate) use self::quality::exchange;
+use self::sql::Messages;
 pub use self::tables::TABLES;
+pub use self::take_over::{Taken, take_over};
 
 /// Sends a query and returns the answer, one JSON array a line.
 pub type Ask = Box<dyn Fn(&str) -> anyhow::Result<String> + Send + Sync>;
@@ -35,6 +46,7 @@ pub struct ClickHouse {
     ask: Ask,
     /// The name of the server that asks.
     receiver: String,
+    messages: Messages,
 }
 
 impl std::fmt::Debug for ClickHouse {
@@ -47,12 +59,13 @@ impl ClickHouse {
     /// Returns a ClickHouse that is asked by `ask` in the format `JSONCompactEachRow`.
     #[must_use]
     pub fn new(ask: Ask) -> Self {
-        Self::of("a-test", ask)
+        Self::of("a-test", &[], ask)
     }
 
-    /// Returns a ClickHouse that a server of this name asks.
-    pub(crate) fn of(receiver: &str, ask: Ask) -> Self {
-        Self { ask, receiver: receiver.to_owned() }
+    /// Returns a ClickHouse that a server of this name asks, which takes messages of these contracts beside the built-in
+    /// ones.
+    pub(crate) fn of(receiver: &str, own: &[Contract], ask: Ask) -> Self {
+        Self { ask, receiver: receiver.to_owned(), messages: Messages::new(own) }
     }
 }
 
@@ -64,7 +77,7 @@ impl Source for ClickHouse {
         day: i64,
         which: Which,
     ) -> anyhow::Result<Vec<Group>> {
-        let answer = (self.ask)(&sql::query(table, engine, day, which))?;
+        let answer = (self.ask)(&sql::query(&self.messages, table, engine, day, which))?;
         answer.lines().filter(|line| !line.is_empty()).map(|line| group(table, line)).collect()
     }
 }

@@ -8,12 +8,22 @@ use super::tables;
 use crate::questions::{Amount, Engine, Key, MOST_DEVICES, Population, Table, Which};
 use crate::store::{FACETS, Kind, Shape, Shapes, time};
 
+/// The messages that a server takes.
+#[derive(Debug)]
+pub(super) struct Messages(Vec<Message>);
+
 /// Returns the query. Each row is an array of the contract and the keys, the network, engines, and an array of amounts.
-pub(super) fn query(table: &Table, engine: Engine, day: i64, which: Which) -> String {
+pub(super) fn query(
+    all: &Messages,
+    table: &Table,
+    engine: Engine,
+    day: i64,
+    which: Which,
+) -> String {
     if table.population == Population::Unnamed {
         return unnamed(engine, day);
     }
-    let messages = messages(engine);
+    let messages = all.of(engine);
     let population = match table.population {
         Population::Served => "present AND beats >= 6".to_owned(),
         Population::Started => format!("intDiv(first, 86400000) = {day}"),
@@ -103,7 +113,7 @@ FROM (
 GROUP BY reported, key, origin
 SETTINGS join_use_nulls = 1, output_format_json_quote_64bit_integers = 0
 FORMAT JSONCompactEachRow",
-        heard = messages.iter().map(heard).collect::<Vec<_>>().join("\n    UNION ALL "),
+        heard = all.heard_of(engine),
         amounts = amounts.join(", "),
         keys = keys.join(", "),
     )
@@ -113,18 +123,58 @@ FORMAT JSONCompactEachRow",
 const WEIGHTS: &str =
     "SELECT session AS id, min(weight) AS weight FROM usage_weight GROUP BY session";
 
-/// Returns the query of everything that was heard: `id`, `contract`, `time`, `kind` and `unit`.
-pub(super) fn heard_of(engine: Engine) -> String {
-    messages(engine).iter().map(heard).collect::<Vec<_>>().join("\n    UNION ALL ")
+impl Messages {
+    /// Reads the built-in contracts and `own`, which replace built-in ones of the same id.
+    pub(super) fn new(own: &[Contract]) -> Self {
+        let shapes = Shapes::new(own);
+        let of = |contract: &Contract, spec: &MessageSpec| {
+            let shape = shapes.get(shapes.find(&contract.id, &spec.name)?)?.clone();
+            Some(Message { shape, spec: spec.clone() })
+        };
+        let built_in = Contract::built_in();
+        let built_in = built_in.into_iter().filter(|c| own.iter().all(|own| own.id != c.id));
+        let all = built_in.chain(own).flat_map(|contract| {
+            contract.messages.iter().filter_map(|spec| of(contract, spec)).collect::<Vec<_>>()
+        });
+        Self(all.collect())
+    }
+
+    /// Returns the messages of an engine that tell whose they are.
+    fn of(&self, engine: Engine) -> Vec<&Message> {
+        let is_of =
+            |message: &&Message| message.shape.engine == engine.id() && message.id().is_some();
+        self.0.iter().filter(is_of).collect()
+    }
+
+    /// Returns the query of everything that was heard: `id`, `contract`, `time`, `kind` and `unit`.
+    pub(super) fn heard_of(&self, engine: Engine) -> String {
+        let parts: Vec<String> = self.of(engine).into_iter().filter_map(heard).collect();
+        parts.join("\n    UNION ALL ")
+    }
+
+    /// Returns each table whose rows tell whose they are, with the expressions of the session and of the machine.
+    pub(super) fn identities(&self) -> Vec<Identity> {
+        let of = |message: &Message| Identity {
+            table: message.table(),
+            session: message.id(),
+            machine: message.shape.machine.as_deref().map(uuid),
+        };
+        let tells = |one: &Identity| one.session.is_some() || one.machine.is_some();
+        self.0.iter().map(of).filter(tells).collect()
+    }
 }
 
-/// Returns each table whose rows tell whose they are, with the expressions of the session and of the machine.
-pub(super) fn identities() -> Vec<(String, String, Option<String>)> {
-    let of = |message: Message| {
-        let machine = message.shape.machine.as_ref().map(|field| format!("toUUIDOrZero({field})"));
-        (message.table(), message.id, machine)
-    };
-    Engine::ALL.into_iter().flat_map(messages).map(of).collect()
+/// A table whose rows tell whose they are, by an expression of the session and of the machine.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) table: String,
+    pub(super) session: Option<String>,
+    pub(super) machine: Option<String>,
+}
+
+/// Returns the expression of an identity. A text that is no UUID, or is missing, gives the one of zeros.
+fn uuid(field: &str) -> String {
+    format!("toUUIDOrZero(coalesce({field}, ''))")
 }
 
 /// Returns the query of the sessions that are counted on a closed day.
@@ -144,14 +194,19 @@ FORMAT JSONCompactEachRow",
     )
 }
 
-/// A message that tells whose it is.
+/// A message that a server takes.
+#[derive(Debug)]
 struct Message {
     shape: Shape,
     spec: MessageSpec,
-    id: String,
 }
 
 impl Message {
+    /// Returns the expression of its session.
+    fn id(&self) -> Option<String> {
+        self.shape.id.as_deref().map(uuid)
+    }
+
     fn table(&self) -> String {
         tables::table(&self.shape.contract, &self.shape.message)
     }
@@ -176,25 +231,8 @@ impl Message {
     }
 }
 
-fn messages(engine: Engine) -> Vec<Message> {
-    let shapes = Shapes::new(&[]);
-    let of = |contract: &Contract, spec: &MessageSpec| {
-        let place = shapes.find(&contract.id, &spec.name)?;
-        let shape = shapes.get(place)?.clone();
-        // A text that is no UUID gives the one of zeros.
-        let id = format!("toUUIDOrZero({})", shape.id.as_ref()?);
-        Some(Message { shape, spec: spec.clone(), id })
-    };
-    Contract::built_in()
-        .into_iter()
-        .filter(|contract| contract.system == engine.id())
-        .flat_map(|contract| {
-            contract.messages.iter().filter_map(move |spec| of(contract, spec)).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn heard(message: &Message) -> String {
+fn heard(message: &Message) -> Option<String> {
+    let id = message.id()?;
     let (kind, unit) = match &message.shape.kind {
         Kind::Beat => ("beat", "''".to_owned()),
         Kind::Start { .. } => ("start", "''".to_owned()),
@@ -208,26 +246,24 @@ fn heard(message: &Message) -> String {
             ("interval", format!("concat('{}'{})", message.shape.message, parts.concat()))
         }
     };
-    format!(
+    Some(format!(
         "SELECT {id} AS id, '{}' AS contract, {} AS time, '{kind}' AS kind, {unit} AS unit FROM {} FINAL WHERE {id} != toUUIDOrZero('')",
         message.shape.contract,
         message.time(),
         message.table(),
-        id = message.id,
-    )
+    ))
 }
 
 /// Returns a facet of each session: of two values the one that sorts first.
-fn facet_of(messages: &[Message], name: &str) -> String {
+fn facet_of(messages: &[&Message], name: &str) -> String {
     let mut parts = Vec::new();
     for message in
         messages.iter().filter(|message| matches!(message.shape.kind, Kind::Start { .. }))
     {
         let field = FACETS.iter().find(|(field, facet)| *facet == name && message.has(field));
-        if let Some((field, _)) = field {
+        if let (Some((field, _)), Some(id)) = (field, message.id()) {
             parts.push(format!(
-                "SELECT {} AS id, substringUTF8(toString({field}), 1, 200) AS word FROM {} FINAL WHERE {field} IS NOT NULL",
-                message.id,
+                "SELECT {id} AS id, substringUTF8(toString({field}), 1, 200) AS word FROM {} FINAL WHERE {field} IS NOT NULL",
                 message.table(),
             ));
         }
@@ -242,19 +278,19 @@ fn facet_of(messages: &[Message], name: &str) -> String {
 }
 
 /// Returns what a number of LMCache says about each session on the day.
-fn of_interval(messages: &[Message], field: &str, day: i64, value: &str) -> String {
-    let Some(message) = messages.iter().find(|message| message.has(field)) else {
+fn of_interval(messages: &[&Message], field: &str, day: i64, value: &str) -> String {
+    let message = messages.iter().find(|message| message.has(field));
+    let Some((message, id)) = message.and_then(|message| Some((message, message.id()?))) else {
         return "SELECT toUUIDOrZero('') AS id, NULL AS value".to_owned();
     };
     format!(
-        "SELECT {} AS id, {value} AS value FROM {} FINAL WHERE intDiv({}, 86400000) = {day} GROUP BY id",
-        message.id,
+        "SELECT {id} AS id, {value} AS value FROM {} FINAL WHERE intDiv({}, 86400000) = {day} GROUP BY id",
         message.table(),
         message.time(),
     )
 }
 
-fn hits(messages: &[Message], day: i64) -> String {
+fn hits(messages: &[&Message], day: i64) -> String {
     // A sum of integers would wrap around where one client sends the largest.
     let (hit, stored) =
         ("sum(toFloat64(interval_num_hit_tokens))", "sum(toFloat64(interval_num_stored_tokens))");
@@ -265,7 +301,7 @@ fn hits(messages: &[Message], day: i64) -> String {
     of_interval(messages, "interval_num_hit_tokens", day, &value)
 }
 
-fn cache_life(messages: &[Message], day: i64) -> String {
+fn cache_life(messages: &[&Message], day: i64) -> String {
     let life = "cache_lifespan_histogram";
     let sums = format!("sumMap(mapApply((bound, count) -> (bound, toFloat64(count)), {life}))");
     let bins = format!(

@@ -13,7 +13,7 @@ use super::address::To;
 use super::plot::value;
 use super::shell::{Shell, moment};
 use crate::questions::{Engine, rounded, ten_networks};
-use crate::store::time;
+use crate::store::{counters_of_all, time};
 
 /// Days that are shown.
 const DAYS: i64 = 28;
@@ -32,6 +32,10 @@ pub(crate) struct Quality {
     corrections: Vec<(i64, i64, i64, String)>,
     /// LMCache's numbered messages: how many arrived, and how many are missing between them. For maintainers.
     sequences: Option<(i64, i64)>,
+    /// Servers beside this one whose messages are in the same ClickHouse.
+    other_servers: i64,
+    /// Rows that ClickHouse refused, by table, with one of the reasons. For maintainers.
+    aside: Vec<(String, i64, String)>,
     /// For each engine the last day whose total is published, and by how many points ten networks can move a share of it.
     flood: Vec<(Engine, i64, f64)>,
 }
@@ -42,25 +46,28 @@ pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlit
     let last = if internal { today } else { today.saturating_sub(3) };
     let first = last.saturating_sub(DAYS).saturating_add(1);
     let mut quality = Quality::default();
-    let mut days = connection.prepare(
-        "SELECT day, name, SUM(count) FROM quality WHERE day BETWEEN ?1 AND ?2 AND (?3 OR day IN (
+    let (counters, other_servers) = counters_of_all(connection)?;
+    quality.other_servers = other_servers;
+    let mut days = connection.prepare(&format!(
+        "SELECT day, name, SUM(count) FROM {counters} WHERE day BETWEEN ?1 AND ?2 AND (?3 OR day IN (
             SELECT day FROM cube WHERE question IN ('versions/engines', 'starts/engines')
                 AND day BETWEEN ?1 AND ?2 AND published))
-        GROUP BY day, name",
-    )?;
+        GROUP BY day, name"
+    ))?;
     let mut rows = days.query((first, last, internal))?;
     while let Some(row) = rows.next()? {
         let day = quality.days.entry(row.get(0)?).or_default();
         day.insert(row.get(1)?, row.get(2)?);
     }
     if internal {
-        let mut labels = connection.prepare(
-            "SELECT name, label, SUM(count) FROM quality WHERE day BETWEEN ?1 AND ?2 \
-             GROUP BY name, label ORDER BY name, SUM(count) DESC LIMIT 500",
-        )?;
+        let mut labels = connection.prepare(&format!(
+            "SELECT name, label, SUM(count) FROM {counters} WHERE day BETWEEN ?1 AND ?2 \
+             GROUP BY name, label ORDER BY name, SUM(count) DESC LIMIT 500"
+        ))?;
         let found =
             labels.query_map([first, last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         quality.labels = found.collect::<Result<_, _>>()?;
+        quality.aside = aside(connection)?;
         quality.sequences = Some(connection.query_row(
             "SELECT coalesce(SUM(arrived), 0), CAST(total(min(last - first + 1 - arrived, ?3)) AS INTEGER) FROM (
                  SELECT COUNT(*) AS arrived, CAST(MIN(sequence) AS REAL) AS first, MAX(sequence) AS last FROM interval
@@ -86,12 +93,27 @@ pub(crate) fn read(connection: &Connection, now: i64, internal: bool) -> rusqlit
     Ok(quality)
 }
 
+/// Reads what ClickHouse refused.
+fn aside(connection: &Connection) -> rusqlite::Result<Vec<(String, i64, String)>> {
+    let exists = "SELECT count(*) FROM sqlite_schema WHERE name = 'aside'";
+    let exists: i64 = connection.query_row(exists, [], |row| row.get(0))?;
+    if exists == 0 {
+        return Ok(Vec::new());
+    }
+    let tables = "SELECT name, count(*), min(why) FROM aside GROUP BY name ORDER BY count(*) DESC";
+    let mut tables = connection.prepare(tables)?;
+    tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}
+
 pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
     let markup = html! {
         div.intro {
             h1 { "How good the numbers are" }
             p {
                 "The messages of the last " (DAYS) " days, and those of them that were not counted as they came."
+                @if quality.other_servers > 0 {
+                    " Sums over " (quality.other_servers.saturating_add(1)) " servers that receive."
+                }
                 @if !shell.internal { " Sums over all engines, rounded; a day appears when it is closed." }
             }
         }
@@ -113,6 +135,18 @@ pub(crate) fn page(shell: &Shell, quality: &Quality) -> String {
                                 tr { th scope="row" { (name) } td.text { (label) } td { (shown(*count, true)) } }
                             }
                         }
+                    }
+                }
+            }
+            @if !quality.aside.is_empty() {
+                h2 { "Refused by ClickHouse" }
+                p {
+                    "Rows that wait in the file of this server for somebody to send them again or throw them away: see "
+                    code { "/aside" } " of this listener."
+                }
+                ul {
+                    @for (table, rows, why) in &quality.aside {
+                        li { (shown(*rows, true)) " of " (table) ": " (why) }
                     }
                 }
             }

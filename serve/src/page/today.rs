@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use rusqlite::Connection;
 
-use crate::store::time;
+use crate::store::{counters_of_all, time};
 
 /// Days that are shown.
 const DAYS: i64 = 7;
@@ -26,16 +26,17 @@ pub(crate) struct Heard {
 /// Reads what was heard of up to `now`.
 pub(crate) fn read(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Heard>> {
     let first = time::day(now).saturating_sub(DAYS).saturating_add(1);
-    let mut select = connection.prepare_cached(
+    let (counters, _) = counters_of_all(connection)?;
+    let mut select = connection.prepare_cached(&format!(
         "SELECT contract.text, coalesce(version.text, ''), count(*), sum(beats >= 6), 0
             FROM session JOIN word contract ON contract.id = session.contract
             LEFT JOIN facet ON facet.session = session.id
                 AND facet.name = (SELECT id FROM word WHERE text = 'version')
             LEFT JOIN word version ON version.id = facet.value
             WHERE session.last >= ?1 * 86400000 GROUP BY 1, 2
-        UNION ALL SELECT label, '', 0, 0, sum(count) FROM quality WHERE name = 'start' AND day >= ?1 GROUP BY label
-        ORDER BY 3 DESC, 1, 2 LIMIT ?2",
-    )?;
+        UNION ALL SELECT label, '', 0, 0, sum(count) FROM {counters} WHERE name = 'start' AND day >= ?1 GROUP BY label
+        ORDER BY 3 DESC, 1, 2 LIMIT ?2"
+    ))?;
     let row = |row: &rusqlite::Row<'_>| {
         Ok(Heard {
             contract: row.get(0)?,

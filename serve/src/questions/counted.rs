@@ -2,17 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::cube::{self, CubeRow};
-use super::revise;
+use super::changes::{Changes, Revised};
+use super::cube::CubeRow;
+use super::{known, revise};
 
 /// The last closed day, in the table of the store's own numbers.
-const CLOSED: &str = "closed";
+pub(crate) const CLOSED: &str = "closed";
 /// The closed day whose origins are being erased, there too.
 pub(crate) const ERASING: &str = "erasing";
 /// Rows that one transaction writes or erases.
 const PIECE: usize = 5_000;
-/// Days for which it is kept what a start counts: longer than any figure follows it.
-const FOLLOWED: i64 = 40;
 
 /// The result of a close.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,8 +116,6 @@ impl Counted {
     }
 
     fn keep_weights(&mut self, connection: &Connection) -> anyhow::Result<()> {
-        let old = self.day.saturating_sub(FOLLOWED);
-        connection.execute("DELETE FROM weight WHERE day < ?1", [old])?;
         let insert = "INSERT OR REPLACE INTO weight (session, day, weight) VALUES (?1, ?2, ?3)";
         let mut insert = connection.prepare_cached(insert)?;
         for (session, weight) in self.weights.drain(..self.weights.len().min(PIECE)) {
@@ -127,19 +124,33 @@ impl Counted {
         Ok(())
     }
 
+    /// Returns what is changed. `None` if nothing is.
+    pub(crate) fn changes(&self) -> Option<Changes> {
+        let mut changes = Changes {
+            closed: if self.kind == Kind::Close { self.day } else { self.seen.0? },
+            number: self.seen.1,
+            revised: Vec::new(),
+            rows: self.rows.iter().map(|row| (0, row.clone())).collect(),
+        };
+        for revision in self.revisions.iter().filter(|one| !one.rows.is_empty()) {
+            changes.number = changes.number.saturating_add(1);
+            let (number, reason) = (changes.number, revision.reason.clone());
+            changes.revised.push(Revised { number, day: self.day, time: self.now, reason });
+            changes.rows.extend(revision.rows.iter().map(|row| (number, row.clone())));
+        }
+        let any = self.kind == Kind::Close || !changes.revised.is_empty();
+        any.then_some(changes)
+    }
+
     /// Writes the numbers. From here on the day is closed, or corrected.
     fn keep_rows(&self, connection: &Connection) -> anyhow::Result<()> {
-        cube::write(connection, &self.rows, 0)?;
-        for revision in self.revisions.iter().filter(|one| !one.rows.is_empty()) {
-            connection.execute(
-                "INSERT INTO revision (day, time, reason) VALUES (?1, ?2, ?3)",
-                params![self.day, self.now, revision.reason],
-            )?;
-            cube::write(connection, &revision.rows, connection.last_insert_rowid())?;
+        if let Some(changes) = self.changes() {
+            changes.write(connection)?;
         }
         if self.kind == Kind::Close {
-            set(connection, CLOSED, self.day)?;
             connection.execute("DELETE FROM start WHERE day <= ?1", [self.day])?;
+            let old = self.day.saturating_sub(known::WEIGHTS);
+            connection.execute("DELETE FROM weight WHERE day < ?1", [old])?;
         }
         set(connection, ERASING, self.day)
     }

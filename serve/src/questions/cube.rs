@@ -94,9 +94,9 @@ pub(crate) fn thousandths(part: f64, whole: f64) -> i64 {
 }
 
 /// Writes rows. A row that is there is replaced.
-pub(crate) fn write(
+pub(crate) fn write<'r>(
     connection: &Connection,
-    rows: &[CubeRow],
+    rows: impl Iterator<Item = &'r CubeRow>,
     revision: i64,
 ) -> anyhow::Result<()> {
     let mut insert = connection.prepare_cached(

@@ -54,7 +54,7 @@ fn shares(fleet: &Simulated) -> Shares {
     store.execute_batch(SCHEMA).unwrap();
     for day in MONDAY..MONDAY + 7 {
         let counted = day::count(fleet, &store, &Rules::default(), day).unwrap();
-        cube::write(&store, &counted.rows, 0).unwrap();
+        cube::write(&store, counted.rows.iter(), 0).unwrap();
     }
     let now = (MONDAY + 9) * crate::store::time::DAY;
     let filter = Filter { share: true, ..Filter::default() };

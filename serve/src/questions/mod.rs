@@ -9,6 +9,7 @@
 
 mod answer;
 mod cells;
+pub(crate) mod changes;
 mod close;
 mod counted;
 mod csv;
@@ -21,6 +22,7 @@ mod filter;
 #[cfg(test)]
 mod flood;
 mod headline;
+pub(crate) mod known;
 mod label;
 mod numbers;
 mod overlap;
@@ -36,8 +38,8 @@ mod weigh;
 
 pub(crate) use close::{Days, InFile, Starts, count_in};
 pub use close::{close, count};
-pub(crate) use counted::closed;
 pub use counted::{Closed, Counted, Progress};
+pub(crate) use counted::{Seen, closed, seen};
 pub use csv::csv;
 pub use figure::{Figure, Form, Row};
 pub use filter::{Engine, Filter, Window};

@@ -9,13 +9,11 @@ use rusqlite::Connection;
 
 use super::core::Core;
 use super::{Days, Store, file, project, recompress, time};
-use crate::questions::{self, Closed, Progress, Rules};
+use crate::clickhouse::{catch_up, exchange};
+use crate::questions::{self, Closed, Counted, Progress, Rules};
 
 /// How long the connection that writes waits for others, as SQLite's crate sets it.
 const BUSY: Duration = Duration::from_secs(5);
-
-/// How often it is looked whether ClickHouse has the messages of a day that is closed, and how many times.
-const LOOKS: (Duration, u32) = (Duration::from_millis(200), 150);
 
 /// Frames that are packed at one time, so that a large day does not fill the machine.
 const FRAMES: usize = 8;
@@ -25,6 +23,7 @@ impl Store {
     pub async fn maintain(&self, keep: Days, rules: Rules) {
         let now = (self.clock)();
         self.keep_notes(now).await;
+        self.exchange_counters(now).await;
         match self.close_days(rules, now).await {
             Err(error) => {
                 tracing::error!("a day cannot be closed; it is tried again: {error:#}");
@@ -81,22 +80,43 @@ impl Store {
         tell("counters cannot be kept", done);
     }
 
+    /// Adds up the counters of all servers with the same ClickHouse, once the tables are there.
+    async fn exchange_counters(&self, now: i64) {
+        let Some(clickhouse) = self.clickhouse.as_ref().filter(|_| self.is_ready()) else { return };
+        if let Err(error) = exchange(self, clickhouse, now).await {
+            tracing::warn!("the counters of the other servers cannot be read: {error:#}");
+        }
+    }
+
     /// Closes and corrects days. It counts on a connection of its own, so new messages wait for the short writes only.
     async fn close_days(&self, rules: Rules, now: i64) -> anyhow::Result<Closed> {
         let mut done = Closed::default();
         // Messages that were received before belong to the count: in the file, or in ClickHouse.
         self.run(|_| ()).await;
-        if !self.closes.load(Ordering::Relaxed) || !self.is_delivered().await? {
+        if !self.closes || !self.is_ready() {
             return Ok(done);
+        }
+        if self.clickhouse.is_some() {
+            let last = self.run(Core::last_in_spool).await.transpose()?.unwrap_or(0);
+            if !self.is_delivered(last).await? {
+                return Ok(done);
+            }
+        }
+        if let Some(clickhouse) = &self.clickhouse {
+            catch_up(self, clickhouse).await?;
         }
         loop {
             let (path, clickhouse) = (self.path.clone(), self.clickhouse.clone());
             let count = move || {
                 let file = file::read_only(&path)?;
-                match clickhouse {
-                    None => questions::count(&file, &rules, now),
-                    Some(clickhouse) => questions::count_in(&*clickhouse, &file, &rules, now),
+                let Some(clickhouse) = clickhouse else {
+                    return questions::count(&file, &rules, now);
+                };
+                let counted = questions::count_in(&*clickhouse, &file, &rules, now)?;
+                if let Some(changes) = counted.as_ref().and_then(Counted::changes) {
+                    clickhouse.keep(&changes)?;
                 }
+                anyhow::Ok(counted)
             };
             let Some(mut counted) = tokio::task::spawn_blocking(count).await?? else { break };
             loop {
@@ -127,22 +147,6 @@ impl Store {
             self.log_has_origins.store(!emptied.transpose()?.unwrap_or(true), Ordering::Relaxed);
         }
         Ok(done)
-    }
-
-    /// Waits until ClickHouse has what this server received before. Returns `false` if that takes too long.
-    async fn is_delivered(&self) -> anyhow::Result<bool> {
-        if self.waits().is_none() {
-            return Ok(true);
-        }
-        let last = self.run(Core::last_in_spool).await.transpose()?.unwrap_or(0);
-        for _ in 0..LOOKS.1 {
-            let waits = self.run(move |core| core.waits_until(last)).await.transpose()?;
-            if !waits.unwrap_or(true) {
-                return Ok(true);
-            }
-            tokio::time::sleep(LOOKS.0).await;
-        }
-        Ok(false)
     }
 
     /// Deletes what is known of an identity, a piece at a time.

@@ -5,10 +5,12 @@
 //!                                                  └──► project: sessions, slots, intervals
 //! ```
 
+mod aside;
 mod backup;
 mod catch_up;
 mod check;
 mod core;
+mod counters;
 mod export;
 mod file;
 mod forget;
@@ -27,6 +29,7 @@ mod retain;
 mod shape;
 mod spool;
 pub(crate) mod time;
+mod waits;
 mod writer;
 
 use std::collections::HashMap;
@@ -44,9 +47,11 @@ use otel_usage_schema::Contract;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+pub(crate) use self::aside::Aside;
 pub use self::backup::backup;
 pub use self::check::{Health, Lost, check, save};
 pub use self::core::Core;
+pub(crate) use self::counters::{Counter, of_all as counters_of_all};
 pub use self::export::{Format, Rows, export};
 pub use self::file::open_to_read;
 pub(crate) use self::file::plan_once;
@@ -63,8 +68,9 @@ use self::origin::Keys;
 use self::queue::Queue;
 use self::rates::Rates;
 pub(crate) use self::shape::{FACETS, Kind, Shape, Shapes};
+pub(crate) use self::spool::Part;
 use self::spool::Spool;
-pub(crate) use self::spool::{Aside, Part};
+pub(crate) use self::waits::Waits;
 
 /// The tables. `schema.sql` explains each.
 pub const SCHEMA: &str = include_str!("schema.sql");
@@ -100,13 +106,17 @@ pub struct Store {
     path: PathBuf,
     /// Whether SQLite's log may still hold pages with erased origins.
     log_has_origins: AtomicBool,
-    /// The messages that wait for ClickHouse, if it keeps them.
-    waits: Option<watch::Receiver<(u64, u64)>>,
+    /// The messages and rows that wait for ClickHouse, if it keeps messages.
+    waits: Option<watch::Receiver<Waits>>,
     stopped: watch::Receiver<Option<String>>,
     /// Where the messages go, if they do not stay in the file.
     pub(crate) clickhouse: Option<Arc<ClickHouse>>,
-    /// Whether this server closes days. With ClickHouse that is once the tables are there.
-    pub(crate) closes: AtomicBool,
+    /// Whether the counters of earlier days were told to the other servers since the start.
+    pub(crate) told: AtomicBool,
+    /// Whether the tables are there. Those of ClickHouse are made when it first answers.
+    pub(crate) ready: AtomicBool,
+    /// Whether this server closes days.
+    closes: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -153,8 +163,8 @@ impl Store {
         // Receivers do not know each other's numbers, so each takes one by chance.
         let key = i64::try_from(Uuid::new_v4().as_u64_pair().0 >> 12).unwrap_or(1);
         let mut store = Self::start(core, key, rate, clock)?;
-        store.clickhouse = Some(Arc::new(ClickHouse::of(&name, http.asker())));
-        store.closes = AtomicBool::new(false);
+        store.clickhouse = Some(Arc::new(ClickHouse::of(&name, contracts, http.asker())));
+        (store.ready, store.closes) = (AtomicBool::new(false), !keeper.receive_only);
         Ok(store)
     }
 
@@ -179,7 +189,9 @@ impl Store {
             log_has_origins: AtomicBool::new(true),
             stopped,
             clickhouse: None,
-            closes: AtomicBool::new(true),
+            told: AtomicBool::new(false),
+            ready: AtomicBool::new(true),
+            closes: true,
         })
     }
 
@@ -197,11 +209,6 @@ impl Store {
             return None;
         }
         answer.await.ok()
-    }
-
-    /// Returns what waits for ClickHouse: messages, and bytes on disk.
-    pub(crate) fn waits(&self) -> Option<(u64, u64)> {
-        self.waits.as_ref().map(|waits| *waits.borrow())
     }
 
     /// Returns once nothing may be promised any more, with the reason.

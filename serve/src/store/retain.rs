@@ -71,6 +71,7 @@ impl Core {
         }
         transaction.execute("DELETE FROM quality WHERE day < ?1", [sessions])?;
         transaction.commit()?;
+        self.retain_aside(batches)?;
         if most > 0 {
             // A session that is gone must not be found by its number.
             self.known = super::known::Known::new();

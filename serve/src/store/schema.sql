@@ -3,7 +3,7 @@
 -- Numbers of the store itself: `projected`, the last batch that the projection contains; `kept_from`, the first day
 -- whose batches are all kept; `words_from`, the day on which texts without a row were deleted last; `origin_key`, the
 -- number of the last key of origins; `closed`, the last closed day; `erasing`, the closed day whose origins are being
--- erased.
+-- erased; with ClickHouse, `name`, `part` and `other_servers`.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
 -- The truth: sanitized messages as they were received. `lines` is a zstd frame of JSON lines,

@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::OptionalExtension as _;
 use serde_json::json;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::aside::{self, Aside};
 use super::core::{self, Core, Kept, Trouble};
 use super::heard::{Heard, Tells};
 use super::shape::Shapes;
+use super::waits::Waits;
 use super::{line, project, time};
 
 /// The tables that a server with ClickHouse adds. The file explains each.
@@ -29,8 +31,7 @@ type Counts = BTreeMap<(i64, usize), [i64; 3]>;
 pub(crate) struct Spool {
     /// Bytes after which nothing more is taken.
     most: u64,
-    /// The messages that wait, and their bytes on disk.
-    waits: watch::Sender<(u64, u64)>,
+    waits: watch::Sender<Waits>,
     /// A random name of the file.
     name: String,
 }
@@ -48,18 +49,15 @@ pub(crate) struct Part {
     pub(crate) networks: Vec<Vec<u8>>,
 }
 
-/// A row that ClickHouse refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Aside {
-    pub(crate) table: String,
-    pub(crate) why: String,
-    pub(crate) row: String,
-}
-
 impl Spool {
     /// Returns what waits, for readers who must not wait for the thread that writes.
-    pub(crate) fn waits(&self) -> watch::Receiver<(u64, u64)> {
+    pub(crate) fn waits(&self) -> watch::Receiver<Waits> {
         self.waits.subscribe()
+    }
+
+    /// Changes what readers are told.
+    pub(super) fn tell(&self, change: impl FnOnce(&mut Waits)) {
+        self.waits.send_modify(change);
     }
 }
 
@@ -121,15 +119,16 @@ impl Core {
         let select = "SELECT value FROM meta WHERE key = 'name'";
         let name: String = connection.query_row(select, [], |row| row.get(0))?;
         let (bytes, messages) = (bytes.unsigned_abs(), messages.unsigned_abs());
-        let waits = watch::Sender::new((messages, bytes));
+        let waits = watch::Sender::new(Waits { messages, bytes, ..Waits::default() });
         self.spool = Some(Spool { most, waits, name: name.clone() });
+        self.tell_aside()?;
         Ok(name)
     }
 
     /// Appends messages to the spool, safely, and counts them.
     pub(crate) fn append_to_spool(&mut self, messages: Vec<Kept>) -> Result<(), Trouble> {
         let Some(Spool { most, waits, .. }) = &self.spool else { return Ok(()) };
-        let (most, (_, bytes)) = (*most, *waits.borrow());
+        let (most, bytes) = (*most, waits.borrow().bytes);
         if bytes >= most {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             let why = format!(
@@ -187,9 +186,9 @@ impl Core {
         // This syncs.
         transaction.commit()?;
         if let Some(spool) = &self.spool {
-            spool.waits.send_modify(|(waiting, bytes)| {
-                *waiting = waiting.saturating_add(messages.unsigned_abs());
-                *bytes = bytes.saturating_add(more);
+            spool.tell(|waits| {
+                waits.messages = waits.messages.saturating_add(messages.unsigned_abs());
+                waits.bytes = waits.bytes.saturating_add(more);
             });
         }
         Ok(())
@@ -234,43 +233,31 @@ impl Core {
         Ok(Some(part))
     }
 
-    /// Removes messages that ClickHouse has, and keeps the rows that it refused.
+    /// Removes messages that ClickHouse has, and keeps the rows that it refused. Returns how many of these there was no
+    /// room for.
     pub(crate) fn end_part(
         &mut self,
         part: &Part,
         aside: &[Aside],
         now: i64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<i64> {
         let transaction = self.connection().transaction()?;
-        for Aside { table, why, row } in aside {
-            let insert = "INSERT INTO aside (day, name, why, row) VALUES (?1, ?2, ?3, ?4)";
-            transaction.prepare_cached(insert)?.execute(params![
-                time::day(now),
-                table,
-                why,
-                row
-            ])?;
-        }
+        let lost = aside::put(&transaction, aside, now)?;
         let refused = i64::try_from(aside.len()).unwrap_or(i64::MAX);
         project::add(&transaction, time::day(now), "refused", "clickhouse", refused)?;
         transaction.prepare_cached("DELETE FROM spool WHERE id <= ?1")?.execute([part.last])?;
         transaction.commit()?;
         if let Some(spool) = &self.spool {
             let gone = part.lines.iter().chain(&part.networks).map(|frame| frame.len() as u64);
-            spool.waits.send_modify(|(waiting, bytes)| {
-                *waiting = waiting.saturating_sub(part.messages.unsigned_abs());
-                *bytes = bytes.saturating_sub(gone.sum());
+            spool.tell(|waits| {
+                waits.messages = waits.messages.saturating_sub(part.messages.unsigned_abs());
+                waits.bytes = waits.bytes.saturating_sub(gone.sum());
             });
         }
-        Ok(())
-    }
-
-    /// Deletes the refused rows of an identity. Returns the last messages that wait.
-    pub(crate) fn forget_aside(&mut self, id: Uuid) -> rusqlite::Result<i64> {
-        let text = id.hyphenated().to_string();
-        self.connection().execute("DELETE FROM aside WHERE instr(row, ?1)", [text])?;
-        let last = "SELECT coalesce(max(id), 0) FROM spool";
-        self.connection().query_row(last, [], |row| row.get(0))
+        if !aside.is_empty() {
+            self.tell_aside()?;
+        }
+        Ok(lost)
     }
 
     /// Returns the number of the last messages that wait, 0 if none do.

@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS spool (
     networks BLOB NOT NULL
 );
 
--- Rows that ClickHouse refused while it took others: when (days since 1970), for which table, what it said.
+-- Rows that ClickHouse refused while it took others: when (days since 1970), for which table, what it said. They go when
+-- they are sent again and taken, when somebody throws them away, or when messages of their day would go.
 CREATE TABLE IF NOT EXISTS aside (
     id INTEGER PRIMARY KEY,
     day INTEGER NOT NULL,
@@ -18,3 +19,12 @@ CREATE TABLE IF NOT EXISTS aside (
     why TEXT NOT NULL,
     row TEXT NOT NULL
 );
+
+-- Sums of the counters of the other servers with the same ClickHouse, as in `quality`.
+CREATE TABLE IF NOT EXISTS elsewhere (
+    day INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    label TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (day, name, label)
+) WITHOUT ROWID;

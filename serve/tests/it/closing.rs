@@ -19,7 +19,7 @@ use crate::running::{Place, clock, rows};
 
 const DAY_0: i64 = 20_500;
 /// Time limit on a slow machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Holds the thread that has counted a day, until the test lets it go.
 struct Hold;
@@ -69,7 +69,7 @@ impl Subscriber for Hold {
 }
 
 /// Holds the close of a day once it is counted. The receiver is told, and the sender lets it go.
-fn hold(day: i64) -> (Receiver<()>, Sender<()>) {
+pub(crate) fn hold(day: i64) -> (Receiver<()>, Sender<()>) {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| tracing::subscriber::set_global_default(Hold).unwrap());
     let ((tell, told), (go, wait)) = (channel(), channel());

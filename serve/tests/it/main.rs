@@ -13,14 +13,17 @@
 
 mod addresses;
 mod archive;
+mod aside;
 mod clickhouse;
 mod clocks;
 mod closing;
 mod corrections;
+mod cut;
 mod damage;
 mod fleet;
 mod hardening;
 mod lives;
+mod lost_file;
 mod operations;
 mod privacy;
 mod publishing;

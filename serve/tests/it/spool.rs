@@ -13,11 +13,11 @@ use rusqlite::Connection;
 
 use crate::running::{NOW, Place, Running, rows, settings};
 
-const BEATS: &str = "usage_vllm_current_heartbeat";
+pub(crate) const BEATS: &str = "usage_vllm_current_heartbeat";
 /// Time limit of what a slow machine does at last.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn with(place: &Place, clickhouse: &ClickHouse) -> Settings {
+pub(crate) fn with(place: &Place, clickhouse: &ClickHouse) -> Settings {
     let mut settings = settings(&place.data());
     settings.rate = 0;
     let table = "CREATE TABLE IF NOT EXISTS one (a Int64) ENGINE = Memory".to_owned();
@@ -25,7 +25,7 @@ fn with(place: &Place, clickhouse: &ClickHouse) -> Settings {
     settings
 }
 
-fn id(number: u128) -> String {
+pub(crate) fn id(number: u128) -> String {
     uuid::Uuid::from_u128(number).to_string()
 }
 
@@ -33,7 +33,7 @@ fn beat(number: u128) -> String {
     format!("{{\"uuid\": \"{}\", \"log_time\": {NOW}000000}}", id(number))
 }
 
-async fn wait(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) async fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let waiting = async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -43,11 +43,11 @@ async fn wait(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// Posts the beats of these sessions, and returns the answers.
-async fn post(server: &Running, sessions: impl Iterator<Item = u128>) -> BTreeSet<u16> {
+pub(crate) async fn post(server: &Running, sessions: impl Iterator<Item = u128>) -> BTreeSet<u16> {
     join_all(sessions.map(|n| server.post("/", beat(n)))).await.into_iter().collect()
 }
 
-fn all(sessions: impl Iterator<Item = u128>) -> BTreeSet<String> {
+pub(crate) fn all(sessions: impl Iterator<Item = u128>) -> BTreeSet<String> {
     sessions.map(id).collect()
 }
 
@@ -197,8 +197,15 @@ async fn an_address_of_clickhouse_that_is_none_is_refused_without_its_password()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_copied_once_and_its_server_goes_on() {
     let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
-    let server = Running::start(settings(&place.data())).await;
+    let mut behind = settings(&place.data());
+    behind.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Running::start(behind).await;
     assert_eq!(post(&server, 0..30).await, [200].into());
+    // Starts that name no engine, of two networks.
+    let start = r#"{"message_type": "EnvMessage", "provider": "GCP", "num_cpu": 4}"#;
+    for client in ["198.51.1.1", "198.51.2.1", "198.51.1.1"] {
+        assert_eq!(server.post_for("/context", start, Some(client)).await, 200);
+    }
     server.stop().await;
     let keeper = with(&place, &clickhouse).clickhouse.unwrap();
     let copied = async || copy(&place.data(), &[], &keeper, NOW, &mut |_| {}).await;
@@ -207,7 +214,7 @@ async fn a_file_is_copied_once_and_its_server_goes_on() {
     clickhouse.come();
     for _ in 0..2 {
         let copied = copied().await.unwrap();
-        assert_eq!((copied.messages, copied.refused), (30, 0));
+        assert_eq!((copied.messages, copied.refused), (33, 0));
     }
     let server = Running::start(with(&place, &clickhouse)).await;
     assert_eq!(post(&server, 30..40).await, [200].into());
@@ -217,8 +224,17 @@ async fn a_file_is_copied_once_and_its_server_goes_on() {
     assert_eq!((arrived.len(), arrived.into_iter().collect()), (40, all(0..40)));
     let origins = clickhouse.values("usage_origin", "session");
     assert_eq!((origins.len(), origins.into_iter().collect()), (40, all(0..40)));
+    let starts = clickhouse.rows("usage_start");
+    let mut counts: Vec<_> = starts.iter().map(|row| row["count"].as_i64()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [Some(1), Some(2)]);
+    assert!(
+        starts.iter().all(|row| row["engine"] == "lmcache" && row["contract"] == "lmcache/doc")
+    );
     // The networks are in one place only, where the close erases them.
-    assert_eq!(rows(&place.read(), "SELECT count(*) FROM origin"), ["0"]);
+    for table in ["origin", "start"] {
+        assert_eq!(rows(&place.read(), &format!("SELECT count(*) FROM {table}")), ["0"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,158 @@
+//! Rows that ClickHouse refused while it took others. They wait for a person, who has them sent again or thrown away.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::core::Core;
+use super::time;
+
+/// Bytes of rows that are kept. Of more only the number is known.
+const MOST: i64 = 16 << 20;
+/// Rows that are sent together.
+const TOGETHER: i64 = 1_000;
+
+/// A row that ClickHouse refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside {
+    pub(crate) table: String,
+    pub(crate) why: String,
+    pub(crate) row: String,
+}
+
+/// Rows that are sent again together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Again {
+    pub(crate) table: String,
+    ids: Vec<i64>,
+    pub(crate) rows: Vec<String>,
+}
+
+impl Again {
+    /// Returns a name of these rows.
+    pub(crate) fn name(&self) -> String {
+        let (first, last) = (self.ids.first(), self.ids.last());
+        format!("aside-{}-{}", first.copied().unwrap_or(0), last.copied().unwrap_or(0))
+    }
+
+    pub(crate) fn last(&self) -> i64 {
+        self.ids.last().copied().unwrap_or(i64::MAX)
+    }
+}
+
+/// Puts rows aside, as far as there is room. Returns how many there was no room for.
+pub(super) fn put(connection: &Connection, aside: &[Aside], now: i64) -> rusqlite::Result<i64> {
+    let (_, mut bytes) = size(connection)?;
+    let mut lost = 0_i64;
+    let insert = "INSERT INTO aside (day, name, why, row) VALUES (?1, ?2, ?3, ?4)";
+    let mut insert = connection.prepare_cached(insert)?;
+    for Aside { table, why, row } in aside {
+        bytes = bytes.saturating_add(i64::try_from(row.len()).unwrap_or(i64::MAX));
+        if bytes > MOST {
+            lost = lost.saturating_add(1);
+            continue;
+        }
+        insert.execute(params![time::day(now), table, why, row])?;
+    }
+    Ok(lost)
+}
+
+/// Returns how many rows are aside, and their bytes.
+pub(super) fn size(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let sums = "SELECT count(*), coalesce(sum(length(CAST(row AS BLOB))), 0) FROM aside";
+    connection.prepare_cached(sums)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+impl Core {
+    /// Returns the next rows of one table to send again.
+    pub(crate) fn next_aside(&mut self, after: i64) -> rusqlite::Result<Option<Again>> {
+        let mut again = Again::default();
+        let select = "SELECT id, name, row FROM aside WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let mut select = self.connection().prepare_cached(select)?;
+        let mut rows = select.query([after, TOGETHER])?;
+        while let Some(row) = rows.next()? {
+            let table: String = row.get(1)?;
+            if again.ids.is_empty() {
+                again.table = table;
+            } else if again.table != table {
+                break;
+            }
+            again.ids.push(row.get(0)?);
+            again.rows.push(row.get(2)?);
+        }
+        Ok((!again.ids.is_empty()).then_some(again))
+    }
+
+    /// Returns the rows as lines of JSON.
+    pub(crate) fn list_aside(&mut self) -> rusqlite::Result<String> {
+        let select = "SELECT day, name, why, row FROM aside ORDER BY id";
+        let mut select = self.connection().prepare(select)?;
+        let mut rows = select.query([])?;
+        let mut lines = String::new();
+        while let Some(row) = rows.next()? {
+            let day = time::date(row.get(0)?).map(|date| date.to_string());
+            let (table, why, row): (String, String, String) =
+                (row.get(1)?, row.get(2)?, row.get(3)?);
+            let line = json!({"day": day, "table": table, "why": why, "row": row});
+            lines.push_str(&format!("{line}\n"));
+        }
+        Ok(lines)
+    }
+
+    /// Removes rows that ClickHouse has now. The refused ones stay. Returns how many are gone.
+    pub(crate) fn end_again(
+        &mut self,
+        again: &Again,
+        refused: &[Aside],
+    ) -> rusqlite::Result<usize> {
+        let refused: HashSet<&str> = refused.iter().map(|aside| aside.row.as_str()).collect();
+        let transaction = self.connection().transaction()?;
+        let mut gone = 0_usize;
+        for (id, row) in again.ids.iter().zip(&again.rows) {
+            if !refused.contains(row.as_str()) {
+                let delete = "DELETE FROM aside WHERE id = ?1";
+                gone = gone.saturating_add(transaction.prepare_cached(delete)?.execute([id])?);
+            }
+        }
+        transaction.commit()?;
+        self.tell_aside()?;
+        Ok(gone)
+    }
+
+    /// Throws all rows away. Returns how many there were.
+    pub(crate) fn discard_aside(&mut self) -> rusqlite::Result<usize> {
+        let gone = self.connection().execute("DELETE FROM aside", [])?;
+        self.tell_aside()?;
+        Ok(gone)
+    }
+
+    /// Deletes rows of days before `first`.
+    pub(super) fn retain_aside(&mut self, first: i64) -> rusqlite::Result<()> {
+        if self.spool.is_some() {
+            self.connection().execute("DELETE FROM aside WHERE day < ?1", [first])?;
+            self.tell_aside()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the rows of an identity. Returns the last messages that wait.
+    pub(crate) fn forget_aside(&mut self, id: Uuid) -> rusqlite::Result<i64> {
+        let text = id.hyphenated().to_string();
+        self.connection().execute("DELETE FROM aside WHERE instr(lower(row), ?1)", [text])?;
+        self.tell_aside()?;
+        self.last_in_spool()
+    }
+
+    /// Tells readers how many rows are aside.
+    pub(super) fn tell_aside(&mut self) -> rusqlite::Result<()> {
+        let (rows, bytes) = size(self.connection())?;
+        if let Some(spool) = &self.spool {
+            spool.tell(|waits| {
+                (waits.aside, waits.aside_bytes) = (rows.unsigned_abs(), bytes.unsigned_abs());
+            });
+        }
+        Ok(())
+    }
+}

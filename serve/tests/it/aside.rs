@@ -1,0 +1,97 @@
+//! Rows that ClickHouse refused, and what a maintainer does with them. A stand-in plays ClickHouse.
+
+use std::collections::BTreeSet;
+
+use otel_usage_serve::questions::Rules;
+use otel_usage_serve::store::Days;
+use otel_usage_testing::clickhouse::ClickHouse;
+
+use crate::running::{DAY, NOW, Place, Running, rows};
+use crate::spool::{BEATS, all, id, post, wait, with};
+
+/// A row of the sessions that are refused.
+const BAD: &str = "-0000000000ff\", \"log_time\"";
+
+async fn get(server: &Running, path: &str) -> String {
+    let got = server.client.get(format!("{}{path}", server.maintainers)).send().await.unwrap();
+    got.text().await.unwrap()
+}
+
+async fn change(server: &Running, path: &str) -> String {
+    let sent = server.client.post(format!("{}{path}", server.maintainers)).send().await.unwrap();
+    sent.text().await.unwrap()
+}
+
+/// Returns a server of whose forty messages ClickHouse has refused one.
+async fn refused(place: &Place, clickhouse: &mut ClickHouse) -> Running {
+    clickhouse.refuse(Some(BAD));
+    clickhouse.come();
+    let server = Running::start(with(place, clickhouse)).await;
+    assert_eq!(post(&server, 0xe0..0x108).await, [200].into());
+    wait("the delivery", || clickhouse.rows(BEATS).len() >= 39).await;
+    wait("the row", || rows(&place.read(), "SELECT count(*) FROM aside") == ["1"]).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_clickhouse_refused_are_shown_and_sent_again() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    let server = refused(&place, &mut clickhouse).await;
+    let listed: serde_json::Value = serde_json::from_str(&get(&server, "/aside").await).unwrap();
+    assert_eq!(listed["table"], BEATS);
+    assert!(listed["row"].as_str().unwrap().contains(&id(0xff)), "{listed}");
+    let metrics = get(&server, "/metrics").await;
+    assert!(metrics.contains("\notel_usage_serve_aside_rows 1\n"), "{metrics}");
+    assert!(!metrics.contains("\notel_usage_serve_aside_bytes 0\n"), "{metrics}");
+    let quality = get(&server, "/quality").await;
+    assert!(quality.contains(&format!("1 of {BEATS}: HTTP 400")), "{quality}");
+    // It is refused again, and stays.
+    assert_eq!(change(&server, "/aside/again").await, "ClickHouse has 0 rows now, and refuses 1\n");
+    clickhouse.refuse(None);
+    assert_eq!(change(&server, "/aside/again").await, "ClickHouse has 1 rows now, and refuses 0\n");
+    assert_eq!(
+        clickhouse.values(BEATS, "uuid").into_iter().collect::<BTreeSet<_>>(),
+        all(0xe0..0x108)
+    );
+    assert_eq!(get(&server, "/aside").await, "");
+    assert!(get(&server, "/metrics").await.contains("\notel_usage_serve_aside_bytes 0\n"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_clickhouse_refused_are_thrown_away_by_a_maintainer_or_when_they_are_old() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    let server = refused(&place, &mut clickhouse).await;
+    let discard = server.client.post(format!("{}/aside/discard", server.maintainers));
+    let page = discard.header("origin", "http://elsewhere").send().await.unwrap();
+    assert_eq!(page.status(), 403);
+    assert_eq!(change(&server, "/aside/discard").await, "1 rows are thrown away\n");
+    assert_eq!(get(&server, "/aside").await, "");
+    // They go with the messages of their day.
+    assert_eq!(post(&server, [0xff].into_iter()).await, [200].into());
+    wait("the row", || rows(&place.read(), "SELECT count(*) FROM aside") == ["1"]).await;
+    for (days, left) in [(90, "1"), (91, "0")] {
+        server.now.store(NOW + days * DAY, std::sync::atomic::Ordering::SeqCst);
+        server.store.maintain(Days::default(), Rules::default()).await;
+        assert_eq!(rows(&place.read(), "SELECT count(*) FROM aside"), [left], "{days}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_clickhouse_refused_do_not_fill_the_disk() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    let server = refused(&place, &mut clickhouse).await;
+    // Nearly as much as there is room for.
+    let filled = "INSERT INTO aside (day, name, why, row) VALUES (0, 'a', 'b', printf('%.*c', 16777216 - 200, 'x'))";
+    server.store.run(move |core| core.connection().execute(filled, []).unwrap()).await.unwrap();
+    // It is in the rows of messages, and in those of networks.
+    clickhouse.refuse(Some("-0000000001"));
+    assert_eq!(post(&server, 0x100..0x110).await, [200].into());
+    let counted = "SELECT count FROM quality WHERE name = 'refused' AND label = 'clickhouse'";
+    wait("the rows", || rows(&place.read(), counted) == ["33"]).await;
+    let bytes =
+        rows(&place.read(), "SELECT sum(length(row)) <= 16777216, count(*) < 34 FROM aside");
+    assert_eq!(bytes, ["1|1"]);
+    server.stop().await;
+}
