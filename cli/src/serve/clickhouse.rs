@@ -34,6 +34,12 @@ pub(super) struct Store {
 }
 
 impl Place {
+    /// Returns the ClickHouse that was named, for a command that needs one.
+    fn named(&self, own: &[Contract]) -> anyhow::Result<Keeper> {
+        self.keeper(own)?
+            .context("no ClickHouse is named: write --store clickhouse http://host:8123/database")
+    }
+
     /// Returns the ClickHouse that was named.
     fn keeper(&self, own: &[Contract]) -> anyhow::Result<Option<Keeper>> {
         let Some([kind, address]) = self.store.as_deref() else { return Ok(None) };
@@ -66,9 +72,7 @@ impl Store {
 
 /// Copies a file to ClickHouse.
 pub(super) fn copy(path: &Path, place: &Place, own: &[Contract], now: i64) -> anyhow::Result<u8> {
-    let keeper = place
-        .keeper(own)?
-        .context("no ClickHouse is named: write --store clickhouse http://host:8123/database")?;
+    let keeper = place.named(own)?;
     let mut told = 0;
     let mut progress = |messages: i64| {
         if messages >= told {
@@ -80,6 +84,25 @@ pub(super) fn copy(path: &Path, place: &Place, own: &[Contract], now: i64) -> an
     let done = service::runtime("copy")?.block_on(copied)?;
     output::print(&format!("{} messages copied, {} refused\n", done.messages, done.refused))?;
     Ok(if done.refused == 0 { exit::SUCCESS } else { exit::ERROR })
+}
+
+/// Lets the server of a file close days in ClickHouse.
+pub(super) fn take_over(
+    path: &Path,
+    place: &Place,
+    own: &[Contract],
+    now: i64,
+) -> anyhow::Result<u8> {
+    let keeper = place.named(own)?;
+    let taken = otel_usage_serve::clickhouse::take_over(path, own, &keeper, now);
+    let taken = service::runtime("take-over")?.block_on(taken)?;
+    let closed = taken.closed.map_or_else(
+        || "no day is closed yet".to_owned(),
+        |day| format!("days up to {day} and {} corrections were read back", taken.corrections),
+    );
+    let from = taken.from.map(|name| format!(", in the place of {name}")).unwrap_or_default();
+    output::print(&format!("this server closes the days now{from}; {closed}\n"))?;
+    Ok(exit::SUCCESS)
 }
 
 /// Returns the statements that make all tables.

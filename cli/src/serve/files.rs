@@ -85,6 +85,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: clickhouse::Place,
     },
+    /// Make this server the one that closes days in ClickHouse, because the file of the one that did is lost
+    ///
+    /// What was published is read from ClickHouse into the file of this server. Stop it first, and start it afterwards
+    /// without --receive-only.
+    TakeOver {
+        #[command(flatten)]
+        file: Data,
+        #[command(flatten)]
+        own: Own,
+        #[command(flatten)]
+        place: clickhouse::Place,
+    },
     /// Print the statements that make the tables of ClickHouse
     ///
     /// A server with --store clickhouse makes missing tables itself, if its user may.
@@ -160,6 +172,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
         }
         Command::Copy { file, own, place } => {
             clickhouse::copy(&file.existing()?, place, &own.contracts()?, now)
+        }
+        Command::TakeOver { file, own, place } => {
+            clickhouse::take_over(&file.path()?, place, &own.contracts()?, now)
         }
         Command::Tables { own } => {
             let statements = clickhouse::statements(&own.contracts()?);
