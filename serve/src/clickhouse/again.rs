@@ -6,7 +6,7 @@ use super::Http;
 use super::deliver::insert;
 use crate::store::Store;
 
-/// What became of the rows that were sent again.
+/// The rows that were sent again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
     /// Rows that ClickHouse has now.

@@ -13,7 +13,7 @@ use crate::questions::changes::Changes;
 use crate::questions::seen;
 use crate::store::Core;
 
-/// What was taken over.
+/// The numbers that were taken over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Taken {

@@ -1,4 +1,4 @@
-//! What a close or a correction changes in the file of the server that publishes. It can be written down as JSON and
+//! The changes of a close or a correction to the file of the server that publishes. They can be written down as JSON and
 //! made again from it, so that another file gets the same numbers.
 
 use anyhow::{Context as _, bail};

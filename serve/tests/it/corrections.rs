@@ -55,3 +55,16 @@ fn a_correction_leaves_a_table_alone_that_has_no_cell_for_a_late_engine() {
     assert_eq!(column(figure(&report, "vllm-versions"), 0), [("0.11 (vllm/current)", Some(60.0))]);
     assert_eq!(column(figure(&report, "vllm-provider"), 0), [("AWS", Some(90.0))]);
 }
+
+#[test]
+fn a_close_without_a_start_forgets_what_old_starts_count() {
+    let store = empty();
+    write(&store, &[]);
+    for day in [MONDAY - 41, MONDAY - 40] {
+        store.execute("INSERT INTO weight VALUES (?1, ?1, 0.5)", [day]).unwrap();
+    }
+    store.execute("INSERT INTO meta VALUES ('closed', ?1)", [MONDAY - 1]).unwrap();
+    assert_eq!(close(&store, &Rules::default(), (MONDAY + 3) * DAY).unwrap().days, 1);
+    let left: i64 = store.query_row("SELECT min(day) FROM weight", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, MONDAY - 40);
+}
