@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clickhouse::{Server, ask};
 
@@ -79,6 +79,13 @@ impl Cut {
         let state = self.state.lock().unwrap();
         let answer = ask(state.server.1, &format!("{question} FORMAT TabSeparated")).unwrap();
         answer.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        // The threads hold the state until the process of the tests ends. A test that failed may have poisoned it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).server.end();
     }
 }
 

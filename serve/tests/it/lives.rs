@@ -152,3 +152,31 @@ fn engines_that_were_lost_between_two_numbers_of_the_same_starts_are_many_or_are
     assert_eq!(after_a_month(3), None);
     assert_eq!(after_a_month(30), Some(40.0));
 }
+
+#[test]
+fn starts_that_lived_for_a_week_are_told_if_those_lost_and_those_that_are_older_are_many_or_none() {
+    // Of a hundred starts some are lost within the week. Others are a day older, and were not there on the first day.
+    let after_a_week = |lost: usize, older: usize| -> Option<f64> {
+        let store = empty();
+        let live = |days: &'static [i64]| {
+            move |n: i64| Engine {
+                contract: "vllm/current",
+                facets: Vec::new(),
+                days: days.iter().map(|day| (MONDAY + day, Some(n % 10))).collect(),
+                slots: 12,
+            }
+        };
+        let lives = [live(&[0, 1, 2]), live(&[0, 1, 7]), live(&[-1, 1, 7])];
+        for (life, count) in lives.iter().zip([lost, 100 - lost, older]) {
+            write(&store, &(0..i64::try_from(count).unwrap()).map(life).collect::<Vec<_>>());
+        }
+        close(&store, &Rules::default(), (MONDAY + 10) * DAY).unwrap();
+        let amount = "SELECT sum(amount) FROM cube \
+            WHERE question = 'after-7/engines' AND day = ?1 AND published";
+        store.query_row(amount, [MONDAY], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(after_a_week(30, 30), Some(70.0));
+    assert_eq!(after_a_week(0, 0), Some(100.0));
+    assert_eq!(after_a_week(3, 0), None);
+    assert_eq!(after_a_week(0, 3), None);
+}

@@ -236,6 +236,22 @@ async fn a_contract_of_an_own_engine_is_counted_and_forgotten_in_clickhouse_too(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_receives_closes_no_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_chdb, mut keeper)) = chdb(folder.path()) else { return };
+    let (day, mut closed) = (NOW / DAY, Vec::new());
+    for receive_only in [true, false] {
+        keeper.receive_only = receive_only;
+        let publisher = Publisher::start(Some(keeper.clone())).await;
+        publisher.post(&engines(1..31, day * DAY), 1_000).await;
+        publisher.close((day + 3) * DAY + HOUR).await;
+        closed.push(!publisher.cubes().is_empty());
+        publisher.server.stop().await;
+    }
+    assert_eq!(closed, [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_quality_adds_up_all_servers_with_the_same_clickhouse() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_chdb, keeper)) = chdb(folder.path()) else { return };

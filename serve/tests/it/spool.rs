@@ -6,8 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use otel_usage_serve::Settings;
 use otel_usage_serve::clickhouse::{Keeper, copy};
-use otel_usage_serve::questions::Rules;
-use otel_usage_serve::store::{Days, save};
+use otel_usage_serve::store::save;
 use otel_usage_testing::clickhouse::ClickHouse;
 use rusqlite::Connection;
 
@@ -250,8 +249,5 @@ async fn a_server_that_only_receives_shows_no_page() {
     assert!(page.status().is_client_error(), "{}", page.status());
     assert_eq!(post(&server, 0..5).await, [200].into());
     wait("the delivery", || clickhouse.rows(BEATS).len() >= 5).await;
-    server.now.store(NOW + 5 * 86_400_000, std::sync::atomic::Ordering::SeqCst);
-    server.store.maintain(Days::default(), Rules::default()).await;
     server.stop().await;
-    assert_eq!(rows(&place.read(), "SELECT value FROM meta WHERE key = 'closed'"), [""; 0]);
 }
