@@ -13,6 +13,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use crate::process::Process;
 
 /// Engines that report. Each is heard of again and again.
 const ENGINES: u64 = 100_000;
@@ -71,6 +74,27 @@ impl Done {
         let place = (self.answers.len() * percent / 100).min(self.answers.len() - 1);
         self.answers[place].as_secs_f64() * 1e3
     }
+}
+
+/// Posts to a server, and prints what it did. Returns the records.
+pub(crate) fn print(
+    runtime: &Runtime,
+    server: &Process,
+    what: &str,
+    phase: Phase,
+    time: Duration,
+) -> u64 {
+    let cpu = server.cpu();
+    let done = runtime.block_on(run(&server.line, phase, time));
+    let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / done.records as f64;
+    println!(
+        "{what}, {phase}: {:.0} records/s, {cpu:.1} µs of CPU a record, answer p50 {:.1} ms, p99 {:.1} ms, {} s",
+        done.records as f64 / done.time.as_secs_f64(),
+        done.percentile(50),
+        done.percentile(99),
+        time.as_secs()
+    );
+    done.records
 }
 
 /// Posts to the server at `address`.

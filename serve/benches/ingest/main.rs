@@ -2,6 +2,8 @@
 //! answer beside the time of a sync, CPU time a record, bytes on disk a record, the speed of a rebuild, and memory.
 //!
 //! `cargo bench -p otel-usage-serve --bench ingest -- SECONDS FOLDER`
+//!
+//! With `OTEL_USAGE_E2E_PYTHON`, a Python with chDB, it measures a server that keeps its messages in ClickHouse instead.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -14,6 +16,7 @@
     reason = "a bench fails by panicking, and reads the clock"
 )]
 
+mod clickhouse;
 mod disk;
 mod load;
 mod process;
@@ -36,11 +39,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
     match arguments.first().map(String::as_str) {
-        Some("serve") => serve(Path::new(&arguments[1])),
+        Some("serve") => serve(Path::new(&arguments[1]), arguments.get(2).map(String::as_str)),
         Some("door") => door(),
         Some("remember") => disk::remember(Path::new(&arguments[1])),
         Some("load") => load_for_a_profiler(&arguments[1], &arguments[2]),
-        _ => measure(&arguments),
+        _ => match std::env::var("OTEL_USAGE_E2E_PYTHON") {
+            Ok(python) => clickhouse::measure(&python, &arguments),
+            Err(_) => measure(&arguments),
+        },
     }
 }
 
@@ -57,16 +63,7 @@ fn measure(arguments: &[String]) {
     // Only what has to last is measured for the whole time.
     let short = time.min(Duration::from_secs(30));
     let run = |server: &Process, what: &str, phase: Phase, time: Duration| {
-        let cpu = server.cpu();
-        let done = runtime.block_on(load::run(&server.line, phase, time));
-        let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / done.records as f64;
-        println!(
-            "{what}, {phase}: {:.0} records/s, {cpu:.1} µs of CPU a record, answer p50 {:.1} ms, p99 {:.1} ms, {} s",
-            done.records as f64 / done.time.as_secs_f64(),
-            done.percentile(50),
-            done.percentile(99),
-            time.as_secs()
-        );
+        load::print(&runtime, server, what, phase, time);
     };
     // The floor of the CPU time: the same front door, which reads each message and keeps none.
     let door = Process::own(&["door"]);
@@ -93,14 +90,15 @@ fn load_for_a_profiler(address: &str, seconds: &str) {
     println!("{}", runtime.block_on(load::run(address, Phase::FlatOut, time)).records);
 }
 
-/// Runs a server, and prints its address.
-fn serve(data: &Path) {
+/// Runs a server, and prints its address. It keeps messages in the file, or in the ClickHouse at an address.
+fn serve(data: &Path, clickhouse: Option<&str>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut settings = Settings::new(data);
         settings.listen = vec!["127.0.0.1:0".parse().unwrap()];
         settings.maintainers = Vec::new();
         settings.rate = 0;
+        settings.clickhouse = clickhouse.map(clickhouse::keeper);
         let server = Server::bind(&settings, clock()).await.unwrap();
         println!("{}", server.addresses().unwrap()[0]);
         server.serve(input_ends()).await.unwrap();
