@@ -91,6 +91,10 @@ impl Source {
             .with_context(|| format!("cannot read {}", self.data.display()))?;
         connection.busy_timeout(PATIENCE)?;
         plan_once(&connection)?;
+        if self.internal {
+            // The rows of some days, which are read for many tables.
+            connection.pragma_update(None, "cache_size", -16 * 1024)?;
+        }
         Ok(connection)
     }
 }

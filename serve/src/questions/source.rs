@@ -188,7 +188,11 @@ pub(crate) fn sql(table: &Table, which: Which) -> String {
             CROSS JOIN session ON session.id = late.session"
         }
     };
-    let slots = sqlite_bits("presence.slots");
+    // To count them takes long, and most tables do not need their number.
+    let slots = match table.amounts.contains(&Amount::DeviceHours) {
+        true => sqlite_bits("presence.slots"),
+        false => "0".to_owned(),
+    };
     let (slots, heard, population) = match table.population {
         Population::Served => (slots.as_str(), heard, "session.beats >= 6".to_owned()),
         // A start is no presence: most of the engines that only start are never heard of again.
