@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::scale::Axis;
 use super::time::{End, HEIGHT, frame, x};
-use super::{class, is_named, name};
+use super::{beside, class, is_named, name};
 use crate::questions::Figure;
 
 pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
@@ -27,7 +27,7 @@ pub(super) fn draw(figure: &Figure) -> (f64, Markup) {
                 y: axis.y(last, HEIGHT),
                 class: class(index, row),
                 label: name(figure, row).to_owned(),
-                value: last,
+                value: beside(figure, row),
             })
         })
         .collect();

@@ -55,11 +55,10 @@ pub(crate) fn draw(figure: &Figure) -> Markup {
 /// The names of the series below a plot, for a screen on which they have no room beside it. The first is the highest.
 fn key(figure: &Figure) -> Markup {
     let rows = figure.rows.iter().enumerate();
-    let mut series: Vec<(String, &str, f64)> = rows
-        .filter(|(index, row)| is_named(*index, row))
-        .filter_map(|(index, row)| {
-            let last = row.values.iter().rev().find_map(|value| *value)?;
-            Some((class(index, row), name(figure, row), last))
+    let mut series: Vec<(String, &str, String)> = rows
+        .filter(|(index, row)| is_named(*index, row) && row.values.iter().any(Option::is_some))
+        .map(|(index, row)| {
+            (class(index, row), name(figure, row), shown(beside(figure, row), figure.unit))
         })
         .collect();
     if figure.form == Form::Stack {
@@ -69,10 +68,25 @@ fn key(figure: &Figure) -> Markup {
         // The description of the plot has the same numbers.
         ul.key aria-hidden="true" {
             @for (class, name, last) in series {
-                li { span class={ "chip " (class) } {} " " b { (value(last, figure.unit)) } " " (name) }
+                li { span class={ "chip " (class) } {} " " b { (last) } " " (name) }
             }
         }
     }
+}
+
+/// Returns the number beside a series: that of its last day. The numbers beside areas are of one day, because a reader adds
+/// them up: the last day that has any. `None` if the row has none on it.
+fn beside(figure: &Figure, row: &Row) -> Option<f64> {
+    if figure.form != Form::Stack {
+        return row.values.iter().rev().find_map(|value| *value);
+    }
+    let days = figure.rows.iter().filter_map(|row| row.values.iter().rposition(Option::is_some));
+    row.values.get(days.max()?).copied().flatten()
+}
+
+/// Writes such a number.
+fn shown(number: Option<f64>, unit: &str) -> String {
+    number.map_or_else(|| "–".to_owned(), |number| value(number, unit))
 }
 
 /// Returns the name of a series: its label without what stands in brackets, if that is the same for all series.

@@ -37,6 +37,30 @@ fn a_missing_day_is_a_gap_and_a_day_between_two_gaps_is_seen() {
     assert_eq!(path.matches('M').count(), 3, "{path}");
     // Day 15 alone.
     assert!(path.contains("M556 ") && !path.contains("L556"), "{path}");
+    // Round ends make a line without length a dot.
+    let alone = path.split("M556 ").nth(1).unwrap().split('M').next().unwrap();
+    assert!(alone.ends_with("h0"), "{path}");
+}
+
+#[test]
+fn the_numbers_beside_areas_are_those_of_the_last_day() {
+    let mut figure = samples::stack(28);
+    let shown = |figure: &Figure| {
+        let svg = draw(figure).into_string();
+        let numbers = svg.split("class=\"number\">").skip(1);
+        numbers.map(|part| part.split('<').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = shown(&figure);
+    *figure.rows[1].values.last_mut().unwrap() = None;
+    let mut expected = before.clone();
+    expected[1] = "–".to_owned();
+    assert_eq!(shown(&figure), expected);
+    let below = draw(&figure).into_string();
+    let below = below.split("<ul class=\"key\"").nth(1).unwrap();
+    assert_eq!(below.matches("<b>–</b>").count(), 1, "{below}");
+    // A last day that has no number at all shows those of the day before.
+    figure.rows.iter_mut().for_each(|row| *row.values.last_mut().unwrap() = None);
+    assert!(!shown(&figure).contains(&"–".to_owned()), "{:?}", shown(&figure));
 }
 
 #[test]

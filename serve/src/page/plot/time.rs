@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::scale::{Axis, apart, day, value};
+use super::shown;
 
 /// Height of the area in pixels.
 pub(super) const HEIGHT: f64 = 208.0;
@@ -21,7 +22,8 @@ pub(super) struct End {
     pub(super) y: f64,
     pub(super) class: String,
     pub(super) label: String,
-    pub(super) value: f64,
+    /// `None` if the last day has no number.
+    pub(super) value: Option<f64>,
 }
 
 /// Returns the horizontal position of a column, in units of the stretched area.
@@ -61,7 +63,7 @@ pub(super) fn frame(
                     @let y = y.round();
                     line class={ "mark " (end.class) } x1="8" x2="20" y1=(y) y2=(y) {}
                     text.end x="26" y=(y + 4.0) {
-                        @let last = value(end.value, unit);
+                        @let last = shown(end.value, unit);
                         tspan.number { (last) } " " (short(&end.label, LETTERS.saturating_sub(last.len())))
                     }
                 }
