@@ -27,6 +27,10 @@ mod tests {
         assert_eq!(lines.len(), 29);
         assert_eq!(lines[0], "day,vLLM 0.26,vLLM 0.25,vLLM 0.33,LMCache 0.5,other");
         assert_eq!(lines[1], "2026-10-30,2400,1500,,420,700");
+        let areas = samples::stack(28);
+        let csv = super::csv(&areas);
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!((lines.len(), lines[0].matches(',').count()), (29, areas.rows.len()), "{csv}");
     }
 
     #[test]
