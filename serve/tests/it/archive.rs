@@ -143,13 +143,13 @@ fn an_import_that_cannot_be_written_is_taken_again_whole() {
     let file = archive(&place).remove(1);
     let importer = Importer::new(&[], Arc::new(Receives)).unwrap();
     let mut core = Core::open(&place.data(), &[], NOW).unwrap();
-    let read_only = |core: &mut Core, on: bool| {
-        core.connection().pragma_update(None, "query_only", on).unwrap();
-    };
-    read_only(&mut core, true);
+    // The disk has room for anything but the messages.
+    let full =
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON batch BEGIN SELECT RAISE(FAIL, 'full'); END";
+    core.connection().execute_batch(full).unwrap();
     let mut done = Imported::default();
     core.import(&importer, &file, (NOW, NOW), &mut done, &mut |_, _| {}).unwrap_err();
-    read_only(&mut core, false);
+    core.connection().execute_batch("DROP TRIGGER full").unwrap();
     import(&mut core, std::slice::from_ref(&file));
     drop(core);
     let whole = Place::new();
