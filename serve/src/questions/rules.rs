@@ -35,7 +35,7 @@ impl Rules {
     pub fn with_k(k: u32) -> anyhow::Result<Self> {
         anyhow::ensure!(
             k >= LEAST_K,
-            "--k {k} would publish cells with too few engines: give {LEAST_K} or more"
+            "--k {k} would publish numbers that stand for too few engines: give {LEAST_K} or more"
         );
         Ok(Self { k: f64::from(k), ..Self::default() })
     }
