@@ -1,7 +1,6 @@
 //! The folders that the environment names: the user's home, those of the switches and of messages that wait, and the
 //! engine's own.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use otel_usage_schema::{Contract, Directory, Origin};
@@ -166,6 +165,7 @@ fn home_of(passwd: &[u8], user: u32) -> Option<PathBuf> {
 
 #[cfg(unix)]
 fn path(bytes: &[u8]) -> Option<PathBuf> {
+    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     Some(PathBuf::from(OsStr::from_bytes(bytes)))
 }
@@ -220,6 +220,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn directories_need_not_be_utf_8() {
+        use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt as _;
         let given = OsStr::from_bytes(b"~/\xff");
         let env = Env::given([("HOME", OsStr::new("/home/a")), ("VLLM_CONFIG_ROOT", given)]);
