@@ -1,7 +1,8 @@
 //! A stand-in for ClickHouse: it takes inserts of JSON lines over HTTP and keeps the rows of each table.
 //!
 //! It answers as ClickHouse does where a receiver of usage depends on that: an insert is taken as a whole or not at all,
-//! an insert of a known token is done once, and an error has a code. Every question has an empty answer.
+//! an insert of a known token is done once, and an error has a code. A question has the answer that a test gives, else an
+//! empty one.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -19,6 +20,8 @@ struct State {
     tokens: HashSet<String>,
     inserts: usize,
     made: Vec<String>,
+    /// Parts of questions, and the answers.
+    answers: Vec<(&'static str, String)>,
     bad: Bad,
     busy: bool,
     refused: usize,
@@ -77,6 +80,11 @@ impl ClickHouse {
             let _ = TcpStream::connect(self.address);
             thread.join().unwrap();
         }
+    }
+
+    /// Answers questions that hold this text, one JSON array a line.
+    pub fn answer(&self, question: &'static str, answer: String) {
+        self.state.lock().unwrap().answers.push((question, answer));
     }
 
     /// Refuses rows that hold this text.
@@ -141,7 +149,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut sql = vec![0; length];
     reader.read_exact(&mut sql)?;
     let (status, code, text) = match state.lock().unwrap().run(&String::from_utf8(sql).unwrap()) {
-        Ok(()) => ("200 OK", 0, String::new()),
+        Ok(text) => ("200 OK", 0, text),
         Err((status, code, why)) => (status, code, format!("Code: {code}. DB::Exception: {why}")),
     };
     let length = text.len();
@@ -153,14 +161,16 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 impl State {
-    fn run(&mut self, sql: &str) -> Result<(), (&'static str, u16, String)> {
+    fn run(&mut self, sql: &str) -> Result<String, (&'static str, u16, String)> {
         if self.busy {
             self.refused += 1;
             return Err(("500 Internal Server Error", 252, "Too many parts".to_owned()));
         }
         let Some(insert) = sql.strip_prefix("INSERT INTO ") else {
+            let known = self.answers.iter().find(|(question, _)| sql.contains(question));
+            let answer = known.map(|(_, answer)| answer.clone()).unwrap_or_default();
             self.made.push(sql.to_owned());
-            return Ok(());
+            return Ok(answer);
         };
         let (head, rows) = insert.split_once("FORMAT JSONEachRow\n").unwrap();
         if let Some(bad) = self.bad
@@ -176,6 +186,6 @@ impl State {
             let rows = rows.lines().map(|row| serde_json::from_str(row).unwrap());
             self.rows.entry(table.to_owned()).or_default().extend(rows);
         }
-        Ok(())
+        Ok(String::new())
     }
 }

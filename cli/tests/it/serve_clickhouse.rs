@@ -60,3 +60,56 @@ fn the_statements_of_the_tables_are_printed_and_a_wrong_kind_is_named() {
     let (done, text) = about(folder.path(), &["--store", "duckdb", "http://127.0.0.1:1"]);
     assert!(!done && text.contains("only ClickHouse can be named"), "{text}");
 }
+
+#[test]
+fn take_over_says_in_whose_place_the_server_is_and_what_was_read_back() {
+    let (folder, mut clickhouse) = (tempfile::tempdir().unwrap(), ClickHouse::away());
+    clickhouse.come();
+    let url = clickhouse.url();
+    let take_over = ["take-over", "--store", "clickhouse", &url];
+    let (done, text) = about(folder.path(), &take_over);
+    let first = "this server closes the days now; no day is closed yet\n";
+    assert!(done && text.ends_with(first), "{text}");
+
+    // Another server has closed days. The file of this one is new again.
+    let folder = tempfile::tempdir().unwrap();
+    let changes =
+        r#"{"revised": [{"number": 3, "day": 20785, "time": 0, "reason": "late"}], "rows": []}"#;
+    let newest = serde_json::json!([20_785, 3]);
+    let all = serde_json::json!([20_785, 3, changes]);
+    clickhouse.answer("FROM usage_publisher", "[5,\"the-lost-one\"]\n".to_owned());
+    clickhouse.answer("WHERE (closed, number) >", String::new());
+    clickhouse.answer("closed, number, changes FROM usage_published", format!("{all}\n"));
+    clickhouse.answer("closed, number FROM usage_published", format!("{newest}\n"));
+    let (done, text) = about(folder.path(), &take_over);
+    let taken = "this server closes the days now, in the place of the-lost-one; \
+        days up to 2026-11-28 and 3 corrections were read back\n";
+    assert!(done && text.ends_with(taken), "{text}");
+    let turns = clickhouse.rows("usage_publisher");
+    let turns: Vec<i64> = turns.iter().filter_map(|row| row["turn"].as_i64()).collect();
+    assert_eq!(turns, [1, 6]);
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn take_over_without_clickhouse_or_beside_a_running_server_takes_nothing() {
+    let (folder, mut clickhouse) = (tempfile::tempdir().unwrap(), ClickHouse::away());
+    let url = clickhouse.url();
+    let take_over = ["take-over", "--store", "clickhouse", &url];
+    let refused = |arguments: &[&str], why: &str| {
+        let (done, text) = about(folder.path(), arguments);
+        assert!(!done && text.contains(why) && !text.contains("secret"), "{text}");
+        assert!(!text.contains("closes the days now"), "{text}");
+    };
+    refused(&["take-over"], "no ClickHouse is named: write --store clickhouse http://");
+    refused(&take_over, "takes nothing");
+    clickhouse.come();
+    clickhouse.be_busy(true);
+    refused(&take_over, "Too many parts");
+    clickhouse.be_busy(false);
+    let server = start(folder.path(), &clickhouse);
+    refused(&take_over, "another otel-usage serve uses this file: stop it first");
+    assert!(clickhouse.rows("usage_publisher").len() <= 1);
+    assert!(server.terminate().success());
+    assert!(about(folder.path(), &take_over).0);
+}
