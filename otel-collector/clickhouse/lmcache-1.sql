@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_EnvMessage (
     `gpu_memory_per_device` Int64 COMMENT 'Memory of the first accelerator; without any, of the host.',
     `source` LowCardinality(String) COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_EnvMessage_otel AS SELECT
     'EnvMessage' AS `message_type`,
@@ -63,7 +64,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_EngineMessage (
     `kv_dtype` LowCardinality(String) COMMENT 'KV data type, `torch.<name>`.' CODEC(ZSTD),
     `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `worker_id`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `worker_id`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_EngineMessage_otel AS SELECT
     'EngineMessage' AS `message_type`,
@@ -98,7 +100,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_MetadataMessage (
     `start_time` LowCardinality(String) COMMENT 'When the run started, local time.' CODEC(ZSTD),
     `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_MetadataMessage_otel AS SELECT
     'MetadataMessage' AS `message_type`,
@@ -137,7 +140,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_MPServerMessage (
     `l2_store_policy` LowCardinality(String) COMMENT 'Store policy of the second level.' CODEC(ZSTD),
     `l2_prefetch_policy` LowCardinality(String) COMMENT 'Prefetch policy of the second level.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_MPServerMessage_otel AS SELECT
     'MPServerMessage' AS `message_type`,
@@ -179,7 +183,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_ContinuousContextMessage (
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_ContinuousContextMessage_otel AS SELECT
     'ContinuousContextMessage' AS `message_type`,
@@ -205,7 +210,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_CacheLifespanMessage (
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_CacheLifespanMessage_otel AS SELECT
     'CacheLifespanMessage' AS `message_type`,
@@ -231,7 +237,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_L1UsageMessage (
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `sequence_number`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_L1UsageMessage_otel AS SELECT
     'L1UsageMessage' AS `message_type`,
@@ -266,7 +273,8 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage (
     `sequence_number` Int64 COMMENT 'Which interval this is, from 1; a lost one leaves a gap.',
     `uptime_seconds` Float64 COMMENT 'Seconds since the run started.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `l2_name`, `sequence_number`);
+) ENGINE = ReplacingMergeTree ORDER BY (`session_id`, `l2_name`, `sequence_number`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_1_L2ConnectorUsageMessage_otel AS SELECT
     'L2ConnectorUsageMessage' AS `message_type`,

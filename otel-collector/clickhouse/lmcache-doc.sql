@@ -15,7 +15,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_doc_EnvMessage (
     `gpu_memory_per_device` Int64 COMMENT 'Memory of the first accelerator; without any, of the host.',
     `source` LowCardinality(String) COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_doc_EnvMessage_otel AS SELECT
     'EnvMessage' AS `message_type`,
@@ -51,7 +53,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_doc_EngineMessage (
     `kv_dtype` LowCardinality(String) COMMENT 'KV data type, `torch.<name>`.' CODEC(ZSTD),
     `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_doc_EngineMessage_otel AS SELECT
     'EngineMessage' AS `message_type`,
@@ -78,7 +82,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_doc_MetadataMessage (
     `start_time` LowCardinality(String) COMMENT 'When the run started, local time.' CODEC(ZSTD),
     `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_doc_MetadataMessage_otel AS SELECT
     'MetadataMessage' AS `message_type`,

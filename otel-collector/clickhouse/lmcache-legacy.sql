@@ -15,7 +15,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_EnvMessage (
     `source` LowCardinality(String) COMMENT '`DOCKER`, `PIP`, `CONDA` or `UNKNOWN`.' CODEC(ZSTD),
     `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EnvMessage_otel AS SELECT
     transform(ResourceAttributes['cloud.provider'], ['aws', 'azure', 'gcp', 'oracle_cloud', 'runpod'], ['AWS', 'AZURE', 'GCP', 'OCI', 'RUNPOD'], 'UNKNOWN') AS `provider`,
@@ -52,7 +54,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_EngineMessage (
     `kv_shape` Array(Int64) COMMENT 'Layers, K/V planes, tokens of a chunk, KV heads, head size.' CODEC(ZSTD),
     `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_EngineMessage_otel AS SELECT
     if(SpanAttributes['lmcache.chunk_size'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.chunk_size'])) AS `chunksize`,
@@ -80,7 +84,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_MetadataMessage (
     `duration` Float64 COMMENT 'Seconds from the start of the run to this message.',
     `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_MetadataMessage_otel AS SELECT
     if(SpanAttributes['otel_usage.run.start_time'] = '', '', SpanAttributes['otel_usage.run.start_time']) AS `start_time`,
@@ -95,7 +101,9 @@ CREATE TABLE IF NOT EXISTS usage_lmcache_legacy_ContinuousContextMessage (
     `interval_stored_kv_size` Int64 COMMENT 'Bytes stored in the interval; an estimate in an engine, exact in a server.',
     `message_type` LowCardinality(String) COMMENT 'Which message this is.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000;
+) ENGINE = MergeTree ORDER BY received
+TTL toDateTime(received) + INTERVAL 400 DAY
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE VIEW IF NOT EXISTS usage_lmcache_legacy_ContinuousContextMessage_otel AS SELECT
     if(SpanAttributes['lmcache.tokens.stored'] = '', toInt64(0), toInt64(SpanAttributes['lmcache.tokens.stored'])) AS `interval_num_stored_tokens`,

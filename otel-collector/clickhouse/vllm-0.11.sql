@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS usage_vllm_0_11_report (
     `all2all_backend` LowCardinality(Nullable(String)) COMMENT 'All-to-all backend.' CODEC(ZSTD),
     `kv_connector` LowCardinality(Nullable(String)) COMMENT 'Class name of the KV connector.' CODEC(ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
+) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_vllm_0_11_report_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
@@ -81,7 +82,8 @@ CREATE TABLE IF NOT EXISTS usage_vllm_0_11_heartbeat (
     `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.' CODEC(ZSTD),
     `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.' CODEC(Delta, ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
+) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_vllm_0_11_heartbeat_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,

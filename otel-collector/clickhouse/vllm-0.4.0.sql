@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS usage_vllm_0_4_0_report (
     `enforce_eager` Bool COMMENT 'Whether CUDA graphs are off.',
     `disable_custom_all_reduce` Bool COMMENT 'Whether the custom all-reduce is off.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
+) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_vllm_0_4_0_report_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
@@ -65,7 +66,8 @@ CREATE TABLE IF NOT EXISTS usage_vllm_0_4_0_heartbeat (
     `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.' CODEC(ZSTD),
     `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.' CODEC(Delta, ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
+) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_vllm_0_4_0_heartbeat_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,

@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS usage_vllm_current_report (
     `num_redundant_experts` Int64 COMMENT 'Redundant experts.',
     `num_experts` Int64 COMMENT 'Experts; 0 for a dense model.',
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
+) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_vllm_current_report_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,
@@ -103,7 +104,8 @@ CREATE TABLE IF NOT EXISTS usage_vllm_current_heartbeat (
     `uuid` String COMMENT 'Random identity of the process; the same in its heartbeats.' CODEC(ZSTD),
     `log_time` Int64 COMMENT 'Wall clock at the record, since the Unix epoch.' CODEC(Delta, ZSTD),
     `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)
-) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`);
+) ENGINE = ReplacingMergeTree ORDER BY (`uuid`, `log_time`)
+TTL toDateTime(received) + INTERVAL 400 DAY;
 
 CREATE VIEW IF NOT EXISTS usage_vllm_current_heartbeat_otel AS SELECT
     if(ResourceAttributes['service.instance.id'] = '', '', ResourceAttributes['service.instance.id']) AS `uuid`,

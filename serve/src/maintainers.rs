@@ -10,10 +10,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use otel_usage_bridge::MetricsText;
-use uuid::Uuid;
 
 use crate::clickhouse::{self, Http};
-use crate::store::{Forgotten, Store, Waits};
+use crate::store::{Forgotten, Store, Waits, identity};
 
 /// Returns the paths. `http` is the ClickHouse that keeps the messages, if one does.
 pub(crate) fn router(metrics: MetricsText, store: &Arc<Store>, http: Option<Http>) -> Router {
@@ -59,7 +58,7 @@ async fn no_browser(request: Request, next: Next) -> Response {
 }
 
 async fn forget(store: &Arc<Store>, id: String) -> (StatusCode, String) {
-    let wrong = Uuid::try_parse(id.trim()).is_err();
+    let wrong = identity(&id).is_none();
     let done = match &store.clickhouse {
         None => store.forget(id).await,
         Some(clickhouse) => clickhouse::forget(store, clickhouse, id).await,

@@ -3,13 +3,18 @@
 //!
 //! A row that arrives twice, by a retry after a crash, is stored once, because the tables replace rows with the same
 //! identity. Messages without one are stored once if the retry names its insert by a token. `received` is the time of
-//! insertion. Texts that repeat are stored by number, and times as differences, because a heartbeat is little else.
+//! insertion, and decides when a message is deleted. Texts that repeat are stored by number, and times as differences,
+//! because a heartbeat is little else.
 
 use std::fmt::Write as _;
 
 use otel_usage::Contract;
 use otel_usage::schema::resource::INSTANCE_ID;
 use otel_usage::schema::{Field, Instrument, Literal, MessageSpec, Origin, Source, Type, run};
+
+/// Days for which a message is kept, because it holds an identity. Questions read when an engine was first heard of, and
+/// compare a month with that of a year before.
+const DAYS: u32 = 400;
 
 pub(super) fn all(contracts: &[Contract]) -> String {
     let mut text = "-- Generated from the contracts by `otel-usage schema --format clickhouse`.\n\
@@ -51,12 +56,15 @@ fn table(contract: &Contract, spec: &MessageSpec) -> String {
     }
     text.push_str("    `received` DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD)\n");
     let columns: Vec<String> = key.iter().map(|name| quoted(name, '`')).collect();
-    // The window is how many of the last inserts are known by their tokens.
     text.push_str(&match columns.as_slice() {
-        [] => ") ENGINE = MergeTree ORDER BY received SETTINGS non_replicated_deduplication_window = 1000"
-            .to_owned(),
+        [] => ") ENGINE = MergeTree ORDER BY received".to_owned(),
         columns => format!(") ENGINE = ReplacingMergeTree ORDER BY ({})", columns.join(", ")),
     });
+    let _ = write!(text, "\nTTL toDateTime(received) + INTERVAL {DAYS} DAY");
+    if columns.is_empty() {
+        // How many of the last inserts are known by their tokens.
+        text.push_str("\nSETTINGS non_replicated_deduplication_window = 1000");
+    }
     text
 }
 

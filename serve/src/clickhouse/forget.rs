@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::ClickHouse;
 use super::sql::Identity;
-use crate::store::{Forgotten, Store};
+use crate::store::{Forgotten, Store, identity};
 
 /// Sessions that one statement names, because it has a largest size.
 const TOGETHER: usize = 1_000;
@@ -29,7 +29,7 @@ pub(crate) async fn forget(
 ) -> anyhow::Result<Forgotten> {
     // From here on no message of the identity is taken.
     let mut done = store.forget(text.clone()).await?;
-    let id = Uuid::try_parse(text.trim())?;
+    let id = identity(&text).map(Uuid::from_bytes).context("not an identity")?;
     let closed = "the server ends";
     // Messages that wait may be of the identity.
     let last = store.run(move |core| core.forget_aside(id)).await.context(closed)??;

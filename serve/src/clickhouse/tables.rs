@@ -2,6 +2,8 @@
 
 /// The server's own tables. A day is a number of days since 1970 (UTC).
 ///
+/// Rows about sessions go after as long as their messages, also where no server closes days any more.
+///
 /// - `usage_origin`: the network from which a session was heard of on a day, as in the SQLite file. Its rows go when the
 ///   day is closed.
 /// - `usage_erasing`: rows of `usage_origin` on their way out. See `erase`.
@@ -20,13 +22,15 @@ pub const TABLES: [&str; 8] = [
     `session` UUID CODEC(ZSTD),
     `key` Int64 CODEC(ZSTD),
     `origin` UInt32 CODEC(ZSTD)
-) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (day, session, key)",
+) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (day, session, key)
+TTL toDate(day) + INTERVAL 400 DAY",
     "CREATE TABLE IF NOT EXISTS usage_erasing (
     `day` Int32 CODEC(Delta, ZSTD),
     `session` UUID CODEC(ZSTD),
     `key` Int64 CODEC(ZSTD),
     `origin` UInt32 CODEC(ZSTD)
-) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (day, session, key)",
+) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (day, session, key)
+TTL toDate(day) + INTERVAL 400 DAY",
     "CREATE TABLE IF NOT EXISTS usage_start (
     `day` Int32 CODEC(Delta, ZSTD),
     `engine` LowCardinality(String) CODEC(ZSTD),
@@ -35,16 +39,19 @@ pub const TABLES: [&str; 8] = [
     `origin` UInt32 CODEC(ZSTD),
     `count` UInt64 CODEC(ZSTD)
 ) ENGINE = SummingMergeTree(count) PARTITION BY day ORDER BY (day, engine, contract, key, origin)
+TTL toDate(day) + INTERVAL 400 DAY
 SETTINGS non_replicated_deduplication_window = 10000",
     "CREATE TABLE IF NOT EXISTS usage_counted (
     `day` Int32 CODEC(Delta, ZSTD),
     `session` UUID CODEC(ZSTD)
-) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (day, session)",
+) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (day, session)
+TTL toDate(day) + INTERVAL 400 DAY",
     "CREATE TABLE IF NOT EXISTS usage_weight (
     `day` Int32 CODEC(Delta, ZSTD),
     `session` UUID CODEC(ZSTD),
     `weight` Float64
-) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY session",
+) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY session
+TTL toDate(day) + INTERVAL 400 DAY",
     "CREATE TABLE IF NOT EXISTS usage_published (
     `closed` Int32,
     `number` Int64,

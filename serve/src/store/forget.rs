@@ -3,11 +3,13 @@
 //! The identity is random and known to its operator only, so knowing it is the right to delete it. Only its
 //! SHA-256, the tombstone, and counts in which it took part remain.
 
-use uuid::Uuid;
+use std::collections::HashSet;
 
 use super::core::{Core, hash};
-use super::heard::identity;
+use super::heard::hear;
+use super::identity::{identity, text};
 use super::line;
+use super::shape::Shapes;
 
 /// The number of deleted rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ const PIECE: i64 = 64;
 /// A deletion that goes on, a piece at a time, so that new messages are not held up.
 #[derive(Debug)]
 pub struct Forget {
-    ids: Vec<[u8; 16]>,
+    ids: HashSet<[u8; 16]>,
     done: Forgotten,
     after: i64,
 }
@@ -62,16 +64,14 @@ impl Core {
                 sessions.push((row.get(0)?, row.get(1)?));
             }
         }
-        let mut ids = vec![id];
+        let mut ids = HashSet::from([id]);
         for (session, uuid) in &sessions {
             for table in ["facet", "presence", "origin", "interval", "weight"] {
                 transaction
                     .execute(&format!("DELETE FROM {table} WHERE session = ?1"), [session])?;
             }
             transaction.execute("DELETE FROM session WHERE id = ?1", [session])?;
-            if !ids.contains(uuid) {
-                ids.push(*uuid);
-            }
+            ids.insert(*uuid);
         }
         for id in &ids {
             transaction
@@ -86,8 +86,7 @@ impl Core {
 
     /// Removes the messages from some more batches. Returns the result after the last batch.
     pub(crate) fn go_on(&mut self, forget: &mut Forget) -> anyhow::Result<Option<Forgotten>> {
-        let texts: Vec<String> =
-            forget.ids.iter().map(|id| Uuid::from_bytes(*id).hyphenated().to_string()).collect();
+        let shapes = std::sync::Arc::clone(&self.shapes);
         let mut batches: Vec<(i64, Vec<u8>)> = Vec::new();
         {
             let select = "SELECT id, lines FROM batch WHERE id > ?1 ORDER BY id LIMIT ?2";
@@ -112,19 +111,18 @@ impl Core {
         forget.after = *last;
         for (id, frame) in batches {
             let Ok(text) = line::decompress(&frame) else { continue };
-            let is_of = |line: &str| texts.iter().any(|id| line.contains(id.as_str()));
-            if !is_of(&text) {
-                continue;
-            }
             let (mut rest, mut kept, mut gone) = (Vec::with_capacity(text.len()), 0_usize, 0_usize);
             for line in text.lines() {
-                if is_of(line) {
+                if is_of(&shapes, &forget.ids, line) {
                     gone = gone.saturating_add(1);
                 } else {
                     kept = kept.saturating_add(1);
                     rest.extend_from_slice(line.as_bytes());
                     rest.push(b'\n');
                 }
+            }
+            if gone == 0 {
+                continue;
             }
             forget.done.messages = forget.done.messages.saturating_add(gone);
             let frame = line::compress(&rest, line::FAST)?;
@@ -133,5 +131,18 @@ impl Core {
             self.connection().prepare_cached(update)?.execute((id, kept, frame))?;
         }
         Ok(None)
+    }
+}
+
+/// Returns whether a line is of one of these identities. One of a contract that is not known here is, if it has the text
+/// of one.
+fn is_of(shapes: &Shapes, ids: &HashSet<[u8; 16]>, text_of_line: &str) -> bool {
+    let heard = line::read(text_of_line).ok().and_then(|line| {
+        let place = shapes.find(line.contract, line.message)?;
+        hear(shapes, place, line.body.as_bytes(), line.received, line.time_nanos)
+    });
+    match heard {
+        Some(heard) => [heard.id, heard.machine].iter().flatten().any(|id| ids.contains(id)),
+        None => ids.iter().any(|id| text_of_line.contains(&text(*id))),
     }
 }

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
+use super::identity::identity;
 use super::origin::Origin;
 use super::shape::{FACETS, Kind, Shape, Shapes};
 use super::time;
@@ -74,11 +74,6 @@ pub(crate) fn hear(
     };
     let (id, machine) = (found.id, found.machine);
     Some(Heard { shape: place, id, machine, received, time, skewed, origin: None, tells })
-}
-
-/// Reads an identity as people and engines write it.
-pub(crate) fn identity(text: &str) -> Option<[u8; 16]> {
-    Uuid::try_parse(text.trim()).ok().map(Uuid::into_bytes)
 }
 
 /// The values that are found in one message.

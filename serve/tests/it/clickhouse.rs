@@ -63,8 +63,13 @@ impl Drop for Server {
 
 /// Runs a statement and returns the answer.
 pub(crate) fn ask(at: SocketAddr, sql: &str) -> anyhow::Result<String> {
+    ask_at(at, "/", sql)
+}
+
+/// Runs a statement at an address with options of the server.
+pub(crate) fn ask_at(at: SocketAddr, path: &str, sql: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(at)?;
-    write!(stream, "POST / HTTP/1.0\r\nContent-Length: {}\r\n\r\n{sql}", sql.len())?;
+    write!(stream, "POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{sql}", sql.len())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

@@ -87,7 +87,7 @@ async fn serve(store: &Store, engines: std::ops::Range<u8>, day: i64) {
         let from = IpAddr::from([198, 18, engine, 1]);
         let beats = (0..6_i64).map(|slot| {
             let nanos = (day * DAY + slot * 600_000) * 1_000_000;
-            let uuid = uuid::Uuid::from_u128(u128::from(engine));
+            let uuid = crate::running::id(u128::from(engine));
             Received {
                 contract: "vllm/current".into(),
                 message: "heartbeat".into(),

@@ -21,6 +21,7 @@ mod corrections;
 mod cut;
 mod damage;
 mod fleet;
+mod forgetting;
 mod hardening;
 mod lives;
 mod lost_file;

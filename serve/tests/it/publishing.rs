@@ -128,14 +128,14 @@ impl Publisher {
 }
 
 /// Returns ClickHouse's engine, and where it is. `None` if this machine has none.
-fn chdb(folder: &Path) -> Option<(Server, Keeper)> {
+pub(crate) fn chdb(folder: &Path) -> Option<(Server, Keeper)> {
     let chdb = Server::start(&python()?, &folder.join("clickhouse"));
     let keeper = Keeper::new(format!("http://{}", chdb.1), tables());
     Some((chdb, keeper))
 }
 
 /// Returns the only number of an answer.
-fn number(at: SocketAddr, question: &str) -> i64 {
+pub(crate) fn number(at: SocketAddr, question: &str) -> i64 {
     ask(at, &format!("{question} FORMAT TabSeparated")).unwrap().trim().parse().unwrap()
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn with(place: &Place, clickhouse: &ClickHouse) -> Settings {
 }
 
 pub(crate) fn id(number: u128) -> String {
-    uuid::Uuid::from_u128(number).to_string()
+    crate::running::id(number).to_string()
 }
 
 fn beat(number: u128) -> String {
