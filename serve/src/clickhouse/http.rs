@@ -8,6 +8,7 @@ use reqwest::{Client, Url, redirect};
 use tokio::runtime::Handle;
 
 use super::Ask;
+use super::codes::may_be_of_rows;
 
 /// Longest time for the answer to an insert or a question.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -15,40 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Letters of an error that are told.
 const TOLD: usize = 500;
-
-/// Errors that are not about the rows of an insert: of a server that is busy, full, cannot be written or does not know
-/// the user or the table. Numbers and names are ClickHouse's own, from its `ErrorCodes.cpp`.
-const NOT_OF_ROWS: &[u32] = &[
-    60,  // UNKNOWN_TABLE
-    81,  // UNKNOWN_DATABASE
-    159, // TIMEOUT_EXCEEDED
-    160, // TOO_SLOW
-    164, // READONLY
-    192, // UNKNOWN_USER
-    193, // WRONG_PASSWORD
-    194, // REQUIRED_PASSWORD
-    195, // IP_ADDRESS_NOT_ALLOWED
-    201, // QUOTA_EXPIRED
-    202, // TOO_MANY_SIMULTANEOUS_QUERIES
-    203, // NO_FREE_CONNECTION
-    209, // SOCKET_TIMEOUT
-    210, // NETWORK_ERROR
-    225, // NO_ZOOKEEPER
-    236, // ABORTED
-    241, // MEMORY_LIMIT_EXCEEDED
-    242, // TABLE_IS_READ_ONLY
-    243, // NOT_ENOUGH_SPACE
-    252, // TOO_MANY_PARTS
-    285, // TOO_FEW_LIVE_REPLICAS
-    319, // UNKNOWN_STATUS_OF_INSERT
-    394, // QUERY_WAS_CANCELLED
-    425, // SYSTEM_ERROR
-    439, // CANNOT_SCHEDULE_TASK
-    497, // ACCESS_DENIED
-    499, // S3_ERROR
-    516, // AUTHENTICATION_FAILED
-    999, // KEEPER_EXCEPTION
-];
 
 /// A ClickHouse server.
 #[derive(Debug, Clone)]
@@ -138,7 +105,7 @@ impl Http {
         let why = format!("HTTP {}: {told}", status.as_u16());
         // An error without a code is of something before the server.
         match code {
-            Some(code) if !NOT_OF_ROWS.contains(&code) => Err(Trouble::Refused(why)),
+            Some(code) if may_be_of_rows(code) => Err(Trouble::Refused(why)),
             _ => Err(Trouble::Away(why)),
         }
     }

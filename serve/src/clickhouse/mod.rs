@@ -8,6 +8,7 @@
 
 mod again;
 mod ask;
+mod codes;
 mod copy;
 mod days;
 mod deliver;
