@@ -92,6 +92,11 @@ async fn until_closed(stream: &mut TcpStream) -> String {
 async fn a_slow_sender_is_disconnected_and_delays_no_other() {
     let upstream = Upstream::new().await;
     let mut config = to(&upstream);
+    // A bridge with more patience tells the limit of this one from a longer limit of the library below, which is 30 s.
+    config.limits.read = Duration::from_secs(20);
+    let patient = Served::start(&config).await;
+    let mut waiting = TcpStream::connect(patient.address()).await.unwrap();
+    waiting.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     config.limits.read = Duration::from_millis(300);
     config.limits.connections = 2;
     let served = Served::start(&config).await;
@@ -100,13 +105,16 @@ async fn a_slow_sender_is_disconnected_and_delays_no_other() {
     let mut head = TcpStream::connect(served.address()).await.unwrap();
     head.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     until_closed(&mut head).await;
+    let still = waiting.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(still, Err(std::io::ErrorKind::WouldBlock), "another limit closed it");
     // The next one stops in its body and is asked to repeat the request.
     let mut body = TcpStream::connect(served.address()).await.unwrap();
     body.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
         .await
         .unwrap();
     let said = until_closed(&mut body).await;
-    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+    // The limit on its body, and not the one on the whole request.
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("came too slowly"), "{said}");
     // On a machine that stands still, this one is too slow as well and is asked to repeat its request.
     let delivered = async { while served.send(&beats([1])).await.status() == 503 {} };
     tokio::time::timeout(PATIENCE, delivered).await.unwrap();

@@ -14,14 +14,14 @@ use crate::bridge::{Bridge, command};
 pub(crate) const DECODED: usize = 8 << 20;
 
 /// The limit on all requests together. Unit: bytes.
-const MEMORY: usize = 24 << 20;
+pub(crate) const MEMORY: usize = 24 << 20;
 
 const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) const JSON: &str = "application/json";
 
-/// The limits as arguments of a usage server.
-pub(crate) fn limits() -> [String; 4] {
-    ["--max-body".to_owned(), DECODED.to_string(), "--max-memory".to_owned(), MEMORY.to_string()]
+/// Limits as arguments of a usage server: on a request, and on all requests together.
+pub(crate) fn limits(decoded: usize, memory: usize) -> [String; 4] {
+    ["--max-body".to_owned(), decoded.to_string(), "--max-memory".to_owned(), memory.to_string()]
 }
 
 fn start(folder: &std::path::Path) -> Bridge {
@@ -159,6 +159,13 @@ pub(crate) fn bombs() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Returns so many spaces, compressed.
+pub(crate) fn gzip_of_spaces(bytes: u64) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    std::io::copy(&mut std::io::repeat(b' ').take(bytes), &mut encoder).unwrap();
     encoder.finish().unwrap()
 }
 

@@ -211,27 +211,42 @@ fn the_file_and_its_copies_are_for_their_user_only() {
 #[cfg(target_os = "linux")]
 #[test]
 fn no_bomb_takes_more_memory_than_the_bridge_allows() {
-    use crate::bridge_limits::{DECODED, JSON, bombs, growth, gzip, limits, post, repeated};
+    use crate::bridge_limits::{
+        DECODED, JSON, MEMORY, bombs, growth, gzip, gzip_of_spaces, limits, post, repeated,
+    };
+    let check =
+        |name: &str, limits: [String; 4], to: (&str, &str), body: &[u8], answers: &[&str]| {
+            // Memory that an earlier request has left to the process would hide growth.
+            let folder = tempfile::tempdir().unwrap();
+            let mut command = serve(folder.path());
+            command.args(limits);
+            let server = Serve::start_as(command, folder.path());
+            // The first request brings code into memory.
+            assert_eq!(server.client().beat(&uuid(1)), Some(200));
+            let grown = growth(server.child.id(), || {
+                let answer = post(&server.address, to.0, to.1, body);
+                assert!(answers.contains(&answer.as_str()), "{name}: {answer}");
+            });
+            assert!(grown <= 4 * DECODED, "{name}: {} KiB", grown / 1024);
+        };
+    // Each limit alone holds a request that is small on the wire and has no end.
+    let (large, endless) = (1 << 30, gzip_of_spaces(128 << 20));
+    assert!(endless.len() < DECODED / 4, "the bomb itself is too large");
+    for path in ["/", "/v1/traces"] {
+        let refused = ["HTTP/1.1 413 Payload Too Large"];
+        check("the limit on a request", limits(DECODED, large), (path, JSON), &endless, &refused);
+        let later = ["HTTP/1.1 503 Service Unavailable"];
+        check("the limit on all requests", limits(large, MEMORY), (path, JSON), &endless, &later);
+    }
+    // Within the limits, a request becomes no large structure.
     let keys = [&b"{\"a\":0"[..], &repeated(b",\"a\":0"), b"}"].concat();
     let numbers = [&b"{\"uuid\":[0"[..], &repeated(b",0"), b"]}"].concat();
     let flat = [("keys", keys), ("numbers", numbers), ("open lists", repeated(b"["))];
     let flat = flat.map(|(name, body)| (name, "/", JSON, body));
+    let answered =
+        ["HTTP/1.1 200 OK", "HTTP/1.1 413 Payload Too Large", "HTTP/1.1 400 Bad Request"];
     for (name, path, media_type, body) in flat.into_iter().chain(bombs()) {
-        // Memory that an earlier request has left to the process would hide growth.
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = serve(folder.path());
-        command.args(limits());
-        let server = Serve::start_as(command, folder.path());
-        let body = gzip(&body);
-        // The first request brings code into memory.
-        assert_eq!(server.client().beat(&uuid(1)), Some(200));
-        let grown = growth(server.child.id(), || {
-            let answer = post(&server.address, path, media_type, &body);
-            let expected =
-                ["HTTP/1.1 200 OK", "HTTP/1.1 413 Payload Too Large", "HTTP/1.1 400 Bad Request"];
-            assert!(expected.contains(&answer.as_str()), "{name}: {answer}");
-        });
-        assert!(grown <= 4 * DECODED, "{name}: {} KiB", grown / 1024);
+        check(name, limits(DECODED, MEMORY), (path, media_type), &gzip(&body), &answered);
     }
 }
 

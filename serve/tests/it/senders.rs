@@ -71,7 +71,13 @@ async fn until_closed(stream: &mut TcpStream) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_engines_are_disconnected_and_delay_no_other() {
-    let place = Place::new();
+    // A server with more patience tells the limit of this one from a longer limit of the library below, which is 30 s.
+    let (place, elsewhere) = (Place::new(), Place::new());
+    let mut patient = settings(&elsewhere.data());
+    patient.limits.read = Duration::from_secs(20);
+    let patient = Running::start(patient).await;
+    let mut waiting = TcpStream::connect(patient.url.trim_start_matches("http://")).await.unwrap();
+    waiting.write_all(b"POST / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     let mut settings = settings(&place.data());
     settings.limits.read = Duration::from_millis(300);
     settings.limits.connections = 2;
@@ -82,12 +88,15 @@ async fn slow_engines_are_disconnected_and_delay_no_other() {
     let mut head = connect().await.unwrap();
     head.write_all(b"POST / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     until_closed(&mut head).await;
+    let still = waiting.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(still, Err(std::io::ErrorKind::WouldBlock), "another limit closed it");
     // The next one stops in its body and is asked to repeat it.
     let mut body = connect().await.unwrap();
     let begun = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{{", BEAT.len());
     body.write_all(begun.as_bytes()).await.unwrap();
     let said = until_closed(&mut body).await;
-    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+    // The limit on its body, and not the one on the whole message.
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("came too slowly"), "{said}");
     // On a machine that stands still, this one is too slow as well and is asked to repeat its message.
     let kept = async { while server.post("/", BEAT).await == 503 {} };
     tokio::time::timeout(PATIENCE, kept).await.unwrap();
