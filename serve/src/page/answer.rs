@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderMap, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::coding::takes_gzip;
 use super::pages::{Content, Kind};
 use super::shell::POLICY;
 
@@ -58,12 +59,7 @@ impl Answer {
 
     /// Makes the response in the coding that the browser takes. `lasts` is how long a page may be shown again.
     pub(crate) fn respond(self, headers: &HeaderMap, lasts: Duration) -> Response<Body> {
-        let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let zips = accepted.is_some_and(|codings| {
-            codings
-                .split(',')
-                .any(|coding| coding.trim() == "gzip" || coding.trim().starts_with("gzip;"))
-        });
+        let zips = takes_gzip(headers);
         let mut response = Response::new(Body::from(if zips { self.zipped } else { self.plain }));
         let kind = match self.kind {
             Kind::Html => "text/html; charset=utf-8",

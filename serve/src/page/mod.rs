@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod coding;
 mod data;
 mod dictionary;
 mod figure;

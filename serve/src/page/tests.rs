@@ -99,6 +99,8 @@ async fn every_page_has_a_strict_policy_and_no_script() {
 async fn an_answer_is_zipped_if_the_client_takes_it() {
     let folder = tempfile::tempdir().unwrap();
     let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
+    let none = get(&router, "/style.css", "gzip;q=0").await;
+    assert!(!none.headers().contains_key(CONTENT_ENCODING));
     let plain = get(&router, "/style.css", "identity").await;
     assert_eq!(plain.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
     let plain = text(plain).await;
