@@ -35,6 +35,7 @@ mod metrics;
 mod otlp;
 mod part;
 mod pipeline;
+mod ports;
 mod post;
 mod posted;
 mod proxies;
@@ -54,6 +55,7 @@ mod window;
 
 pub use config::{Config, Exporters, FileExporter, Limits, Operator};
 pub use importer::Importer;
+pub use ports::Ports;
 pub use proxies::{Network, NoNetwork};
 pub use serve::{Bridge, MetricsText};
 pub use store::{Received, Refusal, Store};

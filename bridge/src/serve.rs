@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use axum::http::Request;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Limits};
 use crate::connections::{Connections, End, Sender};
 use crate::pipeline::Pipeline;
+use crate::ports::Ports;
 use crate::routes::Routes;
 
 /// Streams on one HTTP/2 connection, so that one collector cannot take every place by itself.
@@ -66,25 +67,27 @@ impl Bridge {
     /// Names what is wrong and what to do: no exporter, a contract or URL that cannot be used, a file
     /// that cannot be written, a port that is taken, collection switched off on this machine.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        Self::on(Ports::take(&config.listen, "--listen")?, config)
+    }
+
+    /// Checks the configuration and opens these ports, not those of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn on(ports: Ports, config: &Config) -> anyhow::Result<Self> {
         if config.exporters.is_empty() {
             bail!(
                 "no exporter: say where records go, with --exporter server, --exporter file or \
                  --exporter console"
             );
         }
-        let pipeline = Arc::new(Pipeline::new(config)?);
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("cannot listen on {address}: choose another address with --listen")
-            })?;
-            listeners.push(listener);
-        }
-        if listeners.is_empty() {
+        if ports.is_empty() {
             bail!("no address: say where to listen, with --listen 127.0.0.1:4318");
         }
+        let pipeline = Arc::new(Pipeline::new(config)?);
         let routes = Arc::new(Routes::new(&pipeline, config));
-        Ok(Self { listeners, pipeline, routes })
+        Ok(Self { listeners: ports.open()?, pipeline, routes })
     }
 
     /// Returns the addresses on which the bridge listens.

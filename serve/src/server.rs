@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use otel_usage_bridge::{Bridge, Config, Limits, Network, Operator};
+use otel_usage_bridge::{Bridge, Config, Limits, Network, Operator, Ports};
 use otel_usage_schema::{Consent, Contract, Decision};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -112,12 +112,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the file and the ports.
+    /// Takes the ports, opens the file, and then opens the ports.
     ///
     /// # Errors
     ///
     /// Names what is wrong and what to do: another process has the file, it is no store, a port is taken.
     pub async fn bind(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
+        // Before the file is made.
+        let ports = Ports::take(&settings.listen, "--listen")?;
+        let maintainers = Ports::take(&settings.maintainers, "--maintainers")?;
         let site = page::router(&settings.data, Arc::clone(&clock));
         let (data, own, rate) = (&settings.data, &settings.contracts, settings.rate);
         let (store, delivery) = match &settings.clickhouse {
@@ -135,7 +138,6 @@ impl Server {
             Some(clickhouse) => page::internal_in(Arc::clone(clickhouse), data, clock),
         };
         let mut config = Config::default();
-        config.listen.clone_from(&settings.listen);
         config.contracts.clone_from(&settings.contracts);
         config.trusted_proxies.clone_from(&settings.trusted_proxies);
         config.operator = Arc::new(Receives);
@@ -145,14 +147,8 @@ impl Server {
         config.site = (!only).then_some(site);
         config.exporters.store = Some(Arc::clone(&store) as Arc<dyn otel_usage_bridge::Store>);
         config.limits = settings.limits.clone();
-        let bridge = Bridge::bind(&config).await?;
-        let mut maintainers = Vec::new();
-        for address in &settings.maintainers {
-            let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("cannot listen on {address}: choose another address with --maintainers")
-            })?;
-            maintainers.push(listener);
-        }
+        let bridge = Bridge::on(ports, &config)?;
+        let maintainers = maintainers.open()?;
         let (keep, rules) = (settings.keep, settings.rules);
         Ok(Self { bridge, store, pages, maintainers, keep, rules, delivery })
     }

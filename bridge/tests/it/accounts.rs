@@ -36,6 +36,18 @@ async fn the_bridge_obeys_the_opt_outs_of_its_machine() {
     assert!(error.contains("DO_NOT_TRACK"), "{error}");
 }
 
+#[tokio::test]
+async fn a_bridge_whose_port_is_taken_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config();
+    config.exporters.file = Some(FileExporter::new(folder.path().join("flat.jsonl")));
+    config.listen = vec![other.local_addr().unwrap()];
+    let error = otel_usage_bridge::Bridge::bind(&config).await.unwrap_err().to_string();
+    assert!(error.contains("choose another address with --listen"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_is_accounted_for() {
     let upstream = Upstream::scripted(|_, post| {

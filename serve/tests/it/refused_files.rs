@@ -26,6 +26,24 @@ async fn a_second_server_on_the_same_file_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_port_is_taken_makes_no_file() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    for option in ["--listen", "--maintainers"] {
+        let place = Place::new();
+        let mut settings = settings(&place.data());
+        let one =
+            if option == "--listen" { &mut settings.listen } else { &mut settings.maintainers };
+        one.push(taken);
+        let now = std::sync::Arc::new(NOW.into());
+        let error = Server::bind(&settings, clock(&now)).await.unwrap_err();
+        let text = format!("cannot listen on {taken}: choose another address with {option}");
+        assert_eq!(error.to_string(), text);
+        assert_eq!(std::fs::read_dir(place.0.path()).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_something_else_is_refused() {
     let place = Place::new();
     let other = rusqlite::Connection::open(place.data()).unwrap();
