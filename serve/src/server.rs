@@ -121,7 +121,9 @@ impl Server {
         // Before the file is made.
         let ports = Ports::take(&settings.listen, "--listen")?;
         let maintainers = Ports::take(&settings.maintainers, "--maintainers")?;
-        let site = page::router(&settings.data, Arc::clone(&clock));
+        let public = ports.addresses()?;
+        let listener = *public.first().context("no address: say where to listen, with --listen")?;
+        let site = page::router(&settings.data, Arc::clone(&clock), listener);
         let (data, own, rate) = (&settings.data, &settings.contracts, settings.rate);
         let (store, delivery) = match &settings.clickhouse {
             None => (Arc::new(Store::open(data, own, rate, Arc::clone(&clock))?), None),
@@ -134,8 +136,8 @@ impl Server {
             }
         };
         let pages = match &store.clickhouse {
-            None => page::internal(data, clock),
-            Some(clickhouse) => page::internal_in(Arc::clone(clickhouse), data, clock),
+            None => page::internal(data, clock, listener),
+            Some(clickhouse) => page::internal_in(Arc::clone(clickhouse), data, clock, listener),
         };
         let mut config = Config::default();
         config.contracts.clone_from(&settings.contracts);

@@ -1,8 +1,9 @@
 //! Says at the start of a server where everything is, for somebody who has never seen one.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use otel_usage_serve::Settings;
+use otel_usage_serve::page::reached_at;
 
 use crate::output::{HEADING, styled};
 
@@ -47,15 +48,7 @@ pub(super) fn lines(
     let mut lines: Vec<String> =
         rows.into_iter().map(|(name, what)| format!("{name:<width$}  {what}")).collect();
     if let Some(address) = public.first() {
-        let mut at = *address;
-        if at.ip().is_unspecified() {
-            // It listens at every address and is the name of none.
-            at.set_ip(if at.is_ipv4() {
-                Ipv4Addr::LOCALHOST.into()
-            } else {
-                Ipv6Addr::LOCALHOST.into()
-            });
-        }
+        let at = reached_at(*address);
         lines.push(format!(
             "try it: start an engine with VLLM_USAGE_STATS_SERVER=http://{at} or LMCACHE_USAGE_TRACK_URL=http://{at}"
         ));

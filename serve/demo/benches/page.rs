@@ -67,7 +67,9 @@ fn measure(runtime: &Runtime, file: &Path, now: i64) -> usize {
         let serving = runtime.spawn(async move { axum::serve(listener, router).await });
         (address, serving)
     };
-    let site = || page::router(file, Arc::new(move || now));
+    // Of pages with numbers, none names it.
+    let listener = SocketAddr::from(([127, 0, 0, 1], 8_080));
+    let site = || page::router(file, Arc::new(move || now), listener);
 
     let (address, serving) = serve(site());
     let mut client = Client::new(address);
@@ -105,7 +107,7 @@ fn measure(runtime: &Runtime, file: &Path, now: i64) -> usize {
         };
         (0..times).map(once).collect()
     };
-    let internal = || page::internal(file, Arc::new(move || now));
+    let internal = || page::internal(file, Arc::new(move || now), listener);
     let rows = [
         ("made anew", anew(ANEW, "/", &site)),
         ("from memory", ours),

@@ -34,13 +34,14 @@ async fn main() -> anyhow::Result<()> {
     let clock: otel_usage_serve::store::Clock = std::sync::Arc::new(move || end);
     let public = bind("127.0.0.1:8080").await?;
     let internal = bind("127.0.0.1:8081").await?;
-    println!("The public page:       http://{}", public.local_addr()?);
+    let listener = public.local_addr()?;
+    println!("The public page:       http://{listener}");
     println!("The maintainers' page: http://{}", internal.local_addr()?);
     println!("Ctrl-C ends the demo and deletes the numbers.");
     let serving = async {
         tokio::try_join!(
-            async { axum::serve(public, page::router(&file, std::sync::Arc::clone(&clock))).await },
-            async { axum::serve(internal, page::internal(&file, clock.clone())).await },
+            async { axum::serve(public, page::router(&file, clock.clone(), listener)).await },
+            async { axum::serve(internal, page::internal(&file, clock.clone(), listener)).await },
         )
     };
     tokio::select! {

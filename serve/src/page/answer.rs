@@ -12,9 +12,11 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use maud::html;
 
 use super::coding::takes_gzip;
 use super::pages::{Content, Kind};
+use super::server_address::MARK;
 use super::shell::POLICY;
 
 /// An answer in both codings.
@@ -23,6 +25,8 @@ pub(crate) struct Answer {
     kind: Kind,
     plain: Bytes,
     zipped: Bytes,
+    /// Whether it tells how to report, and the address of the server is still to be filled in.
+    pub(crate) asks_address: bool,
 }
 
 /// Why there is no page.
@@ -54,7 +58,15 @@ impl Answer {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         gzip.write_all(content.text.as_bytes())?;
         let zipped = gzip.finish()?.into();
-        Ok(Self { kind: content.kind, plain: content.text.into(), zipped })
+        let asks_address = content.kind == Kind::Html && content.text.contains(MARK);
+        Ok(Self { kind: content.kind, plain: content.text.into(), zipped, asks_address })
+    }
+
+    /// Fills in the address of the server.
+    pub(crate) fn with_address(self, address: &str) -> anyhow::Result<Self> {
+        let address = html! { (address) }.into_string();
+        let text = String::from_utf8_lossy(&self.plain).replace(MARK, &address);
+        Self::of(Content { kind: self.kind, text })
     }
 
     /// Makes the response in the coding that the browser takes. `lasts` is how long a page may be shown again.

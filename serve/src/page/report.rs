@@ -1,9 +1,10 @@
 //! The front page: six sentences, the filters, and the figures.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::address::{Site, To};
 use super::figure;
+use super::server_address::{MARK, UNKNOWN};
 use super::shell::Shell;
 use super::today::{self, Heard};
 use crate::questions::{Engine, Filter, Report, Window};
@@ -52,6 +53,7 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report, heard: &[Hea
 /// Explains an empty page: what is missing, and how to see something.
 fn nothing(shell: &Shell) -> Markup {
     let method = shell.site.link(&To::Report(&Filter::default()), &To::Method);
+    let server = PreEscaped(if shell.site == Site::Served { MARK } else { UNKNOWN });
     html! {
         div.text {
             h2 { @if shell.internal { "No engine has reported yet" } @else { "There is nothing to publish yet" } }
@@ -60,12 +62,18 @@ fn nothing(shell: &Shell) -> Markup {
                 "behind it: " a href=(method) { "the method" } " has the rules. "
                 "Maintainers see every message at once, on the other address that the server printed at its start."
             } }
-            p { "To let an engine report here, start it with one of these:" }
+            p {
+                @if shell.site == Site::Served {
+                    "To let an engine report here, start it with one of these:"
+                } @else {
+                    "To let an engine report, start it with one of these. ADDRESS:PORT is where the server listens:"
+                }
+            }
             // A narrow screen scrolls it, by keyboard too.
             pre tabindex="0" {
-                "VLLM_USAGE_STATS_SERVER=http://this-server:8080  # vLLM, with or without otel-usage\n"
-                "LMCACHE_USAGE_TRACK_URL=http://this-server:8080  # LMCache, likewise\n"
-                "OTEL_USAGE_EXPORTERS=otlp OTEL_USAGE_OTLP_ENDPOINT=http://this-server:8080  # any other\n"
+                "VLLM_USAGE_STATS_SERVER=" (server) "  # vLLM, with or without otel-usage\n"
+                "LMCACHE_USAGE_TRACK_URL=" (server) "  # LMCache, likewise\n"
+                "OTEL_USAGE_EXPORTERS=otlp OTEL_USAGE_OTLP_ENDPOINT=" (server) "  # any other\n"
             }
         }
     }

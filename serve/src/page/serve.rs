@@ -3,6 +3,7 @@
 //! A page is made at most once a minute, because a closed day changes rarely; maintainers see each message at once.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use super::address::{self, Site};
 use super::answer::{Answer, Trouble};
 use super::pages::Pages;
+use super::server_address::{asked, reached_at};
 use crate::clickhouse::ClickHouse;
 use crate::store::Clock;
 
@@ -31,24 +33,29 @@ const MOST: usize = 512;
 /// Pages that are made at the same time.
 const AT_ONCE: usize = 4;
 
-/// Returns the pages that everybody may see, from the data file.
-pub fn router(data: &Path, clock: Clock) -> Router {
-    with(Pages::new(Site::Served, data, false), clock, KEPT)
+/// Returns the pages that everybody may see, from the data file. Engines report to `listener`.
+pub fn router(data: &Path, clock: Clock, listener: SocketAddr) -> Router {
+    with(Pages::new(Site::Served, data, false), clock, KEPT, listener)
 }
 
-/// Returns the pages of maintainers, whose numbers go through no rule of publication.
-pub fn internal(data: &Path, clock: Clock) -> Router {
-    with(Pages::new(Site::Served, data, true), clock, Duration::ZERO)
+/// Returns the pages of maintainers, whose numbers go through no rule of publication. Engines report to `listener`.
+pub fn internal(data: &Path, clock: Clock, listener: SocketAddr) -> Router {
+    with(Pages::new(Site::Served, data, true), clock, Duration::ZERO, listener)
 }
 
 /// Returns the pages of maintainers with numbers from ClickHouse, which answers too slowly to be asked for each request.
-pub(crate) fn internal_in(clickhouse: Arc<ClickHouse>, data: &Path, clock: Clock) -> Router {
+pub(crate) fn internal_in(
+    clickhouse: Arc<ClickHouse>,
+    data: &Path,
+    clock: Clock,
+    listener: SocketAddr,
+) -> Router {
     let mut pages = Pages::new(Site::Served, data, true);
     pages.source.ask(clickhouse);
-    with(pages, clock, KEPT)
+    with(pages, clock, KEPT, listener)
 }
 
-fn with(pages: Pages, clock: Clock, longest: Duration) -> Router {
+fn with(pages: Pages, clock: Clock, longest: Duration, listener: SocketAddr) -> Router {
     let served = Arc::new(Served {
         pages,
         clock,
@@ -56,6 +63,7 @@ fn with(pages: Pages, clock: Clock, longest: Duration) -> Router {
         versions: tokio::sync::Mutex::default(),
         places: Semaphore::new(AT_ONCE),
         longest,
+        listener,
     });
     [
         "/",
@@ -80,6 +88,8 @@ struct Served {
     versions: tokio::sync::Mutex<Option<(Instant, Arc<Vec<String>>)>>,
     places: Semaphore,
     longest: Duration,
+    /// Where engines report.
+    listener: SocketAddr,
 }
 
 /// An answer that was made lately.
@@ -111,22 +121,36 @@ async fn answer(State(served): State<Arc<Served>>, uri: Uri, headers: HeaderMap)
     let query = address::query(&filter);
     let address = format!("{path}{query}");
     match served.again(&address) {
-        Known::Fresh(answer) => answer.respond(&headers, served.longest),
+        Known::Fresh(answer) => served.respond(answer, &uri, &headers),
         Known::Old(answer) => {
-            let response = answer.respond(&headers, served.longest);
+            let response = served.respond(answer, &uri, &headers);
             tokio::spawn(async move {
                 let _ = served.make(path, query, address).await;
             });
             response
         }
         Known::Nothing => match served.make(path, query, address).await {
-            Ok(answer) => answer.respond(&headers, served.longest),
+            Ok(answer) => served.respond(answer, &uri, &headers),
             Err(trouble) => trouble.respond(),
         },
     }
 }
 
 impl Served {
+    fn respond(&self, answer: Answer, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+        if !answer.asks_address {
+            return answer.respond(headers, self.longest);
+        }
+        // Maintainers ask at another address than engines.
+        let asked = if self.pages.source.internal { None } else { asked(uri, headers) };
+        let address = asked.unwrap_or_else(|| format!("http://{}", reached_at(self.listener)));
+        match answer.with_address(&address) {
+            // Another reader would be told what this one sent.
+            Ok(answer) => answer.respond(headers, Duration::ZERO),
+            Err(_) => Trouble::Mistake.respond(),
+        }
+    }
+
     /// Returns the versions that have pages. They are read once for as long as a page is kept.
     async fn versions(self: &Arc<Self>) -> Arc<Vec<String>> {
         let mut known = self.versions.lock().await;

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use axum::body::{Body, to_bytes};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{Request, Response, StatusCode};
 use rusqlite::Connection;
 use tower::ServiceExt as _;
@@ -13,6 +13,10 @@ use crate::questions::Filter;
 use crate::store::Core;
 
 const NOW: i64 = 1_795_867_500_000;
+
+/// Where the server listens.
+const LISTENER: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 9_090);
 
 fn empty(folder: &Path) -> std::path::PathBuf {
     let file = folder.join("otel-usage.db");
@@ -36,13 +40,58 @@ const PAGES: [&str; 6] =
 #[tokio::test]
 async fn an_empty_store_shows_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW), LISTENER);
     for address in PAGES {
         assert_eq!(get(&router, address, "").await.status(), StatusCode::OK, "{address}");
     }
     let front = text(get(&router, "/", "").await).await;
     assert!(front.contains("There is nothing to publish yet"), "{front}");
     assert!(front.contains("VLLM_USAGE_STATS_SERVER"), "{front}");
+}
+
+#[tokio::test]
+async fn an_empty_page_names_the_address_at_which_it_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = empty(folder.path());
+    let clock: crate::store::Clock = std::sync::Arc::new(|| NOW);
+    let public = router(&file, clock.clone(), LISTENER);
+    let shown = async |router: &axum::Router, uri: &str, headers: &[(&str, &str)]| {
+        let request = headers
+            .iter()
+            .fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        let page = text(response).await;
+        let (_, rest) = page.split_once("VLLM_USAGE_STATS_SERVER=").unwrap();
+        for variable in ["LMCACHE_USAGE_TRACK_URL=", "OTEL_USAGE_OTLP_ENDPOINT="] {
+            let (_, other) = page.split_once(variable).unwrap();
+            assert_eq!(other.split(' ').next(), rest.split(' ').next());
+        }
+        rest.split(' ').next().unwrap().to_owned()
+    };
+    let own = "http://127.0.0.1:9090";
+    for (headers, address) in [
+        (&[("host", "usage.example.org")][..], "http://usage.example.org"),
+        (&[("host", "[::1]:81")], "http://[::1]:81"),
+        (
+            &[("host", "usage.example.org"), ("x-forwarded-proto", "https")],
+            "https://usage.example.org",
+        ),
+        (&[("host", "a\"><b>")], own),
+        (&[("host", "$(id)")], own),
+        (&[], own),
+    ] {
+        assert_eq!(shown(&public, "/", headers).await, address);
+    }
+    // As in HTTP/2.
+    assert_eq!(shown(&public, "http://two.example:1/", &[]).await, "http://two.example:1");
+    // Engines do not report to the listener of maintainers.
+    let internal = internal(&file, clock, LISTENER);
+    assert_eq!(shown(&internal, "/", &[("host", "localhost:9091")]).await, own);
+    let site = folder.path().join("site");
+    render(&file, &site, NOW).unwrap();
+    let page = std::fs::read_to_string(site.join("index.html")).unwrap();
+    assert!(page.contains("VLLM_USAGE_STATS_SERVER=http://ADDRESS:PORT "), "{page}");
 }
 
 #[tokio::test]
@@ -56,7 +105,8 @@ async fn maintainers_are_offered_the_window_that_they_see() {
     connection.execute(words, []).unwrap();
     connection.execute(session, [NOW]).unwrap();
     let clock: crate::store::Clock = std::sync::Arc::new(|| NOW);
-    let (public, internal) = (router(&file, clock.clone()), internal(&file, clock));
+    let (public, internal) =
+        (router(&file, clock.clone(), LISTENER), internal(&file, clock, LISTENER));
     for address in ["/", "/?days=90", "/data/"] {
         let page = text(get(&internal, address, "").await).await;
         assert!(page.contains("7 days"), "{address}: {page}");
@@ -74,7 +124,7 @@ async fn maintainers_are_offered_the_window_that_they_see() {
 #[tokio::test]
 async fn an_example_of_the_dictionary_is_the_value_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW), LISTENER);
     let page = text(get(&router, "/dictionary", "").await).await;
     assert!(page.contains("<code>{&quot;VLLM_USE_MODELSCOPE&quot;: false,"), "{page}");
 }
@@ -82,7 +132,7 @@ async fn an_example_of_the_dictionary_is_the_value_itself() {
 #[tokio::test]
 async fn every_page_has_a_strict_policy_and_no_script() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW), LISTENER);
     for address in PAGES {
         let response = get(&router, address, "").await;
         let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
@@ -98,7 +148,7 @@ async fn every_page_has_a_strict_policy_and_no_script() {
 #[tokio::test]
 async fn an_answer_is_zipped_if_the_client_takes_it() {
     let folder = tempfile::tempdir().unwrap();
-    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW));
+    let router = router(&empty(folder.path()), std::sync::Arc::new(|| NOW), LISTENER);
     let none = get(&router, "/style.css", "gzip;q=0").await;
     assert!(!none.headers().contains_key(CONTENT_ENCODING));
     let plain = get(&router, "/style.css", "identity").await;
@@ -115,11 +165,11 @@ async fn an_answer_is_zipped_if_the_client_takes_it() {
 async fn what_does_not_exist_is_said_plainly() {
     let folder = tempfile::tempdir().unwrap();
     let file = empty(folder.path());
-    let known = router(&file, std::sync::Arc::new(|| NOW));
+    let known = router(&file, std::sync::Arc::new(|| NOW), LISTENER);
     for address in ["/figures/none.csv", "/figures/x", "/figures/..%2Fotel-usage.db", "/nothing"] {
         assert_eq!(get(&known, address, "").await.status(), StatusCode::NOT_FOUND, "{address}");
     }
-    let missing = router(&folder.path().join("none.db"), std::sync::Arc::new(|| NOW));
+    let missing = router(&folder.path().join("none.db"), std::sync::Arc::new(|| NOW), LISTENER);
     let response = get(&missing, "/", "").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let answer = text(response).await;

@@ -30,8 +30,9 @@ impl Site {
         let plan = Plan { begin: 20_773 * DAY, days: DAYS, starts: 600, flood: 2_880 };
         let now = runtime.block_on(live(&file, plan, |_, _| {})).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = page::router(&file, Arc::new(move || now));
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}");
+        let router = page::router(&file, Arc::new(move || now), address);
         runtime.spawn(async move { axum::serve(listener, router).await });
         let pages = ["/", "/method", "/dictionary", "/quality", "/data/"].map(str::to_owned);
         let kinds =
