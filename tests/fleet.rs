@@ -90,7 +90,7 @@ impl Random {
     }
 }
 
-/// What the server of the killed engines received: the number, the body, and whether it accepted it.
+/// A message that the server of the killed engines received: the number, the body, and whether it accepted it.
 type Arrived = (i64, Vec<u8>, bool);
 
 /// Starts a server that accepts half of what it receives, or all of it while it is `calm`.
@@ -258,7 +258,7 @@ fn life(process: u32) -> (u64, u64, u64) {
     (number("VmRSS:"), number("Threads:"), number("VmHWM:"))
 }
 
-/// What an engine may add to its memory: a full queue and a full outbox, encoded once more for the disk.
+/// The memory that an engine may add: a full queue and a full outbox, encoded once more for the disk.
 const GROWTH_KIB: u64 = 4 * 1024;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tries every order in which the engine's threads and the worker can meet at the queue.
 //!
 //! The queue is the library's own file. `loom` takes the place of the standard library's locks, runs a scenario once
-//! for each order of their calls, and finds a wake-up that is lost as a deadlock. What stands around the queue is made
+//! for each order of their calls, and finds a wake-up that is lost as a deadlock. The parts around the queue are made
 //! up here: the worker takes spans and delivers them at once, and time stands still, so that nothing ends because a
 //! time limit passed.
 
@@ -217,7 +217,7 @@ pub struct PipelineParts {
     pub model: Model,
 }
 
-/// What becomes of a message in a turn of the worker.
+/// The end of a message in a turn of the worker.
 #[derive(Debug, Clone, Copy)]
 pub enum Way {
     /// It is delivered.

@@ -29,7 +29,7 @@ const GRPC_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Expo
 const HEALTH: &str = "/healthz";
 const METRICS: &str = "/metrics";
 
-/// What stands at each path.
+/// The answers at each path.
 #[derive(Debug)]
 pub(crate) struct Routes {
     pipeline: Arc<Pipeline>,

@@ -11,7 +11,7 @@ from otel_usage import Usage, private, record, sent
 
 @record("my_engine/1", switch="MY_ENGINE_NO_USAGE_STATS", heartbeat=None)
 class Report:
-    """What the engine tells at its start."""
+    """The report of the engine at its start."""
 
     layers: Annotated[int, sent("Number of layers.", "configuration", "{layer}")]
     model_path: Annotated[str, private("It may name a person.")]

@@ -29,7 +29,7 @@ pub const FAULTS: [(&str, &str); 19] = [
     ("continue", "answers `100 Continue` without end"),
 ];
 
-/// What the server does with a connection.
+/// The server's treatment of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

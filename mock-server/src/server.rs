@@ -49,7 +49,7 @@ impl Script {
     }
 }
 
-/// What happens in the server. Connections have numbers from 1.
+/// An event in the server. Connections have numbers from 1.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {

@@ -150,11 +150,11 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until every record so far has reached every exporter.
 ///
-/// What is on disk because its server has to rest between many messages still comes.
+/// A message that is on disk because its server has to rest between many messages still comes.
 pub fn settled(usage: &Usage) {
     let mut result = usage.flush(PATIENCE);
     for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
-        // What was lost is told once, and then what waits.
+        // A loss is told once, and then the messages that wait.
         if !matches!(result, Flush::Durable | Flush::Lost(_)) {
             break;
         }

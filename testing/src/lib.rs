@@ -1,4 +1,4 @@
-//! What the tests, examples and benches of this workspace share. It is never published.
+//! The common parts of the tests, examples and benches of this workspace. It is never published.
 //!
 //! The features split it by what it costs to build: `xtask` and the examples need no bridge, for example.
 

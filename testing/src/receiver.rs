@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use otel_usage_mock_server::Request;
 use otel_usage_mock_server::{Connection, answer, status};
 
-/// What the server does with a request.
+/// The server's treatment of a request.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// Answers with this status and these header lines.

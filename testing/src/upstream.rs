@@ -22,7 +22,7 @@ pub struct Post {
     pub body: String,
 }
 
-/// What the server does with a POST.
+/// The server's treatment of a POST.
 #[derive(Debug, Clone, Copy)]
 pub enum Reply {
     /// Answers with a status.

@@ -1,4 +1,4 @@
-"""What the Python originals would report of this machine, for tests/interop.
+"""The report that the Python originals would make of this machine, for tests/interop.
 
 In: this machine and this environment. Out: one line of JSON with the environment fields of vLLM's
 report and of LMCache's EnvMessage on a machine without an accelerator.

@@ -151,7 +151,7 @@ struct Everything {
     /// Which run
     /// it is.
     ///
-    /// What else there is to know stands in a second paragraph.
+    /// A second paragraph says all else that there is to know.
     #[usage(sent = "my_engine.run", sanitize(uuid), privacy = identity, since = "1.2")]
     run: &'static str,
     /// Where it runs.

@@ -19,7 +19,7 @@ use crate::exporters::exporter;
 /// A server that misbehaves, and what happened in it.
 struct Mock {
     server: MockServer,
-    /// What happened, and when.
+    /// An event, and its time.
     events: mpsc::Receiver<(Instant, Event)>,
 }
 
@@ -87,7 +87,7 @@ fn account(usage: &Usage) -> ExporterStats {
     account
 }
 
-/// What becomes of a message that meets a fault.
+/// The end of a message that meets a fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     /// The server took it, however badly it said so.

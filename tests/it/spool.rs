@@ -189,7 +189,7 @@ fn a_failed_attempt_saves_what_waits_without_a_flush() {
 #[test]
 fn a_flush_saves_what_is_on_its_way_before_its_time_is_up() {
     let (collector, operator, usage) = hanging();
-    // What was recorded after it waits behind it.
+    // Later messages wait behind it.
     usage.record(sample::vllm_report());
     // A busy disk may take longer than the first call has. After ten seconds it is saved without a flush.
     let mut flushes = (0..400).map(|_| usage.flush(Duration::from_millis(300)));

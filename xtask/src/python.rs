@@ -41,7 +41,7 @@ pub(crate) fn test(wheel: Option<PathBuf>, arguments: &[String]) -> anyhow::Resu
         // The original takes seconds for each report, so that it runs beside the package in one Python only.
         let beside = python == newest;
         if beside {
-            // What the original imports.
+            // The imports of the original.
             lists.push("tests/interop/requirements.txt");
         }
         let clean = environment(root, &format!("python-3.{minor}"), python, &lists)?;

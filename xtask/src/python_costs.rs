@@ -70,7 +70,7 @@ struct Costs {
     sides: [Side; 2],
 }
 
-/// What is measured, one after the other.
+/// The measurements, one after the other.
 type Step = fn(&Costs, &mut Table) -> anyhow::Result<()>;
 const STEPS: [(&str, Step); 6] = [
     ("imports", Costs::imports),

@@ -18,14 +18,14 @@ const TARGETS: [(&str, &str); 3] = [
 /// Most bytes of a wheel.
 const LARGEST: u64 = 2_000_000;
 
-/// What a wheel must have in it: the end of the name of each file.
+/// The files that a wheel must have in it: the end of the name of each file.
 const PARTS: [&str; 5] =
     ["/_native.abi3.so", "/py.typed", "/_native.pyi", "/licenses/LICENSE", ".cyclonedx.json"];
 
 /// The library by which the C library of Linux unwinds a thread that ends.
 const SYSTEM_UNWINDER: &str = "libgcc_s.so.1";
 
-/// What the wheel uses of it: the rest of each name after `_Unwind_`.
+/// The functions that the wheel uses of it: the rest of each name after `_Unwind_`.
 const UNWINDER: [&str; 13] = [
     "Backtrace",
     "DeleteException",

@@ -142,7 +142,7 @@ impl Handle {
 }
 
 impl Drop for Handle {
-    /// Ends the run without waiting. What waits goes out while the process lives.
+    /// Ends the run without waiting. Messages that wait go out while the process lives.
     fn drop(&mut self) {
         let Ok(now) = self.now.get_mut() else { return };
         if !now.is_inherited() {

@@ -1,7 +1,7 @@
 //! The native part of the Python package `otel_usage`.
 //!
 //! Its threads never attach to Python: in a build for several Python versions nothing could tell them that the
-//! interpreter is ending. What they have to say waits until Python asks. They never read the environment of the
+//! interpreter is ending. Their messages to Python wait until it asks. They never read the environment of the
 //! process either, because Python may change it at any time; each handle gets a snapshot.
 
 mod ask;

@@ -1,4 +1,4 @@
-"""What the package does to the process of its host: threads, forks, signals, exits."""
+"""The effects of the package on the process of its host: threads, forks, signals, exits."""
 
 from __future__ import annotations
 
@@ -410,7 +410,7 @@ def test_an_opted_out_call_makes_no_such_system_call(python, tmp_path, patience)
         pytest.skip("strace is not permitted here")
     assert done.returncode == 0, done.stderr
     forbidden = ("clone", "fork", "socket", "connect", "mkdir", "rename", "unlink", "O_CREAT", "O_WRONLY", "O_RDWR")
-    # What is in quotes is the name of a file, and devices are not files.
+    # The text in quotes is the name of a file, and devices are not files.
     lines = [re.sub(r'"[^"]*"', "", line) for line in log.read_text().splitlines() if "/dev/null" not in line]
     made = [line for line in lines if any(word in line for word in forbidden)]
     assert made == []

@@ -18,7 +18,7 @@ LONG = 3600
 
 @record("my_engine/1", switch="MY_ENGINE_NO_STATS", heartbeat=None, endpoint="report")
 class Report:
-    """What an engine of the tests reports."""
+    """The report of an engine of the tests."""
 
     layers: Annotated[int, sent("Number of layers.", "configuration")]
     scale: Annotated[float | None, sent("Scale of the model.", "configuration", "1")]

@@ -1,4 +1,4 @@
-"""What LMCache posts, and what it posts with our modules in the place of its own, for one scenario after the other.
+"""The posts of LMCache, and those with our modules in the place of its own, for one scenario after the other.
 
 ``LMCACHE_WHEEL`` is the path of LMCache's wheel. `cargo xtask e2e --python-upstream` sets it.
 """

@@ -24,7 +24,7 @@ pub(crate) enum Name {
     /// LMCache in one process (lmcache/1)
     #[value(alias = "lmcache/1")]
     Lmcache,
-    /// What LMCache in one process sends at every interval
+    /// LMCache in one process, at every interval
     LmcacheInterval,
     /// LMCache before schema version 1 (lmcache/legacy)
     #[value(alias = "lmcache/legacy")]

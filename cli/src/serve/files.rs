@@ -87,7 +87,7 @@ pub(crate) enum Command {
     },
     /// Make this server the one that closes days in ClickHouse, because the file of the one that did is lost
     ///
-    /// What was published is read from ClickHouse into the file of this server. Stop it first, and start it afterwards
+    /// The published days are read from ClickHouse into the file of this server. Stop it first, and start it afterwards
     /// without --receive-only.
     TakeOver {
         #[command(flatten)]

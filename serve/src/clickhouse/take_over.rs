@@ -63,7 +63,7 @@ fn read_back(
         );
     }
     let before = clickhouse.publisher()?;
-    // What the file knows may be of another server, so everything is written again.
+    // The file may hold days of another server, so everything is written again.
     Changes::clear(core.connection())?;
     let mut after = None;
     loop {

@@ -20,7 +20,7 @@ const SHOWN: i32 = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// What SQLite says about its pages. Empty if they are sound.
+    /// SQLite's complaints about its pages. Empty if they are sound.
     pub pages: Vec<String>,
     /// Batches.
     pub batches: u64,

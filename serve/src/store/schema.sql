@@ -41,7 +41,7 @@ CREATE TABLE session (
     UNIQUE (uuid, engine)
 );
 
--- What a session's start reports say, as far as a question asks for it: `name` and `value` are words.
+-- The values of a session's start reports, as far as a question asks for it: `name` and `value` are words.
 CREATE TABLE facet (
     session INTEGER NOT NULL,
     name INTEGER NOT NULL,
@@ -136,6 +136,6 @@ CREATE TABLE imported (hash BLOB PRIMARY KEY) WITHOUT ROWID;
 -- SHA-256 of identifiers whose data was deleted and must not come back.
 CREATE TABLE tombstone (hash BLOB PRIMARY KEY) WITHOUT ROWID;
 
--- What an engine counts that started on a closed day in a network with many starts; else it counts one. Kept for a month,
--- so that those which live on count the same.
+-- The weight of an engine that started on a closed day in a network with many starts; all others have the weight one.
+-- Kept for a month, so that those which live on count the same.
 CREATE TABLE weight (session INTEGER PRIMARY KEY, day INTEGER NOT NULL, weight REAL NOT NULL);

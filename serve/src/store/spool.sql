@@ -1,4 +1,4 @@
--- What a server with ClickHouse adds to the tables of the store.
+-- The tables that a server with ClickHouse adds to those of the store.
 
 -- Messages that were answered and are not in ClickHouse yet. `lines` is as in `batch`; `networks` is a zstd frame with
 -- the rows of their networks: on each line the table, a space and the JSON. A row goes when ClickHouse has it. Numbers

@@ -105,7 +105,7 @@ impl Plan {
             say(begun, "the queue empties: the bridge is killed in the middle of it, and starts");
             bridge_cost.add(bridge.process());
             bridge.kill();
-            // What it had sent belongs to its run, also what the server has not read yet.
+            // The bytes that it had sent belong to its run, also those that the server has not read yet.
             let (at_work, mut idle) = (|| server.metric(AT_WORK), 0);
             let answered = happens(at_work, |requests| {
                 idle = if requests == 0 { idle + 1 } else { 0 };

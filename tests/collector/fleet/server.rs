@@ -26,7 +26,7 @@ pub(super) struct Server {
     pub(super) cost: Cost,
 }
 
-/// What the server counts, each engine and each ten minutes of an engine once.
+/// The counts of the server, each engine and each ten minutes of an engine once.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Counted {
     pub(super) starts: u64,

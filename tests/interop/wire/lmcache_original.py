@@ -48,7 +48,7 @@ class Dtype:
 
 
 class Medium(str):
-    """What the first level lies in."""
+    """The medium of the first level."""
 
     value = property(str)
 

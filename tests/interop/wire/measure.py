@@ -108,7 +108,7 @@ def off(engine, who, wheel):
 
 
 def door(_engine, _who, _wheel):
-    """What vLLM does with our plug-in in each of its processes. The operator did not ask for it."""
+    """Load our plug-in as vLLM does in each of its processes. The operator did not ask for it."""
     loaded_by_engines()
     from importlib.metadata import entry_points
 

@@ -22,7 +22,7 @@ ROOTS = {"aiohttp", "lmcache", "torch", "tpu_inference", "uvloop", "vllm"}
 
 
 class Anything:
-    """What a stand-in module has: a class that takes and answers anything."""
+    """The content of a stand-in module: a class that takes and answers anything."""
 
     def __init__(self, *_args, **_named):
         pass

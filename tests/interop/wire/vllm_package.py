@@ -27,7 +27,7 @@ OPERATION = {
 
 
 def devices(device):
-    """What an engine that has initialised its devices has loaded beside the platform."""
+    """Modules that an engine with initialised devices has loaded beside the platform."""
     if device is None:
         return
     properties = SimpleNamespace(name=device.name, total_memory=device.memory)

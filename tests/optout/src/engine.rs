@@ -71,7 +71,7 @@ pub(crate) fn run(contract: &Contract, consent: Option<Consent>) -> Result<Decis
     Ok(decision)
 }
 
-/// Reports once to the server `url`, and lives until standard input ends. What the engine is told goes to standard
+/// Reports once to the server `url`, and lives until standard input ends. The answers to the engine go to standard
 /// output.
 pub(crate) fn stay(contract: &Contract, url: &str) -> Result<(), Error> {
     #[expect(clippy::print_stdout, reason = "the answer of this program")]

@@ -20,12 +20,12 @@ pub(crate) enum Side {
     Package(PathBuf),
 }
 
-/// What one run sent, and what it cost.
+/// The messages of one run, and their cost.
 pub(crate) struct Cost {
     pub(crate) requests: Vec<Request>,
     pub(crate) cpu_seconds: f64,
     pub(crate) wall_seconds: f64,
-    /// What the call that reports costs the engine's thread. The library's program does not tell it.
+    /// The cost to the engine's thread of the call that reports. The library's program does not tell it.
     pub(crate) call: Option<Call>,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: The values that a declared field can have.
 TYPES: dict[type, str] = {bool: "bool", float: "float", int: "int", str: "str"}
-#: What a declared field can say about an engine.
+#: The things that a declared field can say about an engine.
 KINDS = ("configuration", "identity", "machine", "workload")
 #: Most keys without a declaration that are remembered by name.
 NAMED = 64

@@ -1,4 +1,4 @@
-"""What only the engine's framework knows about accelerators, from modules that are loaded anyway.
+"""Facts about accelerators that only the engine's framework knows, from modules that are loaded anyway.
 
 Nothing here imports torch or a platform of vLLM, starts a process, or asks a driver that nobody has initialised: a
 fork after that would leave the child without its devices. Where torch knows nothing, the native part asks the driver

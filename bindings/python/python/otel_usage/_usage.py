@@ -20,7 +20,7 @@ WAIT = 1.0
 
 
 class Flush:
-    """What became of the messages so far.
+    """The state of the messages so far.
 
     ``state`` is ``settled`` (none waits), ``durable`` (what waits is on disk), ``memory`` (some are lost if the process
     dies now), or ``lost`` (some are lost for good, as :meth:`Usage.stats` tells). ``messages`` says how many wait in
@@ -49,8 +49,8 @@ class Usage:
     Parameters
     ----------
     contract:
-        What may be sent: the name of a built-in contract (``"vllm/current"``), the text of a contract file, or a class
-        that :func:`otel_usage.record` describes.
+        The contract of all that may be sent: the name of a built-in one (``"vllm/current"``), the text of a file, or a
+        class that :func:`otel_usage.record` describes.
     version:
         The engine's version, as text. Default: unknown.
     accelerators:
@@ -181,7 +181,7 @@ class Usage:
         self._native.finish(wait)
 
     def withdraw(self) -> None:
-        """Withdraw consent for the rest of this process. What waits is dropped."""
+        """Withdraw consent for the rest of this process. Messages that wait are dropped."""
         self._native.withdraw()
 
     def preview(self, kind: str, attributes: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

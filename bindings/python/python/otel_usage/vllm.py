@@ -163,9 +163,9 @@ def declare(name: str, type: type, *, doc: str, kind: str, heartbeat: bool = Fal
     type:
         ``bool``, ``float``, ``int`` or ``str``. A value of another type is not sent.
     doc:
-        What the value means, with its unit.
+        The meaning of the value, with its unit.
     kind:
-        What it says about the engine: ``configuration``, ``identity``, ``machine`` or ``workload``.
+        The thing that it tells about the engine: ``configuration``, ``identity``, ``machine`` or ``workload``.
     heartbeat:
         Whether heartbeats carry it, instead of the report.
 

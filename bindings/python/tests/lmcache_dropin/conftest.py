@@ -241,7 +241,7 @@ def storage():
 
 @pytest.fixture
 def lines():
-    """What was logged, as level and text."""
+    """The lines of the log, as level and text."""
     import lmcache.logging
 
     return lambda: [(record.levelname, record.getMessage()) for record in lmcache.logging.LINES]

@@ -1,4 +1,4 @@
-//! What LMCache reports at intervals: names of the counters, gauges and the histogram that an engine
+//! The reports of LMCache at intervals: names of the counters, gauges and the histogram that an engine
 //! fills, and the row of each of their fields.
 //!
 //! A single-process engine reports cache usage and lifespans, first at its first look at the

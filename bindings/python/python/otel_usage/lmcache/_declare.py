@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 logger = Log("messages")
 
-#: What was declared, in order.
+#: The declared fields, in order.
 fields: list[Declared] = []
 #: Keys that were left out, each with the name of its message in front.
 left_out = Undeclared()
@@ -32,9 +32,9 @@ def declare(message: type[UsageMessage], name: str, type: type, *, doc: str, kin
     type:
         ``bool``, ``float``, ``int`` or ``str``. A value of another type is not sent.
     doc:
-        What the value means, with its unit.
+        The meaning of the value, with its unit.
     kind:
-        What it says about the engine: ``configuration``, ``identity``, ``machine`` or ``workload``.
+        The thing that it tells about the engine: ``configuration``, ``identity``, ``machine`` or ``workload``.
 
     Errors
     ------

@@ -1,4 +1,4 @@
-"""What is LMCache's own, imported when it is needed."""
+"""The parts of LMCache that this package uses, imported when they are needed."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def install(layout: str | None = None) -> None:
 
 
 def uninstall() -> None:
-    """Let later imports find LMCache's own modules again. What is loaded stays."""
+    """Let later imports find LMCache's own modules again. Loaded modules stay."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
 
 

@@ -1,4 +1,4 @@
-"""What LMCache says once, at the start of an engine."""
+"""The messages that LMCache sends once, at the start of an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine with LMCache in it says at intervals. Its statistics logger calls, so there is no thread here."""
+"""The messages at intervals of an engine with LMCache. Its statistics logger calls, so there is no thread here."""
 
 from __future__ import annotations
 

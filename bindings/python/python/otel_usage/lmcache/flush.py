@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_usage.lmcache.transport import UsageMessageSender
 
     class FlushThread(Protocol):
-        """What a helper thread can do."""
+        """The methods of a helper thread."""
 
         def wake(self) -> None: ...
 
@@ -104,7 +104,7 @@ class _Plain:
 
 
 class Reporter:
-    """What the reporters of a server share. LMCache's event bus asks for these methods, and for no class."""
+    """The common part of the reporters of a server. LMCache's event bus asks for these methods, and for no class."""
 
     _name = ""
     #: How many there are, and when those that end now must have ended.

@@ -23,7 +23,7 @@ _TRIES, _PAUSE = 50, 0.002
 
 @members(frozen=True)
 class UsageIdentity:
-    """What every message carries of its sender."""
+    """The fields of every message that tell its sender."""
 
     #: UUID of this process. A forked child has another one.
     session_id: str

@@ -1,4 +1,4 @@
-"""What a server says at intervals of its first level: how full it is."""
+"""The messages of a server about its first level: how full it is."""
 
 from __future__ import annotations
 

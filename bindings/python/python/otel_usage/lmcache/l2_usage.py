@@ -1,4 +1,4 @@
-"""What a server says at intervals of its second level: each type of adapter, its traffic and how full it is."""
+"""The messages of a server about its second level: each type of adapter, its traffic and how full it is."""
 
 from __future__ import annotations
 

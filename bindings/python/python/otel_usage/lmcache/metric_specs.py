@@ -1,4 +1,4 @@
-"""What a server counts, as pairs of an event and a member of the message."""
+"""The counters of a server, as pairs of an event and a member of the message."""
 
 from __future__ import annotations
 

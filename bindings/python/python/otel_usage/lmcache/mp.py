@@ -1,4 +1,4 @@
-"""What LMCache says once, at the start of a multi-process server."""
+"""The messages that LMCache sends once, at the start of a multi-process server."""
 
 from __future__ import annotations
 

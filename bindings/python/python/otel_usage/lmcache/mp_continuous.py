@@ -1,4 +1,4 @@
-"""What a server says at intervals: how much went through the cache."""
+"""The messages of a server at intervals: how much went through the cache."""
 
 from __future__ import annotations
 
