@@ -53,6 +53,13 @@ pub(crate) struct Asked(Arc<Sender>);
 #[derive(Debug)]
 pub(crate) struct Working(Arc<Sender>);
 
+/// The place of a connection, which is free again once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    connections: Arc<Connections>,
+    sender: Arc<Sender>,
+}
+
 /// The open connections of all listeners.
 #[derive(Debug)]
 pub(crate) struct Connections {
@@ -149,6 +156,12 @@ impl Drop for Working {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.leave(&self.sender);
+    }
+}
+
 impl Connections {
     pub(crate) fn new(limit: usize) -> Self {
         let open = Mutex::default();
@@ -176,8 +189,13 @@ impl Connections {
         }
     }
 
+    /// Returns the place of a connection that has entered.
+    pub(crate) fn place(self: &Arc<Self>, sender: &Arc<Sender>) -> Place {
+        Place { connections: Arc::clone(self), sender: Arc::clone(sender) }
+    }
+
     /// Removes a connection that has ended.
-    pub(crate) fn leave(&self, sender: &Arc<Sender>) {
+    fn leave(&self, sender: &Arc<Sender>) {
         let rest = self.with(|open| {
             open.retain(|other| !Arc::ptr_eq(other, sender));
             open.len()
@@ -208,5 +226,23 @@ impl Connections {
 
     fn with<T>(&self, change: impl FnOnce(&mut Vec<Arc<Sender>>) -> T) -> T {
         change(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_task_panics_gives_its_place_back() {
+        let connections = Arc::new(Connections::new(1));
+        let sender = connections.enter(IpAddr::from([127, 0, 0, 1])).await;
+        let place = connections.place(&sender);
+        let task = tokio::spawn(async move {
+            let _place = place;
+            assert!(std::hint::black_box(false), "a mistake");
+        });
+        assert!(task.await.is_err());
+        assert!(connections.with(|open| open.is_empty()));
     }
 }

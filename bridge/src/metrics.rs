@@ -177,3 +177,20 @@ where
         counters.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 }
+
+/// One more in a gauge until this is dropped, which a panic does too.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -21,7 +21,7 @@ use crate::deliver::Delivery;
 use crate::intake::Raw;
 use crate::memory::{Share, Shares};
 use crate::message::Flat;
-use crate::metrics::Metrics;
+use crate::metrics::{Counted, Metrics};
 use crate::part::Part;
 use crate::proxies::{self, Network};
 use crate::reader::Reader;
@@ -135,7 +135,7 @@ impl Pipeline {
         let shared = Arc::clone(self);
         let delivery = async move {
             let _place = place;
-            shared.metrics.requests_in_flight.inc();
+            let _counted = Counted::new(&shared.metrics.requests_in_flight);
             let decoded = if raw.is_small() {
                 (shared.decode(ask, form, raw, &mut memory), memory)
             } else {
@@ -151,15 +151,13 @@ impl Pipeline {
             };
             // The memory is held until every message is delivered.
             let (decoded, _memory) = decoded;
-            let answer = match decoded {
+            match decoded {
                 Ok(flats) if flats.is_empty() => Answer::Done,
                 Ok(flats) => {
                     shared.delivery.deliver(&shared.reader.catalog, sender, flats).await.into()
                 }
                 Err(answer) => answer,
-            };
-            shared.metrics.requests_in_flight.dec();
-            answer
+            }
         };
         let done = ToTheEnd::new(delivery, &self.deliveries).await;
         done.unwrap_or(Answer::busy("a delivery failed"))

@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 
 use crate::authorities;
 use crate::config::{self, Limits};
-use crate::metrics::{Class, Metrics, add};
+use crate::metrics::{Class, Counted, Metrics, add};
 use crate::posted::{self, Posted};
 
 #[derive(Debug)]
@@ -104,10 +104,10 @@ impl Poster {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body)
             .send();
-        self.metrics.posts_in_flight.inc();
+        let counted = Counted::new(&self.metrics.posts_in_flight);
         let began = Instant::now();
         let answer = timeout_at(until, request).await;
-        self.metrics.posts_in_flight.dec();
+        drop(counted);
         self.metrics.post_seconds.observe(began.elapsed().as_secs_f64());
         let (class, posted) = match answer {
             Err(_) => ("timeout", Posted::Pause(None)),

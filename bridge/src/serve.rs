@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Limits};
 use crate::connections::{Connections, End, Sender};
+use crate::metrics::Counted;
 use crate::pipeline::Pipeline;
 use crate::ports::Ports;
 use crate::routes::Routes;
@@ -196,11 +197,12 @@ impl Door {
             }
         });
         let served = self.builder().serve_connection(TokioIo::new(stream), service).into_owned();
-        let connections = Arc::clone(&self.connections);
+        // Given back also if a request panics.
+        let place = self.connections.place(&sender);
+        let counted = Counted::new(&self.pipeline.metrics.connections);
         let Limits { read, deliver, .. } = self.pipeline.limits;
-        let metrics = Arc::clone(&self.pipeline.metrics);
         async move {
-            metrics.connections.inc();
+            let _place = (place, counted);
             let mut served = pin!(served);
             let end = async {
                 tokio::select! {
@@ -228,8 +230,6 @@ impl Door {
                     () = sender.idle(FAREWELL) => {}
                 }
             }
-            metrics.connections.dec();
-            connections.leave(&sender);
         }
     }
 

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
+/// Entries that one claim looks at to make room. More than one, so that the window shrinks again.
+const LOOKS: usize = 64;
+
 /// A record's identity: trace id and span id, or a fingerprint of the same length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 24]);
@@ -82,11 +85,21 @@ impl Window {
         let mut done = Done::default();
         if let Some(key) = key {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            while let Some((_, oldest)) = entries.peek_lru()
-                && (entries.len() > self.size
-                    || now.saturating_duration_since(oldest.touched) > self.age)
-            {
-                entries.pop_lru();
+            for _ in 0..LOOKS {
+                let Some((oldest_key, oldest)) = entries.peek_lru() else { break };
+                let is_old = now.saturating_duration_since(oldest.touched) > self.age;
+                if entries.len() <= self.size && !is_old {
+                    break;
+                }
+                if !oldest.busy {
+                    entries.pop_lru();
+                    continue;
+                }
+                // It is not forgotten before its delivery ends, because a repeated request would deliver it twice.
+                let oldest_key = *oldest_key;
+                if let Some(busy) = entries.get_mut(&oldest_key) {
+                    busy.touched = now;
+                }
             }
             match entries.get_mut(&key) {
                 Some(entry) if entry.busy => return None,
@@ -138,6 +151,22 @@ mod tests {
         let mut anonymous = window.claim(None, now).unwrap();
         anonymous.done.exporters = 2;
         assert_eq!(window.claim(None, now).unwrap().done, Done::default());
+    }
+
+    #[test]
+    fn a_record_is_not_forgotten_while_it_is_delivered() {
+        let window = Window::new(3, Duration::from_secs(9));
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        let mut held = window.claim(key(1_000), now).unwrap();
+        for n in 0..100 {
+            window.claim(key(n), later).unwrap().done.exporters = 1;
+        }
+        assert!(window.claim(key(1_000), later).is_none());
+        held.done.exporters = 2;
+        drop(held);
+        assert_eq!(window.claim(key(1_000), later).unwrap().done.exporters, 2);
+        assert!(window.entries.lock().unwrap().len() <= 4);
     }
 
     #[test]

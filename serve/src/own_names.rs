@@ -22,8 +22,10 @@ pub(crate) fn only(router: Router, listener: std::io::Result<SocketAddr>) -> Rou
 }
 
 async fn check(request: Request, next: Next) -> Response {
-    let host = request.headers().get(HOST);
-    if host.is_none_or(|host| host.to_str().is_ok_and(is_own)) {
+    // HTTP/2 has the name in the address.
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    if host.into_iter().chain(authority).all(is_own) {
         return next.run(request).await;
     }
     (
@@ -46,7 +48,23 @@ fn is_own(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_name_of_a_request_over_http_2_is_looked_at() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8081));
+        let router = only(Router::new().fallback(async || "a number"), Ok(address));
+        for (address, expected) in [
+            ("http://127.0.0.1:8081/", StatusCode::OK),
+            ("http://evil.example:8081/", StatusCode::FORBIDDEN),
+        ] {
+            let request = Request::builder().uri(address).body(axum::body::Body::empty()).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), expected, "{address}");
+        }
+    }
 
     #[test]
     fn addresses_and_localhost_are_its_own_names() {

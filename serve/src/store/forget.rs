@@ -78,8 +78,9 @@ impl Core {
                 .execute("INSERT OR IGNORE INTO tombstone (hash) VALUES (?1)", [hash(id)])?;
         }
         transaction.commit()?;
-        self.read_state()?;
+        // First, because the sessions are gone also if the state cannot be read.
         self.known = super::known::Known::new();
+        self.read_state()?;
         let done = Forgotten { sessions: sessions.len(), messages: 0 };
         Ok(Forget { ids, done, after: 0 })
     }

@@ -71,11 +71,11 @@ impl Core {
         }
         transaction.execute("DELETE FROM quality WHERE day < ?1", [sessions])?;
         transaction.commit()?;
-        self.retain_aside(batches)?;
         if most > 0 {
-            // A session that is gone must not be found by its number.
+            // A session that is gone must not be found by its number, also if what follows fails.
             self.known = super::known::Known::new();
         }
+        self.retain_aside(batches)?;
         Ok(i64::try_from(most).unwrap_or(PIECE) >= PIECE)
     }
 
