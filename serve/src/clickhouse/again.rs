@@ -19,9 +19,10 @@ pub(crate) struct Sent {
 pub(crate) async fn send_again(store: &Store, http: &Http) -> anyhow::Result<Sent> {
     let closed = "the server ends";
     let (mut sent, mut after) = (Sent::default(), 0);
-    while let Some(again) =
-        store.run(move |core| core.next_aside(after)).await.context(closed)??
-    {
+    loop {
+        let _sending = store.sending.lock().await;
+        let next = store.run(move |core| core.next_aside(after)).await;
+        let Some(again) = next.context(closed)?? else { break };
         after = again.last();
         let mut refused = Vec::new();
         let inserted = insert(http, &again.name(), &again.table, &again.rows, &mut refused).await;

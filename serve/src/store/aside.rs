@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::core::Core;
+use super::core::{Core, hash};
+use super::identity::identity;
 use super::time;
 
 /// Bytes of rows that are kept. Of more only the number is known.
@@ -59,6 +60,20 @@ pub(super) fn put(connection: &Connection, aside: &[Aside], now: i64) -> rusqlit
     Ok(lost)
 }
 
+/// Returns whether a row names an identity that was deleted.
+pub(super) fn is_forgotten(forgotten: &HashSet<[u8; 32]>, row: &str) -> bool {
+    fn names(forgotten: &HashSet<[u8; 32]>, value: &Value) -> bool {
+        match value {
+            Value::String(text) => identity(text).is_some_and(|id| forgotten.contains(&hash(&id))),
+            Value::Array(all) => all.iter().any(|one| names(forgotten, one)),
+            Value::Object(all) => all.values().any(|one| names(forgotten, one)),
+            _ => false,
+        }
+    }
+    !forgotten.is_empty()
+        && serde_json::from_str(row).is_ok_and(|value: Value| names(forgotten, &value))
+}
+
 /// Returns how many rows are aside, and their bytes.
 pub(super) fn size(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     let sums = "SELECT count(*), coalesce(sum(length(CAST(row AS BLOB))), 0) FROM aside";
@@ -68,6 +83,9 @@ pub(super) fn size(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
 impl Core {
     /// Returns the next rows of one table to send again.
     pub(crate) fn next_aside(&mut self, after: i64) -> rusqlite::Result<Option<Again>> {
+        if after == 0 {
+            self.forget_aside(None)?;
+        }
         let mut again = Again::default();
         let select = "SELECT id, name, row FROM aside WHERE id > ?1 ORDER BY id LIMIT ?2";
         let mut select = self.connection().prepare_cached(select)?;
@@ -112,8 +130,10 @@ impl Core {
         let mut gone = 0_usize;
         for (id, row) in again.ids.iter().zip(&again.rows) {
             if !refused.contains(row.as_str()) {
-                let delete = "DELETE FROM aside WHERE id = ?1";
-                gone = gone.saturating_add(transaction.prepare_cached(delete)?.execute([id])?);
+                // Another row may have the number by now.
+                let delete = "DELETE FROM aside WHERE id = ?1 AND row = ?2";
+                let deleted = transaction.prepare_cached(delete)?.execute((id, row))?;
+                gone = gone.saturating_add(deleted);
             }
         }
         transaction.commit()?;
@@ -137,12 +157,29 @@ impl Core {
         Ok(())
     }
 
-    /// Deletes the rows of an identity. Returns the last messages that wait.
-    pub(crate) fn forget_aside(&mut self, id: Uuid) -> rusqlite::Result<i64> {
-        let text = id.hyphenated().to_string();
-        self.connection().execute("DELETE FROM aside WHERE instr(lower(row), ?1)", [text])?;
+    /// Deletes the rows of identities that were deleted, and those that hold the text of `id`. Returns how many of them
+    /// are messages.
+    pub(crate) fn forget_aside(&mut self, id: Option<Uuid>) -> rusqlite::Result<usize> {
+        let text = id.map(|id| id.hyphenated().to_string());
+        let mut gone: Vec<(i64, String)> = Vec::new();
+        {
+            let mut select = self.held().prepare("SELECT id, name, row FROM aside")?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let json: String = row.get(2)?;
+                let holds = text.as_ref().is_some_and(|text| json.to_lowercase().contains(text));
+                if holds || is_forgotten(self.forgotten(), &json) {
+                    gone.push((row.get(0)?, row.get(1)?));
+                }
+            }
+        }
+        let transaction = self.connection().transaction()?;
+        for (id, _) in &gone {
+            transaction.prepare_cached("DELETE FROM aside WHERE id = ?1")?.execute([id])?;
+        }
+        transaction.commit()?;
         self.tell_aside()?;
-        self.last_in_spool()
+        Ok(gone.iter().filter(|(_, table)| table != "usage_origin").count())
     }
 
     /// Tells readers how many rows are aside.

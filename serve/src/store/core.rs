@@ -83,6 +83,16 @@ impl Core {
         &mut self.held.connection
     }
 
+    /// Returns the connection to read from beside other parts of this.
+    pub(super) fn held(&self) -> &Connection {
+        &self.held.connection
+    }
+
+    /// Returns the tombstones.
+    pub(super) fn forgotten(&self) -> &HashSet<[u8; 32]> {
+        &self.forgotten
+    }
+
     pub(crate) fn read_state(&mut self) -> rusqlite::Result<()> {
         let connection = &self.held.connection;
         self.last =

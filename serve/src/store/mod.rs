@@ -113,6 +113,8 @@ pub struct Store {
     stopped: watch::Receiver<Option<String>>,
     /// Where the messages go, if they do not stay in the file.
     pub(crate) clickhouse: Option<Arc<ClickHouse>>,
+    /// Held while rows that ClickHouse refused are sent again, so that a deletion finds none of them on their way.
+    pub(crate) sending: tokio::sync::Mutex<()>,
     /// Whether the counters of earlier days were told to the other servers since the start.
     pub(crate) told: AtomicBool,
     /// Whether the tables are there. Those of ClickHouse are made when it first answers.
@@ -191,6 +193,7 @@ impl Store {
             log_has_origins: AtomicBool::new(true),
             stopped,
             clickhouse: None,
+            sending: tokio::sync::Mutex::new(()),
             told: AtomicBool::new(false),
             ready: AtomicBool::new(true),
             closes: true,

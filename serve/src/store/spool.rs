@@ -241,8 +241,10 @@ impl Core {
         aside: &[Aside],
         now: i64,
     ) -> rusqlite::Result<i64> {
+        let is_kept = |one: &&Aside| !aside::is_forgotten(self.forgotten(), &one.row);
+        let aside: Vec<Aside> = aside.iter().filter(is_kept).cloned().collect();
         let transaction = self.connection().transaction()?;
-        let lost = aside::put(&transaction, aside, now)?;
+        let lost = aside::put(&transaction, &aside, now)?;
         let refused = i64::try_from(aside.len()).unwrap_or(i64::MAX);
         project::add(&transaction, time::day(now), "refused", "clickhouse", refused)?;
         transaction.prepare_cached("DELETE FROM spool WHERE id <= ?1")?.execute([part.last])?;

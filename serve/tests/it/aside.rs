@@ -95,3 +95,50 @@ async fn rows_that_clickhouse_refused_do_not_fill_the_disk() {
     assert_eq!(bytes, ["1|1"]);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_clickhouse_refuses_while_its_identity_is_deleted_does_not_come_back() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    clickhouse.refuse(Some(BAD));
+    let server = Running::start(with(&place, &clickhouse)).await;
+    assert_eq!(post(&server, 0xfe..0x101).await, [200].into());
+    // The row is refused after the deletion has begun.
+    let forget = server.client.post(format!("{}/forget", server.maintainers)).body(id(0xff));
+    let forgetting = tokio::spawn(async move { forget.send().await.unwrap().text().await });
+    wait("the deletion", || rows(&place.read(), "SELECT count(*) FROM tombstone") == ["1"]).await;
+    clickhouse.come();
+    let waits = "SELECT count(*) FROM spool";
+    wait("the delivery", || rows(&place.read(), waits) == ["0"]).await;
+    let told = forgetting.await.unwrap().unwrap();
+    assert!(told.starts_with("deleted 0 sessions and "), "{told}");
+    assert_eq!(get(&server, "/aside").await, "");
+    clickhouse.refuse(None);
+    assert_eq!(change(&server, "/aside/again").await, "ClickHouse has 0 rows now, and refuses 0\n");
+    assert_eq!(
+        clickhouse.values(BEATS, "uuid").into_iter().collect::<BTreeSet<_>>(),
+        all([0xfe, 0x100].into_iter())
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_put_aside_of_an_identity_that_was_deleted_is_not_sent_again() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    let server = refused(&place, &mut clickhouse).await;
+    let forget = server.client.post(format!("{}/forget", server.maintainers)).body(id(0xff));
+    assert_eq!(
+        forget.send().await.unwrap().text().await.unwrap(),
+        "deleted 0 sessions and 1 messages\n"
+    );
+    // As an interrupted deletion leaves it, in another form.
+    let row = format!("{{\"uuid\": \"{{{}}}\"}}", id(0xff).to_uppercase());
+    let insert = "INSERT INTO aside (day, name, why, row) VALUES (0, ?1, 'b', ?2)";
+    let put = move |core: &mut otel_usage_serve::store::Core| {
+        core.connection().execute(insert, (BEATS, row)).unwrap()
+    };
+    assert_eq!(server.store.run(put).await, Some(1));
+    clickhouse.refuse(None);
+    assert_eq!(change(&server, "/aside/again").await, "ClickHouse has 0 rows now, and refuses 0\n");
+    assert_eq!(get(&server, "/aside").await, "");
+    server.stop().await;
+}
