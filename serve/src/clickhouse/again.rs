@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 
 use super::Http;
-use super::deliver::insert;
+use super::deliver::{insert, named};
 use crate::store::Store;
 
 /// The rows that were sent again.
@@ -25,7 +25,8 @@ pub(crate) async fn send_again(store: &Store, http: &Http) -> anyhow::Result<Sen
         let Some(again) = next.context(closed)?? else { break };
         after = again.last();
         let mut refused = Vec::new();
-        let inserted = insert(http, &again.name(), &again.table, &again.rows, &mut refused).await;
+        let name = named(&again.name, again.rows.iter());
+        let inserted = insert(http, &name, &again.table, &again.rows, &mut refused).await;
         if let Err(why) = inserted {
             bail!("ClickHouse at {} takes nothing: {why}", http.place());
         }

@@ -5,11 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use otel_usage_schema::Contract;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::Keeper;
-use super::deliver::{deliver, insert, make};
+use super::deliver::{deliver, insert, make, named};
 use crate::questions::known;
 use crate::store::{Aside, Core, Part};
 
@@ -89,9 +88,7 @@ pub async fn copy(
         for some in rows.chunks(ROWS) {
             let mut aside = Vec::new();
             // ClickHouse knows a repeated insert by its name, so other rows need another one.
-            let hash: [u8; 32] = Sha256::digest(some.concat()).into();
-            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-            let name = format!("{name}-copy-{hash}");
+            let name = named(&format!("{name}-copy"), some.iter());
             insert(&http, &name, table, some, &mut aside).await.map_err(away)?;
             if let Some(Aside { why, .. }) = aside.first() {
                 bail!("ClickHouse at {} refuses rows of {table}: {why}", http.place());

@@ -1,13 +1,16 @@
 //! Takes what waits in the spool to ClickHouse, in its order, for as long as it takes.
 //!
 //! A part that may have arrived is sent again: the tables replace rows of the same identity, and the others know an
-//! insert by its token.
+//! insert by its token. A token holds a hash of the content, because a file that is put back from a backup gives old numbers
+//! to new messages.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 use super::http::{Http, Trouble};
 use super::keeper::Keeper;
@@ -157,11 +160,37 @@ pub(super) async fn make(http: &Http, tables: &[String]) -> Result<(), String> {
 
 /// Inserts the rows of a part. Returns those that are refused, or why nothing is taken.
 pub(super) async fn deliver(http: &Http, part: &Part) -> Result<Vec<Aside>, String> {
+    let (lines, networks) = (texts(&part.lines), texts(&part.networks));
+    let name = named(&part.name, lines.iter().chain(&networks));
     let mut aside = Vec::new();
-    for (table, rows) in rows(part) {
-        insert(http, &part.name, &table, &rows, &mut aside).await?;
+    for (table, rows) in rows(&lines, &networks) {
+        insert(http, &name, &table, &rows, &mut aside).await?;
     }
     Ok(aside)
+}
+
+/// Returns the name of an insert of this content. No other content has it, whatever `name` is.
+pub(super) fn named<'a>(name: &str, content: impl Iterator<Item = &'a String>) -> String {
+    let mut hash = Sha256::new();
+    for text in content {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}-{hash}")
+}
+
+/// Returns the texts of frames. That of a damaged one is empty.
+fn texts(frames: &[Vec<u8>]) -> Vec<String> {
+    let text = |frame: &Vec<u8>| {
+        let text = line::decompress(frame);
+        if text.is_err() {
+            tracing::error!("a batch of the spool is damaged, and its messages are lost");
+        }
+        text.unwrap_or_default()
+    };
+    frames.iter().map(text).collect()
 }
 
 /// Inserts rows. An insert of the same name is done once.
@@ -199,23 +228,16 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Returns the rows of a part by table. A damaged frame has none.
-fn rows(part: &Part) -> BTreeMap<String, Vec<String>> {
+/// Returns the rows of a part by table.
+fn rows(lines: &[String], networks: &[String]) -> BTreeMap<String, Vec<String>> {
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let text = |frame: &Vec<u8>| {
-        let text = line::decompress(frame);
-        if text.is_err() {
-            tracing::error!("a batch of the spool is damaged, and its messages are lost");
-        }
-        text.unwrap_or_default()
-    };
-    for text in part.lines.iter().map(text) {
+    for text in lines {
         for line in text.lines().filter_map(|line| line::read(line).ok()) {
             let rows = tables.entry(table(line.contract, line.message)).or_default();
             rows.push(row(&line));
         }
     }
-    for text in part.networks.iter().map(text) {
+    for text in networks {
         for (table, row) in text.lines().filter_map(|line| line.split_once(' ')) {
             tables.entry(table.to_owned()).or_default().push(row.to_owned());
         }

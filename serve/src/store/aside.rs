@@ -26,18 +26,14 @@ pub(crate) struct Aside {
 /// Rows that are sent again together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Again {
+    /// A name of these numbers of this server.
+    pub(crate) name: String,
     pub(crate) table: String,
     ids: Vec<i64>,
     pub(crate) rows: Vec<String>,
 }
 
 impl Again {
-    /// Returns a name of these rows.
-    pub(crate) fn name(&self) -> String {
-        let (first, last) = (self.ids.first(), self.ids.last());
-        format!("aside-{}-{}", first.copied().unwrap_or(0), last.copied().unwrap_or(0))
-    }
-
     pub(crate) fn last(&self) -> i64 {
         self.ids.last().copied().unwrap_or(i64::MAX)
     }
@@ -88,7 +84,7 @@ impl Core {
         }
         let mut again = Again::default();
         let select = "SELECT id, name, row FROM aside WHERE id > ?1 ORDER BY id LIMIT ?2";
-        let mut select = self.connection().prepare_cached(select)?;
+        let mut select = self.held().prepare_cached(select)?;
         let mut rows = select.query([after, TOGETHER])?;
         while let Some(row) = rows.next()? {
             let table: String = row.get(1)?;
@@ -100,7 +96,10 @@ impl Core {
             again.ids.push(row.get(0)?);
             again.rows.push(row.get(2)?);
         }
-        Ok((!again.ids.is_empty()).then_some(again))
+        let Some((first, last)) = again.ids.first().zip(again.ids.last()) else { return Ok(None) };
+        let server = self.spool.as_ref().map_or("", |spool| spool.name.as_str());
+        again.name = format!("{server}-aside-{first}-{last}");
+        Ok(Some(again))
     }
 
     /// Returns the rows as lines of JSON.

@@ -33,11 +33,11 @@ pub(crate) struct Spool {
     most: u64,
     waits: watch::Sender<Waits>,
     /// A random name of the file.
-    name: String,
+    pub(super) name: String,
 }
 
 /// Messages that leave together. A repetition has the same messages under the same name, so that ClickHouse can tell it
-/// from new ones.
+/// from new ones. Other messages may have the same name after a backup was put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) name: String,

@@ -2,7 +2,7 @@
 
 -- Messages that were answered and are not in ClickHouse yet. `lines` is as in `batch`; `networks` is a zstd frame with
 -- the rows of their networks: on each line the table, a space and the JSON. A row goes when ClickHouse has it. Numbers
--- are not used again, because they name an insert that is repeated.
+-- are not used again, because they name an insert that is repeated, beside a hash of its content.
 CREATE TABLE IF NOT EXISTS spool (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     messages INTEGER NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS spool (
 -- Rows that ClickHouse refused while it took others: when (days since 1970), for which table, what it said. They go when
 -- they are sent again and taken, when somebody throws them away, or when messages of their day would go.
 CREATE TABLE IF NOT EXISTS aside (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     day INTEGER NOT NULL,
     name TEXT NOT NULL,
     why TEXT NOT NULL,

@@ -59,6 +59,30 @@ async fn rows_that_clickhouse_refused_are_shown_and_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_sent_again_are_no_repetition_of_others() {
+    let mut clickhouse = ClickHouse::away();
+    clickhouse.come();
+    // Each row is the only one that is aside in its file. Two files have the same numbers.
+    for sessions in [[1_u128, 2], [3, 4]] {
+        let place = Place::new();
+        let server = Running::start(with(&place, &clickhouse)).await;
+        for n in sessions {
+            clickhouse.refuse(Some("\"log_time\""));
+            assert_eq!(post(&server, [n].into_iter()).await, [200].into());
+            wait("the row", || rows(&place.read(), "SELECT count(*) FROM aside") == ["1"]).await;
+            clickhouse.refuse(None);
+            let sent = change(&server, "/aside/again").await;
+            assert_eq!(sent, "ClickHouse has 1 rows now, and refuses 0\n");
+        }
+        server.stop().await;
+    }
+    assert_eq!(
+        clickhouse.values(BEATS, "uuid").into_iter().collect::<BTreeSet<_>>(),
+        all([1, 2, 3, 4].into_iter())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_clickhouse_refused_are_thrown_away_by_a_maintainer_or_when_they_are_old() {
     let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
     let server = refused(&place, &mut clickhouse).await;

@@ -119,6 +119,25 @@ async fn a_file_that_is_saved_keeps_what_waits_for_clickhouse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_messages_of_a_file_from_a_backup_are_no_repetition() {
+    let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
+    clickhouse.come();
+    Running::start(with(&place, &clickhouse)).await.stop().await;
+    let saved = std::fs::read(place.data()).unwrap();
+    // Each message is the first of the file, and an insert of one row.
+    for n in 1..4 {
+        let server = Running::start(with(&place, &clickhouse)).await;
+        assert_eq!(server.post("/", beat(n)).await, 200);
+        let waits = "SELECT count(*) FROM spool";
+        wait("the delivery", || rows(&place.read(), waits) == ["0"]).await;
+        server.stop().await;
+        std::fs::write(place.data(), &saved).unwrap();
+    }
+    assert_eq!(clickhouse.values(BEATS, "uuid").into_iter().collect::<BTreeSet<_>>(), all(1..4));
+    assert_eq!(clickhouse.rows("usage_origin").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_spool_asks_senders_to_wait_and_passes() {
     let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
     let mut settings = with(&place, &clickhouse);
