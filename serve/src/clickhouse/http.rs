@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::Ask;
 use super::codes::may_be_of_rows;
+use super::quote;
 
 /// Longest time for the answer to an insert or a question.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -119,7 +120,8 @@ impl Http {
     ) -> Result<(), Trouble> {
         let mut sql = format!(
             "INSERT INTO {table} SETTINGS async_insert = 0, input_format_skip_unknown_fields = 1, \
-             insert_deduplication_token = '{token}' FORMAT JSONEachRow\n"
+             insert_deduplication_token = {} FORMAT JSONEachRow\n",
+            quote::text(token)
         );
         for row in rows {
             sql.push_str(row);

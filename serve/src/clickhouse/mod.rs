@@ -18,6 +18,7 @@ mod http;
 mod keeper;
 mod published;
 mod quality;
+mod quote;
 mod sql;
 mod tables;
 mod take_over;

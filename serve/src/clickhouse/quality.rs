@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::ClickHouse;
+use super::{ClickHouse, quote};
 use crate::store::{Counter, Store, time};
 
 /// Days whose counters may still grow: messages count on the day of their receipt.
@@ -31,8 +31,8 @@ impl ClickHouse {
     /// Returns the sums of the other servers since a day, and how many they are.
     fn counters_of_others(&self, first: i64) -> anyhow::Result<(Vec<Counter>, i64)> {
         let others = format!(
-            "FROM usage_quality FINAL WHERE receiver != '{}' AND day >= {first}",
-            self.receiver
+            "FROM usage_quality FINAL WHERE receiver != {} AND day >= {first}",
+            quote::text(&self.receiver)
         );
         let counters = self.rows(&format!(
             "SELECT day, name, label, sum(count) {others} GROUP BY day, name, label"

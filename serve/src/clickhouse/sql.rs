@@ -4,7 +4,7 @@
 
 use otel_usage_schema::{Contract, MessageSpec, Source};
 
-use super::tables;
+use super::{quote, tables};
 use crate::questions::{Amount, Engine, Key, MOST_DEVICES, Population, Table, Which};
 use crate::store::{FACETS, Kind, Shape, Shapes, time};
 
@@ -174,7 +174,7 @@ pub(super) struct Identity {
 
 /// Returns the expression of an identity. A text that is no UUID, or is missing, gives the one of zeros.
 fn uuid(field: &str) -> String {
-    format!("toUUIDOrZero(coalesce({field}, ''))")
+    format!("toUUIDOrZero(coalesce({}, ''))", quote::column(field))
 }
 
 /// Returns the query of the sessions that are counted on a closed day.
@@ -186,11 +186,11 @@ pub(super) fn counted(day: i64) -> String {
 fn unnamed(engine: Engine, day: i64) -> String {
     format!(
         "SELECT [toNullable(contract)], (key, origin), toFloat64(sum(count)), CAST([], 'Array(Float64)')
-FROM usage_start WHERE day = {day} AND engine = '{}'
+FROM usage_start WHERE day = {day} AND engine = {}
 GROUP BY contract, key, origin
 SETTINGS output_format_json_quote_64bit_integers = 0
 FORMAT JSONCompactEachRow",
-        engine.id()
+        quote::text(engine.id())
     )
 }
 
@@ -218,7 +218,7 @@ impl Message {
         time.map_or_else(
             || received.to_owned(),
             |time| {
-                let given = format!("intDiv({}, 1000000)", time.name);
+                let given = format!("intDiv({}, 1000000)", quote::column(&time.name));
                 format!(
                     "if({given} BETWEEN {received} - 604800000 AND {received} + 600000, {given}, {received})"
                 )
@@ -241,14 +241,15 @@ fn heard(message: &Message) -> Option<String> {
             let parts: Vec<String> = series
                 .iter()
                 .chain([sequence])
-                .map(|one| format!(", ' ', toString({one})"))
+                .map(|one| format!(", ' ', toString({})", quote::column(one)))
                 .collect();
-            ("interval", format!("concat('{}'{})", message.shape.message, parts.concat()))
+            let name = quote::text(&message.shape.message);
+            ("interval", format!("concat({name}{})", parts.concat()))
         }
     };
     Some(format!(
-        "SELECT {id} AS id, '{}' AS contract, {} AS time, '{kind}' AS kind, {unit} AS unit FROM {} FINAL WHERE {id} != toUUIDOrZero('')",
-        message.shape.contract,
+        "SELECT {id} AS id, {} AS contract, {} AS time, '{kind}' AS kind, {unit} AS unit FROM {} FINAL WHERE {id} != toUUIDOrZero('')",
+        quote::text(&message.shape.contract),
         message.time(),
         message.table(),
     ))
@@ -312,4 +313,33 @@ fn cache_life(messages: &[&Message], day: i64) -> String {
         "if({so_far}[-1] > 0, toString({bins}[arrayFirstIndex(n -> 2 * n >= {so_far}[-1], {so_far})].1), NULL)"
     );
     of_interval(messages, life, day, &value)
+}
+
+#[cfg(test)]
+mod tests {
+    use otel_usage_schema::{Field, Literal, Trigger, Type, resource};
+
+    use super::*;
+
+    #[test]
+    fn a_contract_says_what_it_likes_and_a_query_stays_the_same() {
+        let mut start = MessageSpec::new("own", "own", Trigger::Record);
+        start = start.with_header(resource::FIELDS);
+        let layers = Field::record("layers", Type::Int, "layers", "Layers.");
+        start.fields.to_mut().push(layers.example(Literal::Int(32)));
+        for field in start.fields.to_mut() {
+            if matches!(field.source, Source::Time) {
+                field.name = "time` of\\it".into();
+            }
+        }
+        let own = Contract::new("vllm/it's\\", "vllm").with_message(start);
+        let heard = Messages::new(&[own]).heard_of(Engine::Vllm);
+        for expected in [
+            r"'vllm/it\'s\\' AS contract",
+            "toUUIDOrZero(coalesce(`instance_id`, ''))",
+            r"intDiv(`time\` of\\it`, 1000000)",
+        ] {
+            assert!(heard.contains(expected), "{expected}: {heard}");
+        }
+    }
 }

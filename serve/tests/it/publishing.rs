@@ -186,8 +186,8 @@ async fn a_contract_of_an_own_engine_is_counted_and_forgotten_in_clickhouse_too(
         Contract::new(id, system).with_message(report)
     };
     let contracts =
-        vec![contract("vllm/own", "vllm", "layers"), contract("mine/1", "mine", "depth")];
-    for (table, key) in [("usage_vllm_own_own", "layers"), ("usage_mine_1_own", "depth")] {
+        vec![contract("vllm/own's", "vllm", "layers"), contract("mine/1", "mine", "depth")];
+    for (table, key) in [("usage_vllm_own_s_own", "layers"), ("usage_mine_1_own", "depth")] {
         keeper.tables.push(format!(
             "CREATE TABLE IF NOT EXISTS {table} (instance_id String, time_unix_nano Int64, {key} Int64, received DateTime64(3)) \
              ENGINE = ReplacingMergeTree ORDER BY instance_id"
@@ -220,13 +220,13 @@ async fn a_contract_of_an_own_engine_is_counted_and_forgotten_in_clickhouse_too(
         publisher.close((day + 3) * DAY + HOUR).await;
     }
     let cubes = file.cubes();
-    assert!(cubes.iter().any(|row| row.contains("vllm/own")), "{cubes:#?}");
+    assert!(cubes.iter().any(|row| row.contains("vllm/own's")), "{cubes:#?}");
     assert_eq!(other.cubes(), cubes);
     let id = uuid::Uuid::from_u128(5).to_string();
     let forget = other.server.client.post(format!("{}/forget", other.server.maintainers));
     let answer = forget.body(id.clone()).send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, "deleted 1 sessions and 10 messages\n");
-    for table in ["usage_vllm_own_own", "usage_mine_1_own"] {
+    for table in ["usage_vllm_own_s_own", "usage_mine_1_own"] {
         let left = format!("SELECT count() FROM {table}");
         assert_eq!(number(chdb.1, &left), 59, "{table}");
     }
