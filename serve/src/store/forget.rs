@@ -4,6 +4,7 @@
 //! SHA-256, the tombstone, and counts in which it took part remain.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::core::{Core, hash};
 use super::heard::hear;
@@ -20,6 +21,12 @@ pub struct Forgotten {
     /// Messages in batches.
     pub messages: usize,
 }
+
+/// The reason why a deletion is not complete yet.
+pub(super) const LOG_HOLDS_IT: &str = "it is deleted, but the log beside the file still holds it, because a page or a backup reads the file";
+
+/// How long the connection that writes waits for others, as SQLite's crate sets it.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Batches that are looked through between two looks at new messages.
 const PIECE: i64 = 64;
@@ -40,11 +47,25 @@ impl Core {
     /// The text is no UUID, or the file cannot be written.
     pub fn forget(&mut self, text: &str) -> anyhow::Result<Forgotten> {
         let mut forget = self.start_to_forget(text)?;
-        loop {
+        let done = loop {
             if let Some(done) = self.go_on(&mut forget)? {
-                return Ok(done);
+                break done;
             }
-        }
+        };
+        // Nobody sends messages to this process, so it may wait for a reader.
+        anyhow::ensure!(self.empty_log(BUSY)?, "{LOG_HOLDS_IT}: delete it once more");
+        Ok(done)
+    }
+
+    /// Writes the log into the file and cuts it, if no reader needs it for longer than `patience`. Returns whether it was
+    /// cut. Pages with deleted content stay in the log until then.
+    pub(crate) fn empty_log(&mut self, patience: Duration) -> rusqlite::Result<bool> {
+        let connection = self.connection();
+        connection.busy_timeout(patience)?;
+        let busy: rusqlite::Result<i64> =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        connection.busy_timeout(BUSY)?;
+        Ok(busy? == 0)
     }
 
     /// Writes the tombstone and deletes the rows. The batches follow by [`Self::go_on`].
@@ -85,7 +106,7 @@ impl Core {
         Ok(Forget { ids, done, after: 0 })
     }
 
-    /// Removes the messages from some more batches. Returns the result after the last batch.
+    /// Removes the messages from some more batches. Returns the result after the last batch. The log may still hold them.
     pub(crate) fn go_on(&mut self, forget: &mut Forget) -> anyhow::Result<Option<Forgotten>> {
         let shapes = std::sync::Arc::clone(&self.shapes);
         let mut batches: Vec<(i64, Vec<u8>)> = Vec::new();
@@ -98,15 +119,6 @@ impl Core {
             }
         }
         let Some((last, _)) = batches.last() else {
-            // Pages with the old content may still be in the log, which is emptied once nothing reads from it.
-            let busy: bool =
-                self.connection()
-                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            anyhow::ensure!(
-                !busy,
-                "it is deleted, but the log beside the file still holds it, because a page or a backup reads the file: \
-                 delete it once more"
-            );
             return Ok(Some(forget.done));
         };
         forget.after = *last;

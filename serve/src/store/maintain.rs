@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use otel_usage_bridge::Store as _;
-use rusqlite::Connection;
 
 use super::core::Core;
+use super::forget::LOG_HOLDS_IT;
 use super::{Days, Store, file, project, recompress, time};
 use crate::clickhouse::{catch_up, exchange};
 use crate::questions::{self, Closed, Counted, Progress, Rules};
 
-/// How long the connection that writes waits for others, as SQLite's crate sets it.
-const BUSY: Duration = Duration::from_secs(5);
+/// How often a deletion tries to empty the log, and the pause between two tries.
+const TRIES: (u32, Duration) = (20, Duration::from_millis(250));
 
 /// Frames that are packed at one time, so that a large day does not fill the machine.
 const FRAMES: usize = 8;
@@ -30,6 +30,9 @@ impl Store {
             }
             Ok(done) if done.days > 0 => tracing::info!(days = done.days, "days are closed"),
             Ok(_) => {}
+        }
+        if self.log_holds_deleted.load(Ordering::Relaxed) {
+            self.empty_log().await;
         }
         loop {
             match self.run(move |core| core.retain(keep, now)).await {
@@ -139,12 +142,7 @@ impl Store {
                 let closed = closed.transpose()?.flatten().unwrap_or(0);
                 tokio::task::spawn_blocking(move || clickhouse.erase(closed)).await??;
             }
-            self.log_has_origins.store(true, Ordering::Relaxed);
-        }
-        // Pages with erased origins are still in the log. A reader may need it now; then it is emptied the next time.
-        if self.log_has_origins.load(Ordering::Relaxed) {
-            let emptied = self.run(|core| empty_log(core.connection())).await;
-            self.log_has_origins.store(!emptied.transpose()?.unwrap_or(true), Ordering::Relaxed);
+            self.log_holds_deleted.store(true, Ordering::Relaxed);
         }
         Ok(done)
     }
@@ -162,21 +160,34 @@ impl Store {
             let step = move |core: &mut Core| core.go_on(&mut forget).map(|done| (done, forget));
             let (done, rest) = self.run(step).await.ok_or_else(closed)??;
             if let Some(done) = done {
-                return Ok(done);
+                // A page may read the log for a moment, a backup for longer.
+                let (tries, pause) = TRIES;
+                for _ in 0..tries {
+                    if self.empty_log().await {
+                        return Ok(done);
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+                anyhow::bail!(
+                    "{LOG_HOLDS_IT}: the server empties the log once nothing reads it, and says so if you delete it once more"
+                );
             }
             forget = rest;
         }
     }
-}
 
-/// Writes the log into the file and cuts it, if no reader needs it. Returns whether it was cut.
-fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
-    // New messages must not wait for a reader.
-    connection.busy_timeout(Duration::ZERO)?;
-    let busy: rusqlite::Result<i64> =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-    connection.busy_timeout(BUSY)?;
-    Ok(busy? == 0)
+    /// Empties the log, unless a reader needs it now; then it is emptied the next time. Returns whether it is empty.
+    async fn empty_log(&self) -> bool {
+        self.log_holds_deleted.store(false, Ordering::Relaxed);
+        // New messages must not wait for a reader.
+        let emptied = self.run(|core| core.empty_log(Duration::ZERO)).await;
+        let is_empty = matches!(emptied, Some(Ok(true)));
+        if !is_empty {
+            self.log_holds_deleted.store(true, Ordering::Relaxed);
+        }
+        tell("the log cannot be emptied", emptied);
+        is_empty
+    }
 }
 
 fn tell<T>(what: &str, done: Option<rusqlite::Result<T>>) {

@@ -106,8 +106,8 @@ pub struct Store {
     notes: Mutex<HashMap<&'static str, i64>>,
     rates: Rates,
     path: PathBuf,
-    /// Whether SQLite's log may still hold pages with erased origins.
-    log_has_origins: AtomicBool,
+    /// Whether SQLite's log may still hold pages with erased origins or deleted messages.
+    log_holds_deleted: AtomicBool,
     /// The messages and rows that wait for ClickHouse, if it keeps messages.
     waits: Option<watch::Receiver<Waits>>,
     stopped: watch::Receiver<Option<String>>,
@@ -190,7 +190,7 @@ impl Store {
             clock,
             keys: Mutex::new(keys),
             notes: Mutex::default(),
-            log_has_origins: AtomicBool::new(true),
+            log_holds_deleted: AtomicBool::new(true),
             stopped,
             clickhouse: None,
             sending: tokio::sync::Mutex::new(()),

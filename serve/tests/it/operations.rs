@@ -6,7 +6,7 @@ use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::{Core, Days, Format, Rows, export};
 
 use crate::archive::{archive, import};
-use crate::running::{DAY, NOW, Place, Running, goldens, picture, post_all, rows, settings};
+use crate::running::{DAY, NOW, Place, Running, beat, goldens, picture, post_all, rows, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_rebuilt_is_what_was_there() {
@@ -76,13 +76,15 @@ async fn what_was_forgotten_does_not_come_back_by_a_replay() {
     assert!(!exported.contains(uuid) && !exported.contains(machine), "{exported}");
     // Also not in pages that are free.
     drop(db);
-    for file in std::fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().path()) {
-        if file.to_str().unwrap().contains("usage.db") {
-            let bytes = std::fs::read(&file).unwrap();
-            let raw = u128::from_str_radix(&ids[0], 16).unwrap().to_be_bytes();
-            assert!(!bytes.windows(16).any(|piece| piece == raw), "{}", file.display());
-        }
-    }
+    assert!(!is_on_disk(&place, uuid));
+}
+
+/// Returns whether the file or its log has the bytes of an identity, also in pages that are free.
+fn is_on_disk(place: &Place, id: &str) -> bool {
+    let raw = id.parse::<uuid::Uuid>().unwrap().into_bytes();
+    let files = std::fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files = files.filter(|file| file.to_str().unwrap().contains("usage.db"));
+    files.any(|file| std::fs::read(file).unwrap().windows(16).any(|piece| piece == raw))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,6 +122,41 @@ async fn a_deletion_says_that_the_log_still_holds_the_messages() {
     assert!(busy.contains("delete it once more"), "{busy}");
     drop(reader);
     core.forget(uuid).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_waits_for_a_reader_holds_up_no_message() {
+    let uuid = "b8a1f6f1-3a5b-4d0e-9d2f-6f1f0c7b9e10";
+    let machine = "f4b6a2c8-9d17-4e57-8a0b-6c1d2e3f4a5b";
+    let place = Place::new();
+    let server = place.serve().await;
+    post_all(&server).await;
+    let forget = |id: &'static str| {
+        server.client.post(format!("{}/forget", server.maintainers)).body(id).send()
+    };
+    // A page that is being made.
+    let reader = place.read();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM session").unwrap();
+    let deletion = tokio::spawn(forget(uuid));
+    for session in 1..=8 {
+        assert_eq!(server.post("/", beat(session, NOW)).await, 200);
+    }
+    // Messages that had to wait would have been taken after the deletion gave up.
+    drop(reader);
+    let answer = deletion.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    // A backup that takes longer than a deletion waits.
+    let reader = place.read();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM session").unwrap();
+    let answer = forget(machine).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let said = answer.text().await.unwrap();
+    assert!(said.contains("the log beside the file still holds it"), "{said}");
+    drop(reader);
+    assert!(is_on_disk(&place, machine));
+    server.store.maintain(Days::default(), Rules::default()).await;
+    assert!(!is_on_disk(&place, machine));
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
