@@ -17,6 +17,7 @@
 mod answer;
 mod authorities;
 mod batch;
+mod beside;
 mod catalog;
 mod config;
 mod connections;
@@ -53,6 +54,7 @@ mod value;
 mod verdict;
 mod window;
 
+pub use beside::Beside;
 pub use config::{Config, Exporters, FileExporter, Limits, Operator};
 pub use importer::Importer;
 pub use ports::Ports;

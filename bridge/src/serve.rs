@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use axum::Router;
 use axum::http::Request;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use crate::beside;
 use crate::config::{Config, Limits};
 use crate::connections::{Connections, End, Sender};
 use crate::metrics::Counted;
@@ -44,8 +46,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Bridge {
     listeners: Vec<TcpListener>,
-    pipeline: Arc<Pipeline>,
+    pub(crate) pipeline: Arc<Pipeline>,
     routes: Arc<Routes>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 /// The metrics of a bridge, also for another listener than its own.
@@ -88,7 +91,8 @@ impl Bridge {
         }
         let pipeline = Arc::new(Pipeline::new(config)?);
         let routes = Arc::new(Routes::new(&pipeline, config));
-        Ok(Self { listeners: ports.open()?, pipeline, routes })
+        let connections = Arc::new(Connections::new(affordable(&pipeline.limits)));
+        Ok(Self { listeners: ports.open()?, pipeline, routes, connections })
     }
 
     /// Returns the addresses on which the bridge listens.
@@ -116,15 +120,13 @@ impl Bridge {
     /// them were not finished in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let limits = &self.pipeline.limits;
-        let connections = Arc::new(Connections::new(affordable(limits)));
         let (asked, stopping) = watch::channel(false);
-        let routes = self.routes;
         let mut loops = JoinSet::new();
         for listener in self.listeners {
             let door = Door {
-                routes: Arc::clone(&routes),
+                site: Site::Bridge(Arc::clone(&self.routes)),
                 pipeline: Arc::clone(&self.pipeline),
-                connections: Arc::clone(&connections),
+                connections: Arc::clone(&self.connections),
             };
             loops.spawn(door.accept(listener, stopping.clone()));
         }
@@ -140,15 +142,23 @@ impl Bridge {
 }
 
 /// The parts that the connections of one listener share.
-struct Door {
-    routes: Arc<Routes>,
-    pipeline: Arc<Pipeline>,
-    connections: Arc<Connections>,
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) site: Site,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) connections: Arc<Connections>,
+}
+
+/// The paths behind a listener.
+#[derive(Debug, Clone)]
+pub(crate) enum Site {
+    Bridge(Arc<Routes>),
+    Beside(Router),
 }
 
 impl Door {
     /// Accepts until asked to stop, then waits for the connections to finish.
-    async fn accept(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+    pub(crate) async fn accept(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
         let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -187,20 +197,26 @@ impl Door {
         sender: Arc<Sender>,
         mut stopping: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
-        let (routes, from) = (Arc::clone(&self.routes), Arc::clone(&sender));
+        let Limits { read, deliver, .. } = self.pipeline.limits;
+        let (site, from) = (self.site.clone(), Arc::clone(&sender));
         let service = service_fn(move |request: Request<Incoming>| {
-            let (routes, from) = (Arc::clone(&routes), Arc::clone(&from));
+            let (site, from) = (site.clone(), Arc::clone(&from));
             async move {
                 // A request without a body, as for /healthz, is complete.
                 let _working = request.is_end_stream().then(|| from.working());
-                Ok::<_, Infallible>(routes.answer(&from, request).await)
+                Ok::<_, Infallible>(match site {
+                    Site::Bridge(routes) => routes.answer(&from, request).await,
+                    // It stands in a box, so that a report has no room for it to carry along.
+                    Site::Beside(router) => {
+                        Box::pin(beside::answer(router, &from, request, read)).await
+                    }
+                })
             }
         });
         let served = self.builder().serve_connection(TokioIo::new(stream), service).into_owned();
         // Given back also if a request panics.
         let place = self.connections.place(&sender);
         let counted = Counted::new(&self.pipeline.metrics.connections);
-        let Limits { read, deliver, .. } = self.pipeline.limits;
         async move {
             let _place = (place, counted);
             let mut served = pin!(served);

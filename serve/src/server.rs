@@ -192,15 +192,7 @@ impl Server {
             let http = delivery.as_ref().map(Delivery::http);
             let router = maintainers::router(bridge.metrics(), &store, http).merge(pages.clone());
             let router = own_names::only(router, listener.local_addr());
-            let mut ending = ending.clone();
-            tokio::spawn(async move {
-                let served = axum::serve(listener, router).with_graceful_shutdown(async move {
-                    let _ = ending.wait_for(|ended| *ended).await;
-                });
-                if let Err(error) = served.await {
-                    tracing::warn!(%error, "the maintainers' listener has ended");
-                }
-            });
+            tokio::spawn(bridge.beside(listener, router).serve(ending.clone()));
         }
         let (maintained, mut ending) = (Arc::clone(&store), ending.clone());
         tokio::spawn(async move {

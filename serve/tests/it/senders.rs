@@ -103,3 +103,54 @@ async fn slow_engines_are_disconnected_and_delay_no_other() {
     server.stop().await;
     assert_eq!(rows(&place.read(), "SELECT sum(messages) FROM batch"), ["1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_to_maintainers_take_no_more_places_than_there_are() {
+    let place = Place::new();
+    let mut settings = settings(&place.data());
+    // Only the number ends them.
+    settings.limits.read = Duration::from_secs(3600);
+    settings.limits.connections = 4;
+    let server = Running::start(settings).await;
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        let stream = TcpStream::connect(server.maintainers.trim_start_matches("http://")).await;
+        idle.push(stream.unwrap());
+    }
+    for stream in idle.iter_mut().take(8) {
+        assert_eq!(until_closed(stream).await, "");
+    }
+    // The places are those of the public listener too.
+    assert_eq!(server.post("/", BEAT).await, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintainers_wait_for_a_long_answer_and_the_server_waits_for_no_slow_one() {
+    let place = Place::new();
+    let mut settings = settings(&place.data());
+    settings.limits.read = Duration::from_millis(300);
+    settings.limits.deliver = Duration::from_millis(300);
+    let server = Running::start(settings).await;
+    let address = server.maintainers.trim_start_matches("http://");
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut head = TcpStream::connect(address).await.unwrap();
+    head.write_all(b"GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\n").await.unwrap();
+    let mut body = TcpStream::connect(address).await.unwrap();
+    let begun = b"POST /forget HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 36\r\n\r\n0";
+    body.write_all(begun).await.unwrap();
+    for stream in [&mut silent, &mut head, &mut body] {
+        until_closed(stream).await;
+    }
+    // A deletion waits for seconds for those who read.
+    assert_eq!(server.post("/", BEAT).await, 200);
+    let reader = place.read();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM session").unwrap();
+    let mut deletion = TcpStream::connect(address).await.unwrap();
+    let asked = "POST /forget HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 36\r\n\r\n00000000-0000-4000-8000-000000000001";
+    deletion.write_all(asked.as_bytes()).await.unwrap();
+    let said = until_closed(&mut deletion).await;
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("the log beside"), "{said}");
+    drop(reader);
+    server.stop().await;
+}
