@@ -20,8 +20,10 @@ pub(crate) fn page(shell: &Shell, filter: &Filter, report: &Report, heard: &[Hea
             h1 { "What inference engines run on" }
             p {
                 "vLLM and LMCache report anonymously on which hardware and with which settings they run. "
-                "These are the counts from " time datetime=(first) { (long(first)) } " to "
-                time datetime=(last) { (long(last)) } ". Unless a figure says otherwise, an engine is one process that was heard of in six slots of ten minutes."
+                @if !nothing_known {
+                    "These are the counts from " time datetime=(first) { (long(first)) } " to "
+                    time datetime=(last) { (long(last)) } ". Unless a figure says otherwise, an engine is one process that was heard of in six slots of ten minutes."
+                }
             }
             @if shell.internal {
                 p { "Maintainers see the last seven days up to now. The public page has the closed days, and longer windows." }

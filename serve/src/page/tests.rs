@@ -47,6 +47,7 @@ async fn an_empty_store_shows_what_to_do() {
     let front = text(get(&router, "/", "").await).await;
     assert!(front.contains("There is nothing to publish yet"), "{front}");
     assert!(front.contains("VLLM_USAGE_STATS_SERVER"), "{front}");
+    assert!(!front.contains("These are the counts"), "{front}");
 }
 
 #[tokio::test]
