@@ -5,6 +5,7 @@
 //! from here at the next close.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -16,17 +17,21 @@ use crate::store::Store;
 
 /// Changes that are read together. One may hold the rows of a day.
 const TOGETHER: usize = 20;
+/// How long a server waits for others that want to close days too, because each may have seen no other.
+const OTHERS: Duration = Duration::from_secs(3);
 
 impl ClickHouse {
-    /// Makes this server the one that closes days, if no server is.
-    ///
-    /// # Errors
-    ///
-    /// Another one is, or ClickHouse cannot be asked.
-    fn claim(&self) -> anyhow::Result<()> {
-        if self.publisher()?.is_none() {
+    /// Says that this server wants to close days, if no server does. Returns whether none did.
+    fn volunteer(&self) -> anyhow::Result<bool> {
+        let is_free = self.publisher()?.is_none();
+        if is_free {
             self.take_turn(1)?;
         }
+        Ok(is_free)
+    }
+
+    /// Makes sure that this server is the one that closes days.
+    fn has_turn(&self) -> anyhow::Result<()> {
         match self.publisher()? {
             Some((_, receiver)) if receiver == self.receiver => Ok(()),
             Some((_, receiver)) => bail!(
@@ -92,6 +97,18 @@ async fn ask<T: Send + 'static>(
     tokio::task::spawn_blocking(move || ask(&clickhouse)).await?
 }
 
+/// Makes this server the one that closes days, if no server is.
+///
+/// # Errors
+///
+/// Another one is, or ClickHouse cannot be asked.
+async fn claim(clickhouse: &Arc<ClickHouse>) -> anyhow::Result<()> {
+    if ask(clickhouse, ClickHouse::volunteer).await? {
+        tokio::time::sleep(OTHERS).await;
+    }
+    ask(clickhouse, ClickHouse::has_turn).await
+}
+
 /// Returns the place of a file among the changes.
 fn place((closed, number): Seen) -> Option<(i64, i64)> {
     closed.map(|closed| (closed, number))
@@ -103,7 +120,7 @@ fn place((closed, number): Seen) -> Option<(i64, i64)> {
 ///
 /// Another server closes days, ClickHouse cannot be asked, or the file cannot be written.
 pub(crate) async fn catch_up(store: &Store, clickhouse: &Arc<ClickHouse>) -> anyhow::Result<()> {
-    ask(clickhouse, ClickHouse::claim).await?;
+    claim(clickhouse).await?;
     let ended = "the server ends";
     loop {
         let known = store.run(|core| seen(core.connection())).await.context(ended)??;
@@ -152,5 +169,46 @@ async fn keep_older(store: &Store, clickhouse: &Arc<ClickHouse>) -> anyhow::Resu
         if next.is_none() {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    /// The servers that want to close days.
+    type Servers = Arc<Mutex<Vec<String>>>;
+
+    fn server(name: &str, all: &Servers) -> Arc<ClickHouse> {
+        let (name, all) = (name.to_owned(), Arc::clone(all));
+        let own = name.clone();
+        let ask = move |sql: &str| {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if sql.starts_with("INSERT INTO usage_publisher") {
+                all.push(name.clone());
+            }
+            let first = all.iter().min().filter(|_| sql.starts_with("SELECT turn"));
+            Ok(first.map(|first| format!("[1, \"{first}\"]\n")).unwrap_or_default())
+        };
+        Arc::new(ClickHouse::of(&own, &[], Box::new(ask)))
+    }
+
+    #[tokio::test]
+    async fn of_two_servers_that_want_to_close_days_at_once_one_does() {
+        let all = Servers::default();
+        let late = server("b", &all);
+        let claiming = tokio::spawn(async move { claim(&late).await });
+        while all.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The other has seen nobody either, and is the first by name.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let first = server("a", &all);
+        first.take_turn(1).unwrap();
+        let error = claiming.await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("the server a closes the days"), "{error}");
+        claim(&first).await.unwrap();
     }
 }
