@@ -39,8 +39,8 @@ pub(crate) enum Answer {
     Undecodable(String),
     /// Servers refuse all records, of this number, for good. The request must not be sent again.
     Refused(usize),
-    /// The request is larger than allowed and must not be sent again.
-    TooLarge,
+    /// The request is larger than allowed, for this reason, and must not be sent again.
+    TooLarge(String),
     /// The content type or the encoding is unknown.
     Unsupported(&'static str),
     /// Nothing is at this path.
@@ -94,7 +94,9 @@ impl From<Stop> for Answer {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Malformed => Self::Undecodable("not OTLP".to_owned()),
-            Stop::TooLarge => Self::TooLarge,
+            Stop::TooLarge => Self::TooLarge(
+                "more records than one request may have; send smaller batches".to_owned(),
+            ),
             Stop::Busy => Self::full(),
         }
     }
@@ -133,6 +135,16 @@ impl Answer {
         Self::busy("the memory for requests is in use")
     }
 
+    /// Returns the answer to a request with more than `most` bytes.
+    pub(crate) fn too_large(most: usize) -> Self {
+        Self::TooLarge(format!("one request may have {most} bytes at most; send smaller batches"))
+    }
+
+    /// Returns the answer to a flat message with more than `most` bytes.
+    pub(crate) fn long_message(most: usize) -> Self {
+        Self::TooLarge(format!("one message may have {most} bytes at most"))
+    }
+
     /// Returns the answer to a body that is not compressed as its header says.
     pub(crate) fn broken() -> Self {
         Self::Undecodable("the body is not compressed as it says".to_owned())
@@ -146,7 +158,7 @@ impl Answer {
             Self::Later(..) => "later",
             Self::TooMany(_) => "too_many",
             Self::Refused(_) => "refused",
-            Self::TooLarge => "too_large",
+            Self::TooLarge(_) => "too_large",
             Self::Undecodable(_) => "undecodable",
             Self::Unsupported(_) | Self::NoSuchPath | Self::NoSuchMethod(_) => "unsupported",
         }
@@ -161,7 +173,7 @@ impl Answer {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
             // RESOURCE_EXHAUSTED is final, because it names no time for the next attempt.
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
             Self::Unsupported(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, Code::Unimplemented),
             Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
@@ -181,8 +193,7 @@ impl Answer {
             Self::Refused(records) => {
                 format!("{records} records are refused by their usage server")
             }
-            Self::TooLarge => "larger than this bridge takes; send smaller batches".to_owned(),
-            Self::Undecodable(why) => why.clone(),
+            Self::TooLarge(why) | Self::Undecodable(why) => why.clone(),
             Self::NoSuchPath => "nothing is here; OTLP is at /v1/traces and /v1/logs".to_owned(),
             Self::NoSuchMethod(method) => format!("this path takes {method} only"),
         }
@@ -256,7 +267,7 @@ impl Answer {
                 headers.insert(RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
             }
             // The rest of the body is not read.
-            Self::TooLarge => {
+            Self::TooLarge(_) => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::NoSuchMethod(method) => {

@@ -78,14 +78,14 @@ impl Raw {
         };
         // A body is not read if its head announces too much.
         if body.size_hint().lower() > largest as u64 {
-            return Err(Answer::TooLarge);
+            return Err(Answer::too_large(largest));
         }
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let cut = |_| Answer::Undecodable("the body ends early".to_owned());
             let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
             if bytes.len().saturating_add(data.len()) > largest {
-                return Err(Answer::TooLarge);
+                return Err(Answer::too_large(largest));
             }
             if !share.grow(data.len()) {
                 return Err(Answer::full());
@@ -150,7 +150,7 @@ fn unzstd(bytes: &[u8], limits: &Limits, share: &mut Share) -> Result<Vec<u8>, A
     // A frame that tells its size is refused before anything is read.
     let length = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten().unwrap_or(0);
     if length > limits.decoded_bytes as u64 {
-        return Err(Answer::TooLarge);
+        return Err(Answer::too_large(limits.decoded_bytes));
     }
     let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(broken)?;
     // The sender chooses the window, for which the decoder takes memory. Every decoder has to take 8 MiB.
@@ -194,7 +194,7 @@ fn decompress(
             return Ok(());
         }
         if message.len() > limits.decoded_bytes {
-            return Err(Answer::TooLarge);
+            return Err(Answer::too_large(limits.decoded_bytes));
         }
         if !share.grow(more) {
             return Err(Answer::full());

@@ -105,7 +105,7 @@ impl Pipeline {
     /// Tells the store of a request that is refused as a whole. The reader tells of what it does not recognise.
     pub(crate) fn note_refusal(&self, ask: Ask, answer: &Answer) {
         let told = matches!((ask, answer), (Ask::Flat, Answer::Undecodable(_)));
-        if let Answer::TooLarge | Answer::Undecodable(_) | Answer::Unsupported(_) = answer
+        if let Answer::TooLarge(_) | Answer::Undecodable(_) | Answer::Unsupported(_) = answer
             && !told
         {
             self.reader.note(answer.word(), 1);

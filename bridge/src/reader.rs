@@ -98,7 +98,7 @@ impl Reader {
     /// The text is no message that a contract knows.
     pub(crate) fn posted(&self, body: &[u8], now: Instant) -> Result<Option<Flat>, Answer> {
         if body.len() > flat::BODY_BYTES {
-            return Err(Answer::TooLarge);
+            return Err(Answer::long_message(flat::BODY_BYTES));
         }
         let object =
             std::str::from_utf8(body).ok().and_then(|t| flat::of_text(t, &self.catalog.keys));

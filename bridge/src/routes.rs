@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use axum::routing::{any, get};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use crate::answer::{Answer, Form};
 use crate::config::Config;
 use crate::connections::Sender;
+use crate::flat::BODY_BYTES;
 use crate::intake::{Coding, Raw};
 use crate::metrics::{Answered, MEDIA_TYPE, add};
 use crate::pipeline::{Ask, Pipeline};
@@ -28,6 +29,9 @@ const GRPC_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/
 const GRPC_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const HEALTH: &str = "/healthz";
 const METRICS: &str = "/metrics";
+
+/// The methods of what is only read.
+const READ: &str = "GET, HEAD";
 
 /// The answers at each path.
 #[derive(Debug)]
@@ -89,26 +93,46 @@ fn others(pipeline: &Arc<Pipeline>, config: &Config) -> Router {
     let wrong_method = |method: &'static str| {
         move |request: Request<Body>| async move { wrong(&Answer::NoSuchMethod(method), &request) }
     };
-    let site = config.site.clone();
+    let (site, flat_posts) = (config.site.clone(), config.flat_posts);
     let other = move |request: Request<Body>| async move {
-        match (request.method(), site) {
-            (&Method::GET | &Method::HEAD, Some(site)) => {
-                site.oneshot(request).await.unwrap_or_else(|never| match never {})
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let has_page = match site {
+            Some(site) if method == Method::GET || method == Method::HEAD => {
+                return site.oneshot(request).await.unwrap_or_else(|never| match never {});
             }
-            _ => wrong(&Answer::NoSuchPath, &request),
-        }
+            Some(site) => is_page(site, method.clone(), uri).await,
+            None => false,
+        };
+        let answer = match (has_page, flat_posts) {
+            (true, true) => Answer::NoSuchMethod("GET, HEAD, POST"),
+            (true, false) => Answer::NoSuchMethod(READ),
+            // A flat message is taken at every path. A reader is told that there is no page.
+            (false, true) if method != Method::GET && method != Method::HEAD => {
+                Answer::NoSuchMethod("POST")
+            }
+            (false, _) => Answer::NoSuchPath,
+        };
+        wrong(&answer, &request)
     };
     let mut router = Router::new();
     if config.metrics {
-        router = router.route(METRICS, get(metrics).fallback(wrong_method("GET")));
+        router = router.route(METRICS, get(metrics).fallback(wrong_method(READ)));
     }
     for path in [HTTP_TRACES, HTTP_LOGS, GRPC_TRACES, GRPC_LOGS] {
         router = router.route(path, any(wrong_method("POST")));
     }
     router
-        .route(HEALTH, get(async || "ok\n").fallback(wrong_method("GET")))
+        .route(HEALTH, get(async || "ok\n").fallback(wrong_method(READ)))
         .fallback(other)
         .with_state(Arc::clone(pipeline))
+}
+
+/// Returns whether a site has a page at a path that is asked for by another method than a page's.
+async fn is_page(site: Router, method: Method, uri: Uri) -> bool {
+    let mut request = Request::new(Body::empty());
+    (*request.method_mut(), *request.uri_mut()) = (method, uri);
+    let answer = site.oneshot(request).await.unwrap_or_else(|never| match never {});
+    answer.status() == StatusCode::METHOD_NOT_ALLOWED
 }
 
 /// Answers a request that is no OTLP, in its own form. A person who tries the bridge by hand can read JSON.
@@ -141,7 +165,13 @@ async fn answer(
         Some(form) => {
             let whole = pipeline.limits.read.saturating_add(pipeline.limits.deliver);
             let taken = timeout(whole, take(pipeline, ask, form, sender, request)).await;
-            taken.unwrap_or(Answer::busy("the request took too long"))
+            match taken.unwrap_or(Answer::busy("the request took too long")) {
+                // The sender of one message has no smaller batch.
+                Answer::TooLarge(_) if matches!(ask, Ask::Flat) => {
+                    Answer::long_message(BODY_BYTES.min(pipeline.limits.decoded_bytes))
+                }
+                answer => answer,
+            }
         }
         None if grpc => Answer::Unsupported("write `content-type: application/grpc`"),
         None => Answer::Unsupported(

@@ -55,7 +55,7 @@ struct Run {
     /// Engines that a published number needs at least, 10 or more
     #[arg(long, value_name = "ENGINES", default_value_t = 20)]
     k: u32,
-    /// Largest request in bytes, as it arrives and after decompression
+    /// Largest request in bytes, as it arrives and after decompression. One message may have 1048576 at most
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_body: usize,
     /// Memory in bytes for all requests together

@@ -153,3 +153,29 @@ async fn a_page_of_another_site_reads_nothing_through_a_maintainers_browser() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_a_path_does_not_take_is_answered_with_those_that_it_takes() {
+    let place = Place::new();
+    let server = place.serve().await;
+    for (path, allowed) in [
+        ("/", "GET, HEAD, POST"),
+        ("/quality?engine=vllm", "GET, HEAD, POST"),
+        ("/healthz", "GET, HEAD"),
+        ("/v1/logs", "POST"),
+        // Engines may post at any path.
+        ("/cache-usage", "POST"),
+    ] {
+        for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let request = server.client.request(method.clone(), format!("{}{path}", server.url));
+            let answer = request.send().await.unwrap();
+            let status = answer.status().as_u16();
+            let said = answer.headers().get("allow").map(|allow| allow.to_str().unwrap());
+            assert_eq!((status, said), (405, Some(allowed)), "{method} {path}");
+        }
+    }
+    let page = server.client.get(format!("{}/cache-usage", server.url)).send().await.unwrap();
+    assert_eq!(page.status(), 404);
+    server.stop().await;
+}

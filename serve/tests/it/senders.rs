@@ -154,3 +154,33 @@ async fn maintainers_wait_for_a_long_answer_and_the_server_waits_for_no_slow_one
     drop(reader);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sender_of_a_long_message_is_told_how_long_it_may_be() {
+    for (most, limit) in [(1_048_576, None), (100_000, Some(100_000))] {
+        let place = Place::new();
+        let mut settings = settings(&place.data());
+        if let Some(limit) = limit {
+            (settings.limits.body_bytes, settings.limits.decoded_bytes) = (limit, limit);
+        }
+        let server = Running::start(settings).await;
+        for (path, told) in [
+            ("/", Some(format!("one message may have {most} bytes at most"))),
+            (
+                "/v1/logs",
+                limit.map(|most| {
+                    format!("one request may have {most} bytes at most; send smaller batches")
+                }),
+            ),
+        ] {
+            let Some(told) = told else { continue };
+            let request = server.client.post(format!("{}{path}", server.url));
+            let request = request.header("content-type", "application/json");
+            let answer = request.body(" ".repeat(most + 1)).send().await.unwrap();
+            assert_eq!(answer.status(), 413);
+            let said = answer.text().await.unwrap();
+            assert!(said.contains(&told), "{path}: {said}");
+        }
+        server.stop().await;
+    }
+}
