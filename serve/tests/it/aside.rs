@@ -1,10 +1,15 @@
 //! Rows that ClickHouse refused, and what a maintainer does with them. A stand-in plays ClickHouse.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use axum::Router;
+use otel_usage_serve::clickhouse::Keeper;
 use otel_usage_serve::questions::Rules;
 use otel_usage_serve::store::Days;
 use otel_usage_testing::clickhouse::ClickHouse;
+use tokio::sync::Notify;
 
 use crate::running::{DAY, NOW, Place, Running, rows};
 use crate::spool::{BEATS, all, id, post, wait, with};
@@ -107,8 +112,12 @@ async fn rows_that_clickhouse_refused_do_not_fill_the_disk() {
     let (place, mut clickhouse) = (Place::new(), ClickHouse::away());
     let server = refused(&place, &mut clickhouse).await;
     // Nearly as much as there is room for.
-    let filled = "INSERT INTO aside (day, name, why, row) VALUES (0, 'a', 'b', printf('%.*c', 16777216 - 200, 'x'))";
-    server.store.run(move |core| core.connection().execute(filled, []).unwrap()).await.unwrap();
+    let filled = "INSERT INTO aside (day, name, why, row) VALUES (?1, 'a', 'b', printf('%.*c', 16777216 - 200, 'x'))";
+    server
+        .store
+        .run(move |core| core.connection().execute(filled, [NOW / DAY]).unwrap())
+        .await
+        .unwrap();
     // It is in the rows of messages, and in those of networks.
     clickhouse.refuse(Some("-0000000001"));
     assert_eq!(post(&server, 0x100..0x110).await, [200].into());
@@ -156,13 +165,59 @@ async fn a_row_that_was_put_aside_of_an_identity_that_was_deleted_is_not_sent_ag
     );
     // As an interrupted deletion leaves it, in another form.
     let row = format!("{{\"uuid\": \"{{{}}}\"}}", id(0xff).to_uppercase());
-    let insert = "INSERT INTO aside (day, name, why, row) VALUES (0, ?1, 'b', ?2)";
+    let insert = "INSERT INTO aside (day, name, why, row) VALUES (?3, ?1, 'b', ?2)";
     let put = move |core: &mut otel_usage_serve::store::Core| {
-        core.connection().execute(insert, (BEATS, row)).unwrap()
+        core.connection().execute(insert, (BEATS, row, NOW / DAY)).unwrap()
     };
     assert_eq!(server.store.run(put).await, Some(1));
     clickhouse.refuse(None);
     assert_eq!(change(&server, "/aside/again").await, "ClickHouse has 0 rows now, and refuses 0\n");
     assert_eq!(get(&server, "/aside").await, "");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_waits_for_rows_that_are_sent_again() {
+    // A ClickHouse that takes its time for an insert.
+    let (seen, go) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+    let (noting, going) = (Arc::clone(&seen), Arc::clone(&go));
+    let answer = move |sql: String| {
+        let (seen, go) = (Arc::clone(&noting), Arc::clone(&going));
+        async move {
+            let note = |what| seen.lock().unwrap().push(what);
+            if sql.starts_with(&format!("INSERT INTO {BEATS}")) {
+                note("insert");
+                go.notified().await;
+                note("inserted");
+            } else if sql.starts_with("SELECT uniqExact(id)") {
+                note("deletion");
+            }
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, Router::new().fallback(answer)).await });
+    let place = Place::new();
+    let mut settings = crate::running::settings(&place.data());
+    settings.clickhouse = Some(Keeper::new(url, Vec::new()));
+    let server = Arc::new(Running::start(settings).await);
+    let row = format!("{{\"uuid\": \"{}\"}}", id(1));
+    let insert = "INSERT INTO aside (day, name, why, row) VALUES (?3, ?1, 'b', ?2)";
+    let put = move |core: &mut otel_usage_serve::store::Core| {
+        core.connection().execute(insert, (BEATS, row, NOW / DAY)).unwrap()
+    };
+    assert_eq!(server.store.run(put).await, Some(1));
+    let sending = Arc::clone(&server);
+    let sending = tokio::spawn(async move { change(&sending, "/aside/again").await });
+    wait("the insert", || seen.lock().unwrap().len() == 1).await;
+    let forget = server.client.post(format!("{}/forget", server.maintainers)).body(id(1));
+    let forgetting = tokio::spawn(forget.send());
+    wait("the deletion", || rows(&place.read(), "SELECT count(*) FROM tombstone") == ["1"]).await;
+    // A deletion that does not wait would be there by now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    go.notify_one();
+    sending.await.unwrap();
+    assert_eq!(forgetting.await.unwrap().unwrap().status(), 200);
+    assert_eq!(*seen.lock().unwrap(), ["insert", "inserted", "deletion"]);
+    Arc::into_inner(server).unwrap().stop().await;
 }
