@@ -28,7 +28,7 @@ pub(crate) async fn forget(
     text: String,
 ) -> anyhow::Result<Forgotten> {
     // From here on no message of the identity is taken.
-    let mut done = store.forget(text.clone()).await?;
+    let mut done = store.forget_rows(text.clone()).await?;
     let id = identity(&text).map(Uuid::from_bytes).context("not an identity")?;
     let closed = "the server ends";
     // Messages that wait may be of the identity.
@@ -47,6 +47,8 @@ pub(crate) async fn forget(
     let more = tokio::task::spawn_blocking(move || clickhouse.forget(id)).await??;
     done.sessions = done.sessions.max(more.sessions);
     done.messages = done.messages.saturating_add(more.messages);
+    // Last, so that a reader of the spool keeps nothing in ClickHouse.
+    store.empty_log_of_deletion().await?;
     Ok(done)
 }
 

@@ -147,12 +147,19 @@ impl Store {
         Ok(done)
     }
 
-    /// Deletes what is known of an identity, a piece at a time.
+    /// Deletes what is known of an identity.
     ///
     /// # Errors
     ///
-    /// The text is no UUID, or the file cannot be written.
+    /// The text is no UUID, the file cannot be written, or somebody reads the log, which still holds what is deleted.
     pub async fn forget(&self, id: String) -> anyhow::Result<super::Forgotten> {
+        let done = self.forget_rows(id).await?;
+        self.empty_log_of_deletion().await?;
+        Ok(done)
+    }
+
+    /// Deletes what is known of an identity, a piece at a time. The log may still hold it.
+    pub(crate) async fn forget_rows(&self, id: String) -> anyhow::Result<super::Forgotten> {
         let closed = || anyhow::anyhow!("the store is closed");
         let started = self.run(move |core| core.start_to_forget(&id)).await.ok_or_else(closed)?;
         let mut forget = started?;
@@ -160,20 +167,24 @@ impl Store {
             let step = move |core: &mut Core| core.go_on(&mut forget).map(|done| (done, forget));
             let (done, rest) = self.run(step).await.ok_or_else(closed)??;
             if let Some(done) = done {
-                // A page may read the log for a moment, a backup for longer.
-                let (tries, pause) = TRIES;
-                for _ in 0..tries {
-                    if self.empty_log().await {
-                        return Ok(done);
-                    }
-                    tokio::time::sleep(pause).await;
-                }
-                anyhow::bail!(
-                    "{LOG_HOLDS_IT}: the server empties the log once nothing reads it, and says so if you delete it once more"
-                );
+                return Ok(done);
             }
             forget = rest;
         }
+    }
+
+    /// Empties the log, for which a page may have to be waited for.
+    pub(crate) async fn empty_log_of_deletion(&self) -> anyhow::Result<()> {
+        let (tries, pause) = TRIES;
+        for _ in 0..tries {
+            if self.empty_log().await {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+        }
+        anyhow::bail!(
+            "{LOG_HOLDS_IT}: the server empties the log once nothing reads it, and says so if you delete it once more"
+        )
     }
 
     /// Empties the log, unless a reader needs it now; then it is emptied the next time. Returns whether it is empty.

@@ -143,6 +143,24 @@ async fn a_deletion_in_clickhouse_finds_every_form_and_leaves_rows_of_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_spool_keeps_no_message_in_clickhouse_from_being_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((chdb, keeper)) = chdb(folder.path()) else { return };
+    let publisher = Publisher::start(Some(keeper)).await;
+    let server = &publisher.server;
+    post_all(server).await;
+    publisher.delivered().await;
+    assert_eq!(number(chdb.1, &format!("SELECT count() FROM {BEATS}")), 6);
+    let reader = publisher.place.read();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta").unwrap();
+    let (status, said) = forget(server, ID).await;
+    assert!(status == 503 && said.contains("the log beside the file"), "{status} {said}");
+    assert_eq!(number(chdb.1, &format!("SELECT count() FROM {BEATS}")), 0);
+    drop(reader);
+    publisher.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_with_more_sessions_than_a_statement_names_is_forgotten_in_clickhouse() {
     const SESSIONS: u128 = 2_100;
     let folder = tempfile::tempdir().unwrap();
