@@ -39,11 +39,16 @@ impl Bridge {
     pub(crate) fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
         let mut said = BufReader::new(child.stderr.take().unwrap());
-        said.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("otel-usage: listening on ");
-        let address = address.unwrap_or_else(|| unreachable!("{line}")).to_owned();
+        let mut lines = String::new();
+        // Notes on its limits may come before.
+        let address = loop {
+            let start = lines.len();
+            assert_ne!(said.read_line(&mut lines).unwrap(), 0, "{lines}");
+            if let Some(address) = lines[start..].trim().strip_prefix("otel-usage: listening on ") {
+                break address.to_owned();
+            }
+        };
         // Its output must be read, because a full pipe would stop it.
         thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Self { child, address }
