@@ -2,14 +2,14 @@
 //! chDB, ClickHouse's engine in a Python process, plays ClickHouse on the same cores.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use otel_usage_serve::clickhouse::Keeper;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::disk;
+use crate::begin;
 use crate::load::{self, Phase};
 use crate::process::Process;
 
@@ -59,14 +59,8 @@ fn waiting(data: &Path) -> i64 {
 }
 
 pub(crate) fn measure(python: &str, arguments: &[String]) {
-    let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(10);
-    let time = Duration::from_secs(seconds);
-    let folder = arguments.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
-    let folder = tempfile::tempdir_in(folder).unwrap();
+    let (time, folder, runtime) = begin(arguments);
     let data = folder.path().join("usage.db");
-    println!("load average {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
-    disk::print_sync("before", folder.path());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // The port is free again at once.
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let door = Process::own(&["door"]);

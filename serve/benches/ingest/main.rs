@@ -28,6 +28,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use otel_usage_bridge::{Bridge, Config};
 use otel_usage_serve::store::Clock;
 use otel_usage_serve::{Receives, Server, Settings};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use load::Phase;
 use process::Process;
@@ -50,15 +52,24 @@ fn main() {
     }
 }
 
-fn measure(arguments: &[String]) {
+/// Returns the time and the folder of a measurement, as the arguments name them, and the runtime of its clients. Prints how
+/// busy the machine and how quick the disk is.
+fn begin(arguments: &[String]) -> (Duration, TempDir, Runtime) {
     let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(10);
-    let time = Duration::from_secs(seconds);
     let folder = arguments.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(folder).unwrap();
-    let data = folder.path().join("usage.db");
     println!("load average {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
     disk::print_sync("before", folder.path());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    (Duration::from_secs(seconds), folder, runtime())
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+fn measure(arguments: &[String]) {
+    let (time, folder, runtime) = begin(arguments);
+    let data = folder.path().join("usage.db");
 
     // Only what has to last is measured for the whole time.
     let short = time.min(Duration::from_secs(30));
@@ -85,14 +96,14 @@ fn measure(arguments: &[String]) {
 
 /// Posts for so many seconds to a server that runs already, for example below a profiler.
 fn load_for_a_profiler(address: &str, seconds: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     let time = Duration::from_secs(seconds.parse().unwrap());
     println!("{}", runtime.block_on(load::run(address, Phase::FlatOut, time)).records);
 }
 
 /// Runs a server, and prints its address. It keeps messages in the file, or in the ClickHouse at an address.
 fn serve(data: &Path, clickhouse: Option<&str>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let mut settings = Settings::new(data);
         settings.listen = vec!["127.0.0.1:0".parse().unwrap()];
@@ -107,7 +118,7 @@ fn serve(data: &Path, clickhouse: Option<&str>) {
 
 /// Runs the front door of a server without its store, and prints its address.
 fn door() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let mut config = Config::default();
         config.listen = vec!["127.0.0.1:0".parse().unwrap()];

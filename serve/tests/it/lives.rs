@@ -6,6 +6,17 @@ use rusqlite::params;
 use crate::fleet::{DAY, Engine, empty, write};
 use crate::week::{MONDAY, NOW, column, figure, week};
 
+/// Returns `count` engines of ten networks that are heard of on these days after Monday.
+fn alive(days: &[i64], count: i64) -> Vec<Engine> {
+    let engine = |n: i64| Engine {
+        contract: "vllm/current",
+        facets: Vec::new(),
+        days: days.iter().map(|day| (MONDAY + day, Some(n % 10))).collect(),
+        slots: 12,
+    };
+    (0..count).map(engine).collect()
+}
+
 #[test]
 fn starts_are_followed_for_a_day_and_for_a_week() {
     let store = empty();
@@ -126,20 +137,11 @@ fn a_table_is_withheld_if_few_engines_are_left_by_subtracting_it_from_another() 
 #[test]
 fn engines_that_were_lost_between_two_numbers_of_the_same_starts_are_many_or_are_not_told() {
     // Of a hundred starts thirty are lost within a week, and then some more within the month.
-    let after_a_month = |lost: usize| {
+    let after_a_month = |lost: i64| {
         let store = empty();
-        let live = |days: &'static [i64]| {
-            move |n: i64| Engine {
-                contract: "vllm/current",
-                facets: Vec::new(),
-                days: days.iter().map(|day| (MONDAY + day, Some(n % 10))).collect(),
-                slots: 12,
-            }
-        };
-        let lives = [live(&[0, 1, 2]), live(&[0, 1, 7, 8]), live(&[0, 1, 7, 30])];
-        for (life, count) in lives.iter().zip([30, lost, 70 - lost]) {
-            write(&store, &(0..i64::try_from(count).unwrap()).map(life).collect::<Vec<_>>());
-        }
+        let lives: [(&[i64], _); 3] =
+            [(&[0, 1, 2], 30), (&[0, 1, 7, 8], lost), (&[0, 1, 7, 30], 70 - lost)];
+        write(&store, &lives.map(|(days, count)| alive(days, count)).concat());
         close(&store, &Rules::default(), (MONDAY + 33) * DAY).unwrap();
         let published = |question: &str| -> Option<f64> {
             let amount =
@@ -156,20 +158,11 @@ fn engines_that_were_lost_between_two_numbers_of_the_same_starts_are_many_or_are
 #[test]
 fn starts_that_lived_for_a_week_are_told_if_those_lost_and_those_that_are_older_are_many_or_none() {
     // Of a hundred starts some are lost within the week. Others are a day older, and were not there on the first day.
-    let after_a_week = |lost: usize, older: usize| -> Option<f64> {
+    let after_a_week = |lost: i64, older: i64| -> Option<f64> {
         let store = empty();
-        let live = |days: &'static [i64]| {
-            move |n: i64| Engine {
-                contract: "vllm/current",
-                facets: Vec::new(),
-                days: days.iter().map(|day| (MONDAY + day, Some(n % 10))).collect(),
-                slots: 12,
-            }
-        };
-        let lives = [live(&[0, 1, 2]), live(&[0, 1, 7]), live(&[-1, 1, 7])];
-        for (life, count) in lives.iter().zip([lost, 100 - lost, older]) {
-            write(&store, &(0..i64::try_from(count).unwrap()).map(life).collect::<Vec<_>>());
-        }
+        let lives: [(&[i64], _); 3] =
+            [(&[0, 1, 2], lost), (&[0, 1, 7], 100 - lost), (&[-1, 1, 7], older)];
+        write(&store, &lives.map(|(days, count)| alive(days, count)).concat());
         close(&store, &Rules::default(), (MONDAY + 10) * DAY).unwrap();
         let amount = "SELECT sum(amount) FROM cube \
             WHERE question = 'after-7/engines' AND day = ?1 AND published";
