@@ -54,7 +54,7 @@ impl Importer {
     ///
     /// # Errors
     ///
-    /// Says why there is none: the line is neither OTLP nor a message that a contract knows.
+    /// The line is neither OTLP nor a message that a contract knows. The text says which part is wrong.
     pub fn read(&self, line: &[u8]) -> Result<Vec<Received>, String> {
         #[expect(clippy::disallowed_methods, reason = "consent is asked anew after a while")]
         let now = Instant::now();

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket};
 /// Connections that may wait to be accepted. The kernel allows no more than its own limit.
 const WAITING: u32 = 4096;
 
-/// Ports that nobody else can have, and to which nobody can connect yet.
+/// Ports that no other process can take, and to which no client can connect yet.
 #[derive(Debug)]
 pub struct Ports {
     sockets: Vec<(SocketAddr, TcpSocket)>,

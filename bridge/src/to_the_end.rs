@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// Work that is done to its end, also if nobody waits for it any more. The result is `None` after a panic.
+/// Work that goes on to its end, also if this is dropped before. The result is `None` after a panic.
 pub(crate) struct ToTheEnd<'t, F>
 where
     F: Future<Output: Send> + Send + 'static,

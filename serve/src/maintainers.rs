@@ -73,7 +73,7 @@ async fn forget(store: &Arc<Store>, id: String) -> (StatusCode, String) {
     }
 }
 
-/// Answers with the text of a result. There is none once the store is closed.
+/// Answers with the text of a result. `done` is `None` once the store is closed.
 fn answer<T, E: Into<anyhow::Error>>(
     done: Option<Result<T, E>>,
     text: impl FnOnce(T) -> String,

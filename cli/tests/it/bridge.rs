@@ -157,7 +157,7 @@ fn the_bridge_runs_without_home_rights_or_writable_files() {
     let mut shell = command("/bin/sh");
     // No file can grow, as on a read-only root.
     shell.args(["-c", "ulimit -f 0; exec \"$0\" bridge --exporter console --listen 127.0.0.1:0"]);
-    // That of `nobody` is there if a program has made it as root.
+    // A folder that cannot be there. The home of the user `nobody` may exist, because a program of root made it.
     shell.arg(&program).env("HOME", folder.path().join("none"));
     if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
         shell.uid(65_534).gid(65_534);

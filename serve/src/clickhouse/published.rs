@@ -203,7 +203,7 @@ mod tests {
         while all.lock().unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // The other has seen nobody either, and is the first by name.
+        // The server `a` has read before `b` wrote, so both claim. The name of `a` comes first.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let first = server("a", &all);
         first.take_turn(1).unwrap();

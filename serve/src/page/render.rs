@@ -17,7 +17,7 @@ use crate::store;
 ///
 /// If the data file cannot be read, or a file cannot be written.
 pub fn render(data: &Path, folder: &Path, now: i64) -> anyhow::Result<usize> {
-    // Before anything is written, because a folder with half of the pages of something else helps nobody.
+    // The file is opened before a page is written, because a wrong file must not leave some pages in the folder.
     drop(store::open_to_read(data)?);
     let pages = Pages::new(Site::Files, data, false);
     let mut files = 0_usize;
